@@ -1,0 +1,75 @@
+# Every target sets up what it needs, once, in $(VENV), and again when pyproject.toml or constraints.txt change.
+# Needs python >= 3.11 with venv, and make; no virtual environment need be active.
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+
+BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.stamp-runtime
+DEV := $(VENV)/.stamp-dev
+BENCH := $(VENV)/.stamp-bench
+SETUP := pyproject.toml constraints.txt
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-slow check format bench clean distclean
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(RUNTIME) ## a first minute: makes clips, trains, evaluates, predicts, writes a report; no network after set-up
+	$(BIN)/tubelet demo $(ARGS)
+
+test: $(DEV) ## the tests but for the slow ones
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: $(DEV) ## the slow tests alone
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+check: $(DEV) ## format, lint, types, direction of imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(DEV) ## format, and mend what the linter can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(BENCH) ## speed and memory beside the peers
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean: ## remove caches and build outputs
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## remove the virtual environment too
+	rm -rf $(VENV)
+
+# Sets up $(VENV) with the extras $(1), and heals what an interrupted set-up left behind:
+# `python -m venv` writes activate last, so an environment without it (or with too old a python) is made anew;
+# pip writes INSTALLER last, so a package without it is forgotten and installed again.
+define install
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "tubelet needs python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
+	       "Name another one: make PYTHON=python3.12" >&2; exit 1; }
+	@test -f $(BIN)/activate && $(BIN)/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	  || $(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -c 'import pathlib, shutil, sysconfig; \
+	  [shutil.rmtree(d) for d in pathlib.Path(sysconfig.get_path("purelib")).glob("*.dist-info") \
+	   if not (d / "INSTALLER").exists()]'
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.$(1)'
+endef
+
+$(RUNTIME): $(SETUP)
+	$(call install,)
+	@touch $@
+
+$(DEV): $(SETUP)
+	$(call install,[dev])
+	@touch $(RUNTIME) $@
+
+$(BENCH): $(SETUP)
+	$(call install,[bench])
+	@touch $(RUNTIME) $@

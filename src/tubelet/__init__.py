@@ -1,0 +1,69 @@
+"""ViViT, the Video Vision Transformer: the four models of the paper, from a folder of videos to a prediction.
+
+The public names below are imported when they are first used, so that `import tubelet` costs milliseconds.
+`evaluate`, `predict` and `train` are packages that can be called (see `tubelet.callable_module`).
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from tubelet.version import __version__
+
+if TYPE_CHECKING:
+    from tubelet.config import ModelConfig, PreprocessingConfig
+    from tubelet.errors import ConfigError, DataError, TubeletError, VideoError, WeightsError
+    from tubelet.evaluate import evaluate
+    from tubelet.model import ViViT
+    from tubelet.predict import predict
+    from tubelet.presets import create
+    from tubelet.train import train
+    from tubelet.video import Clip, read_video, write_video
+    from tubelet.weights import convert, initialise, load, save
+
+__all__ = [
+    "Clip",
+    "ConfigError",
+    "DataError",
+    "ModelConfig",
+    "PreprocessingConfig",
+    "TubeletError",
+    "ViViT",
+    "VideoError",
+    "WeightsError",
+    "__version__",
+    "convert",
+    "create",
+    "evaluate",
+    "initialise",
+    "load",
+    "predict",
+    "read_video",
+    "save",
+    "train",
+    "write_video",
+]
+
+_HOMES = {
+    "tubelet.config": ("ModelConfig", "PreprocessingConfig"),
+    "tubelet.errors": ("ConfigError", "DataError", "TubeletError", "VideoError", "WeightsError"),
+    "tubelet.model": ("ViViT",),
+    "tubelet.presets": ("create",),
+    "tubelet.video": ("Clip", "read_video", "write_video"),
+    "tubelet.weights": ("convert", "initialise", "load", "save"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_CALLABLE_ROOMS = ("evaluate", "predict", "train")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _CALLABLE_ROOMS:
+        return importlib.import_module(f"tubelet.{name}")  # the import binds the name
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'tubelet' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

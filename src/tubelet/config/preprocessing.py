@@ -1,0 +1,65 @@
+"""How a video file becomes the tensor that a model was trained on. Stored with the weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tubelet.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreprocessingConfig:
+    """What happens between the file and the model, the same in training, evaluation, prediction and export.
+
+    The defaults are the paper's for Kinetics (Appendix, Table 7): 32 frames at stride 2, short side 256, crop 224,
+    pixels in [-1, 1].
+
+    Attributes:
+        num_frames: frames of one clip.
+        frame_stride: every how many frames of the video one is taken (`dense` sampling alone).
+        sampling: `dense`, a run of frames `frame_stride` apart; or `uniform`, `num_frames` spread over the whole video.
+        short_clips: what is done where the video ends before the clip: `loop`, start over from the clip's first frame
+            (the original); or `mask`, hold the last frame and tell the model by a frame mask that these are not real.
+        resize: short side in pixels after resizing, before the crop.
+        crop_size: (height, width) of what the model sees, in pixels.
+        interpolation: `bilinear` or `bicubic`.
+        antialias: low-pass filter when shrinking. The original's weights were trained without.
+        mean: per channel, subtracted from pixels that were scaled to [0, 1].
+        std: per channel, divided by after that. Mean and std of 0.5 give [-1, 1].
+    """
+
+    num_frames: int = 32
+    frame_stride: int = 2
+    sampling: Literal["dense", "uniform"] = "dense"
+    short_clips: Literal["loop", "mask"] = "loop"
+    resize: int = 256
+    crop_size: tuple[int, int] = (224, 224)
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    antialias: bool = True
+    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+    std: tuple[float, ...] = (0.5, 0.5, 0.5)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.crop_size, int):
+            object.__setattr__(self, "crop_size", (self.crop_size, self.crop_size))
+        for name in ("num_frames", "frame_stride", "resize"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"preprocessing.{name}={getattr(self, name)} must be at least 1")
+        if self.sampling == "uniform" and self.frame_stride != 1:
+            raise ConfigError(
+                f"frame_stride={self.frame_stride} means nothing with sampling='uniform', which spreads the frames "
+                "over the whole video; use frame_stride=1"
+            )
+        if self.resize < max(self.crop_size) and self.crop_size[0] == self.crop_size[1]:
+            raise ConfigError(
+                f"resize={self.resize} leaves a short side smaller than the crop of {self.crop_size[0]}; "
+                f"use resize={self.crop_size[0]} or more"
+            )
+        if len(self.mean) != len(self.std) or 0 in self.std:
+            raise ConfigError(f"mean {self.mean} and std {self.std} need one value per channel each, std above 0")
+
+    @property
+    def span(self) -> int:
+        """Frames of the video that one dense clip reaches over."""
+        return (self.num_frames - 1) * self.frame_stride + 1

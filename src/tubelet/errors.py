@@ -1,0 +1,38 @@
+"""The errors that tubelet raises on purpose. Each says what was expected, what came, and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class TubeletError(Exception):
+    """Base of every error that tubelet raises on purpose; the command line prints it as one line, no traceback."""
+
+
+class ConfigError(TubeletError, ValueError):
+    """A configuration that cannot be meant: an unknown field, a wrong type, sizes that do not fit each other."""
+
+
+class WeightsError(TubeletError, ValueError):
+    """A weights file that cannot be read, does not fit the model, or says too little about it."""
+
+
+class DataError(TubeletError, ValueError):
+    """A data set description that cannot be used: no samples, no labels, unknown classes, an unusable split."""
+
+
+class VideoError(TubeletError, ValueError):
+    """A video that cannot be decoded, or not where it was asked for.
+
+    Args:
+        path: the file (or folder of frames).
+        reason: what is wrong with it, in words, without the path.
+    """
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(str(path), reason)
+        self.path = str(path)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"

@@ -1,0 +1,34 @@
+"""Pure architecture: attention, blocks, tubelet embedding, positions, encoder. No files, no presets."""
+
+from tubelet.nn.attention import (
+    AxisAttention,
+    DotProduct,
+    FactorisedDotProductAttention,
+    SelfAttention,
+    manual_attention,
+    record_attention,
+)
+from tubelet.nn.blocks import MLP, Block, DropPath, FactorisedSelfAttentionBlock
+from tubelet.nn.embedding import ConvStemEmbedding, TubeletEmbedding, UniformFrameEmbedding
+from tubelet.nn.encoder import Encoder
+from tubelet.nn.positions import Positions, interpolate_grid, sinusoidal_table
+
+__all__ = [
+    "MLP",
+    "AxisAttention",
+    "Block",
+    "ConvStemEmbedding",
+    "DotProduct",
+    "DropPath",
+    "Encoder",
+    "FactorisedDotProductAttention",
+    "FactorisedSelfAttentionBlock",
+    "Positions",
+    "SelfAttention",
+    "TubeletEmbedding",
+    "UniformFrameEmbedding",
+    "interpolate_grid",
+    "manual_attention",
+    "record_attention",
+    "sinusoidal_table",
+]

@@ -1,0 +1,125 @@
+"""A transformer encoder over a token grid: class token, positions, blocks, norm and pooling.
+
+The four models are made of it: one encoder over all tokens (1, 3, 4), or a spatial and a temporal one (2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from tubelet.nn.positions import Positions
+
+
+class Encoder(nn.Module):
+    """Tokens of a grid in, tokens out; `pool` makes one vector of them.
+
+    Args:
+        blocks: the blocks. If `factorised`, they take [B, t, n, D] and a mask [B, t]; otherwise [B, N, D] and [B, N].
+        grid: the token grid (t, h, w) that positions are learned for.
+        dim: width of a token, D.
+        factorised: whether the blocks attend along the axes of the grid (models 3 and 4).
+        pool: `cls` adds a class token; `mean` and `max` are over the tokens; `first` is the first of them.
+        positions: `learned` or `sinusoidal`.
+        input_norm: a LayerNorm before the first block.
+        output_norm: the last LayerNorm stands `before_pool` or `after_pool`.
+        eps: of the LayerNorms.
+        output_eps: of the last LayerNorm.
+        dropout: after the positions.
+    """
+
+    def __init__(
+        self,
+        blocks: Sequence[nn.Module],
+        grid: tuple[int, int, int],
+        dim: int,
+        *,
+        factorised: bool,
+        pool: Literal["cls", "mean", "max", "first"],
+        positions: Literal["learned", "sinusoidal"],
+        input_norm: bool,
+        output_norm: Literal["before_pool", "after_pool"],
+        eps: float,
+        output_eps: float,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.cls = nn.Parameter(torch.zeros(1, dim)) if pool == "cls" else None
+        self.positions = Positions(grid, dim, class_token=pool == "cls", kind=positions)
+        self.dropout = nn.Dropout(dropout)
+        self.input_norm = nn.LayerNorm(dim, eps=eps) if input_norm else nn.Identity()
+        self.blocks = nn.ModuleList(blocks)
+        self.norm = nn.LayerNorm(dim, eps=output_eps)
+        self.factorised = factorised
+        self.pooling = pool
+        self.output_norm = output_norm
+        self.checkpointing = False
+        """Keep only each block's input for the backward pass and compute the rest again: less memory, more time."""
+
+    def forward(
+        self, tokens: Float[Tensor, "B t h w D"], time_mask: Bool[Tensor, "B t"] | None = None
+    ) -> Float[Tensor, "B N D"]:
+        """Encode the grid.
+
+        Args:
+            tokens: [B, t, h, w, D], of any grid: positions are interpolated where it is not the one they are for.
+            time_mask: True at the times that are real. The others are never attended to.
+
+        Returns:
+            tokens [B, N, D] in the order (class token), time, row, column; normalised if `output_norm` is
+            `before_pool`.
+        """
+        places = tokens.shape[2] * tokens.shape[3]
+        x = self.positions(tokens)
+        mask = time_mask
+        if self.factorised:
+            x = x.flatten(2, 3)
+        else:
+            x = x.flatten(1, 3)
+            mask = None if time_mask is None else self._token_mask(time_mask, places)
+            if self.cls is not None and self.positions.cls is not None:
+                first = (self.cls + self.positions.cls).to(x.dtype).expand(x.shape[0], 1, -1)
+                x = torch.cat([first, x], dim=1)
+        x = self.input_norm(self.dropout(x))
+        for block in self.blocks:
+            x = self._run(block, x, mask)
+        if self.factorised:
+            x = x.flatten(1, 2)
+        return self.norm(x) if self.output_norm == "before_pool" else x
+
+    def pool(
+        self, tokens: Float[Tensor, "B N D"], time_mask: Bool[Tensor, "B t"] | None = None
+    ) -> Float[Tensor, "B D"]:
+        """One vector of the tokens that `forward` gave: the class token, or the mean, maximum or first of the real ones."""
+        if self.pooling == "cls":
+            pooled = tokens[:, 0]
+        elif self.pooling == "first":
+            pooled = tokens[:, 0] if time_mask is None else self._first_real(tokens, time_mask)
+        elif time_mask is None:
+            pooled = tokens.mean(dim=1) if self.pooling == "mean" else tokens.amax(dim=1)
+        else:
+            real = self._token_mask(time_mask, tokens.shape[1] // time_mask.shape[1])[:, :, None]
+            if self.pooling == "mean":
+                pooled = tokens.masked_fill(~real, 0).sum(dim=1) / real.sum(dim=1)
+            else:
+                pooled = tokens.masked_fill(~real, float("-inf")).amax(dim=1)
+        return self.norm(pooled) if self.output_norm == "after_pool" else pooled
+
+    def _first_real(self, tokens: Float[Tensor, "B N D"], time_mask: Bool[Tensor, "B t"]) -> Float[Tensor, "B D"]:
+        places = tokens.shape[1] // time_mask.shape[1]
+        first = time_mask.int().argmax(dim=1) * places
+        return tokens[torch.arange(len(tokens), device=tokens.device), first]
+
+    def _token_mask(self, time_mask: Bool[Tensor, "B t"], places: int) -> Bool[Tensor, "B N"]:
+        mask = time_mask.repeat_interleave(places, dim=1)
+        return mask if self.cls is None else torch.cat([mask.new_ones(mask.shape[0], 1), mask], dim=1)
+
+    def _run(self, block: nn.Module, x: Tensor, mask: Tensor | None) -> Tensor:
+        if self.checkpointing and self.training and torch.is_grad_enabled():
+            return checkpoint(block, x, mask, use_reentrant=False)
+        return block(x, mask)

@@ -1,0 +1,41 @@
+"""What every test stands on: checked signatures, seeds, two threads, and the folder of real videos."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import numpy
+import pytest
+import torch
+from jaxtyping import install_import_hook
+
+# Shapes and types of every signature are checked at run time in the rooms that hold tensors (configurations check
+# themselves, and better). This must come before tubelet is imported.
+# TUBELET_TYPECHECK=0 switches it off.
+if os.environ.get("TUBELET_TYPECHECK", "1") != "0":
+    rooms = ("nn", "model", "weights", "video", "data", "evaluate", "train", "predict")
+    install_import_hook([f"tubelet.{room}" for room in rooms], "beartype.beartype")
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+def pytest_sessionstart() -> None:
+    torch.set_num_threads(min(2, torch.get_num_threads()))
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    random.seed(0)
+    numpy.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real videos and reference vectors: TUBELET_SHARED, or `shared` beside the checkout."""
+    folder = Path(os.environ.get("TUBELET_SHARED", CHECKOUT.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip("no folder of real videos: name one in TUBELET_SHARED, or put `shared` beside the checkout")
+    return folder

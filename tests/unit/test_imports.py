@@ -1,0 +1,84 @@
+"""The direction of imports, and what `import tubelet` and `tubelet --help` may cost."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from importlinter.cli import lint_imports
+
+import tubelet
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+HEAVY = ("av", "einops", "jaxtyping", "matplotlib", "numpy", "torch", "torchmetrics", "torchvision")
+HELP = "import sys; sys.argv = ['tubelet', '--help']; from tubelet.cli.main import main; sys.exit(main())"
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    """Run `code` in a fresh python that finds this checkout's package; the caller looks at the exit status."""
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=CHECKOUT / "src", capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def heavy_modules_after(code: str) -> list[str]:
+    """The heavy packages that a fresh python has loaded after running `code`."""
+    report = f"import json, sys; print('\\n' + json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
+    done = run_python(f"try:\n    {code}\nexcept SystemExit as end:\n    assert not end.code, end.code\n{report}")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_imports_go_in_one_direction(capsys: pytest.CaptureFixture[str]) -> None:
+    passed = lint_imports(config_filename=str(CHECKOUT / "pyproject.toml"), no_cache=True) == 0
+    assert passed, capsys.readouterr().out
+
+
+def test_importing_tubelet_loads_nothing_heavy() -> None:
+    assert heavy_modules_after("import tubelet; tubelet.__version__, dir(tubelet)") == []
+
+
+def test_importing_the_command_line_loads_nothing_heavy() -> None:
+    assert heavy_modules_after("import tubelet.cli.main") == []
+
+
+def test_help_loads_nothing_heavy() -> None:
+    assert heavy_modules_after(HELP) == []
+
+
+def test_help_comes_within_half_a_second() -> None:
+    def seconds() -> float:
+        start = time.perf_counter()
+        done = run_python(HELP)
+        assert done.returncode == 0, done.stderr
+        assert "usage" in done.stdout.lower()
+        return time.perf_counter() - start
+
+    seconds()  # writes the bytecode
+    assert min(seconds() for _ in range(5)) < 0.5
+
+
+@pytest.mark.parametrize("name", tubelet.__all__)
+def test_every_public_name_is_there(name: str) -> None:
+    assert name in dir(tubelet)
+    assert getattr(tubelet, name) is not None
+
+
+@pytest.mark.parametrize("name", ["evaluate", "predict", "train"])
+def test_a_room_that_is_a_function_can_be_called_and_entered(name: str) -> None:
+    code = (
+        f"import inspect, sys, types, tubelet; room = tubelet.{name}; assert callable(room); inspect.signature(room)\n"
+        f"from tubelet.{name} import {name} as function; assert inspect.isfunction(function)\n"
+        f"import tubelet.{name} as again; assert again is room is tubelet.{name} is sys.modules['tubelet.{name}']\n"
+    )
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="'tubelet' has no attribute 'optimize'"):
+        _ = tubelet.optimize

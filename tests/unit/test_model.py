@@ -1,0 +1,79 @@
+"""The interface that timm's users know, and inputs that do not fit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from contract.configurations import small
+from tubelet.errors import ConfigError
+from tubelet.model import ViViT
+from tubelet.presets import create, presets
+
+
+def test_several_heads_give_a_dictionary() -> None:
+    model = ViViT(small(num_classes={"verb": 4, "noun": 7}))
+    logits = model(torch.randn(2, 6, 3, 16, 24))
+    assert {head: tuple(values.shape) for head, values in logits.items()} == {"verb": (2, 4), "noun": (2, 7)}
+
+
+def test_features_and_head_are_the_forward_pass() -> None:
+    model = ViViT(small("factorised_encoder")).eval()
+    video = torch.randn(2, 6, 3, 16, 24)
+    features = model.forward_features(video)
+    assert torch.equal(model.forward_head(features), model(video))
+    pooled = model.forward_head(features, pre_logits=True)
+    assert torch.equal(model.head(pooled), model(video))
+
+
+def test_reset_classifier_keeps_the_features() -> None:
+    model = ViViT(small(), labels={"label": list("abcde")}).double().eval()
+    video = torch.randn(2, 6, 3, 16, 24).double()
+    before = model.forward_features(video)
+    model.reset_classifier(2, labels={"label": ["yes", "no"]})
+    assert torch.equal(model.forward_features(video), before)
+    assert model(video).shape == (2, 2)
+    assert model.config.num_classes == 2
+    assert model.labels == {"label": ["yes", "no"]}
+    model.reset_classifier(0)
+    assert torch.equal(model(video), model.forward_head(before, pre_logits=True))
+
+
+def test_labels_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"\{'label': 2\} names, but the model's heads have \{'label': 5\}"):
+        ViViT(small(), labels={"label": ["a", "b"]})
+
+
+@pytest.mark.parametrize(
+    ("video", "message"),
+    [
+        (torch.zeros(6, 3, 16, 24), r"expected a video \[B, T, 3, H, W\], got \[6, 3, 16, 24\].*video\[None\]"),
+        (torch.zeros(1, 3, 6, 16, 24), "channels come after frames"),
+        (torch.zeros(1, 6, 3, 16, 24, dtype=torch.uint8), "expected a float video"),
+        (torch.zeros(1, 5, 3, 16, 24), "num_frames=5 is not a multiple of the tubelet's 2 frames; use 4 or 6"),
+        (torch.zeros(1, 6, 3, 16, 20), "width=20 is not a multiple of the tubelet's 8 pixels; use 16 or 24"),
+    ],
+)
+def test_a_video_that_does_not_fit_is_refused(video: torch.Tensor, message: str) -> None:
+    model = ViViT(small())
+    with pytest.raises(ConfigError, match=message):
+        model._check_input(video, None)
+
+
+def test_a_sample_without_a_real_frame_is_refused() -> None:
+    mask = torch.tensor([[True] * 6, [False] * 6])
+    with pytest.raises(ConfigError, match="marks every frame of a sample as not real"):
+        ViViT(small())(torch.zeros(2, 6, 3, 16, 24), mask)
+
+
+def test_create_takes_overrides_and_labels() -> None:
+    model = create("vivit_tiny_16x2_fe", image_size=32, num_frames=4, labels=["left", "right"])
+    assert model.config.image_size == (32, 32)
+    assert model.config.num_classes == 2
+    assert model.labels == {"label": ["left", "right"]}
+
+
+def test_an_unknown_preset_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'vivit_base_16x2_fe'"):
+        create("vivit_base_16x2fe")
+    assert "vivit_huge_14x2_fdp" in presets()
