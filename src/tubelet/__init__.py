@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tubelet.train import train
     from tubelet.video import Clip, read_video, write_video
     from tubelet.weights import convert, initialise, load, save
+    from tubelet.weights.hub import from_pretrained, push_to_hub
 
 __all__ = [
     "Clip",
@@ -34,9 +35,11 @@ __all__ = [
     "convert",
     "create",
     "evaluate",
+    "from_pretrained",
     "initialise",
     "load",
     "predict",
+    "push_to_hub",
     "read_video",
     "save",
     "train",
@@ -50,6 +53,7 @@ _HOMES = {
     "tubelet.presets": ("create",),
     "tubelet.video": ("Clip", "read_video", "write_video"),
     "tubelet.weights": ("convert", "initialise", "load", "save"),
+    "tubelet.weights.hub": ("from_pretrained", "push_to_hub"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _CALLABLE_ROOMS = ("evaluate", "predict", "train")

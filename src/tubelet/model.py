@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from tubelet.config import ModelConfig, PreprocessingConfig
 from tubelet.errors import ConfigError
 from tubelet.nn.attention import AxisAttention, FactorisedDotProductAttention, SelfAttention
-from tubelet.nn.blocks import MLP, Block, FactorisedSelfAttentionBlock
+from tubelet.nn.blocks import ACTIVATIONS, MLP, Block, FactorisedSelfAttentionBlock
 from tubelet.nn.embedding import ConvStemEmbedding, TubeletEmbedding, UniformFrameEmbedding, hold_masked_frames
 from tubelet.nn.encoder import Encoder
 from tubelet.nn.initialisation import initialise_head, initialise_parameters
@@ -163,6 +164,35 @@ class ViViT(nn.Module):
         like = next(self.embedding.parameters())
         self.head = _head(config).to(like.device, like.dtype)
         initialise_head(self.head)
+
+    def reconfigure(self, **changes: Any) -> None:
+        """Change how the encoders compute, in place; `config` follows.
+
+        Every parameter stays the object that it is, so that an optimiser may hold it already. Only an input norm comes
+        or goes: a new one starts with scale 1 and bias 0.
+
+        Args:
+            changes: of `activation`, `layer_norm_eps`, `output_norm_eps`, `input_norm` and `output_norm`.
+
+        Raises:
+            ConfigError: another field, or a value that it cannot have.
+        """
+        changeable = ("activation", "layer_norm_eps", "output_norm_eps", "input_norm", "output_norm")
+        for name in changes:
+            if name not in changeable:
+                raise ConfigError(f"{name} cannot be changed in place; these can: {', '.join(changeable)}")
+        self.config = config = replace(self.config, **changes)
+        for encoder in [module for module in self.modules() if isinstance(module, Encoder)]:
+            if config.input_norm != isinstance(encoder.input_norm, nn.LayerNorm):
+                norm = nn.LayerNorm(config.hidden_size).to(encoder.norm.weight)
+                encoder.input_norm = norm if config.input_norm else nn.Identity()
+            encoder.output_norm = config.output_norm
+            for module in encoder.modules():
+                if isinstance(module, nn.LayerNorm):
+                    module.eps = config.layer_norm_eps
+                elif isinstance(module, MLP):
+                    module.activation = ACTIVATIONS[config.activation]
+            encoder.norm.eps = config.output_norm_eps or config.layer_norm_eps
 
     def set_checkpointing(self, enabled: bool = True) -> None:
         """Activation checkpointing in training: keep each block's input, compute the rest again for the gradient."""

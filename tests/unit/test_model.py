@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 import torch
 
@@ -77,3 +79,10 @@ def test_an_unknown_preset_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match="did you mean 'vivit_base_16x2_fe'"):
         create("vivit_base_16x2fe")
     assert "vivit_huge_14x2_fdp" in presets()
+
+
+@pytest.mark.parametrize("activation", ["gelu_tanh", "gelu", "gelu_quick"])
+def test_a_model_survives_pickling(activation: str) -> None:
+    model = ViViT(small(activation=activation)).eval()
+    video = torch.randn(1, 6, 3, 16, 24)
+    assert torch.equal(pickle.loads(pickle.dumps(model))(video), model(video))

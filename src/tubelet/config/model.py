@@ -43,8 +43,8 @@ class ModelConfig:
             average-pool baseline.
         attention_order: factorised self-attention alone: `space_time` (the paper, the default) or `time_space` (the
             original code's default).
-        pool: `cls`, `mean`, `max`, or `first`: the first token alone, without a class token (Scenic's classifier '0', and
-            what transformers does to a VideoMAE without mean pooling). Models 3 and 4 have no class token. Default: `cls`
+        pool: `cls`, `mean`, `max`, or `first`: the first token and no class token (Scenic's classifier '0', and what
+            transformers does to a VideoMAE without mean pooling). Models 3 and 4 have no class token. Default: `cls`
             for models 1 and 2, `mean` for 3 and 4.
         num_classes: an int, or a size for each of several heads: `{"verb": 97, "noun": 300}`. 0 means no head.
         positions: `learned`, or `sinusoidal`: fixed sine and cosine over the token index (VideoMAE).
@@ -223,19 +223,28 @@ class ModelConfig:
 
 
 def uniform_frame_indices(num_frames: int, sampled_frames: int) -> list[int]:
-    """Which of T frames uniform frame sampling embeds (section 3.2; `temporal_sampling` of the original).
+    """Which of T frames uniform frame sampling embeds (section 3.2; `sample_frames_uniformly` of the original).
 
-    With step = T / (n + 1): round(step), round(2 * step), ... below T, ties to even, at most T - 1. As in the original,
-    the positions are accumulated in floating point, and for some pairs one more frame than asked for comes out: 18 of
-    128 gives 19.
+    With step = T / (n + 1): round(step), round(2 * step), ... below T, ties to even, at most T - 1; every frame where n
+    is T or more. As in the original, the positions are accumulated in single precision: that decides some ties, and for
+    some pairs one more frame than asked for comes out: 18 of 128 gives 19.
 
     Returns:
         frame indices in [0, T), ascending.
     """
+    if sampled_frames >= num_frames:
+        return list(range(num_frames))
     step = num_frames / (sampled_frames + 1)
     count = math.ceil((num_frames - step) / step)
-    delta = (step + step) - step
-    return [min(round(step + i * delta), num_frames - 1) for i in range(count)]
+    start = _single(step)
+    delta = _single(_single(step + step) - start)
+    return [min(round(_single(start + _single(i * delta))), num_frames - 1) for i in range(count)]
+
+
+def _single(value: float) -> float:
+    """The nearest number of single precision (24 bits), ties to even. Only what torch.compile can trace."""
+    mantissa, exponent = math.frexp(value)
+    return math.ldexp(round(mantissa * 2**24), exponent - 24)
 
 
 def nearest_multiples(value: int, of: int) -> str:

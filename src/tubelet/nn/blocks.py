@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
@@ -12,10 +13,17 @@ from torch import Tensor, nn
 
 from tubelet.nn.attention import AxisAttention
 
+
+def gelu_quick(x: Float[Tensor, "*rest"]) -> Float[Tensor, "*rest"]:
+    """x * sigmoid(1.702 x), the approximation of CLIP's image models."""
+    return x * torch.sigmoid(1.702 * x)
+
+
+# no lambdas: a model must survive pickling, which spawned processes need
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),
     "gelu": F.gelu,
-    "gelu_quick": lambda x: x * torch.sigmoid(1.702 * x),
+    "gelu_quick": gelu_quick,
 }
 
 

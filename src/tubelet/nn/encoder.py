@@ -95,7 +95,7 @@ class Encoder(nn.Module):
     def pool(
         self, tokens: Float[Tensor, "B N D"], time_mask: Bool[Tensor, "B t"] | None = None
     ) -> Float[Tensor, "B D"]:
-        """One vector of the tokens that `forward` gave: the class token, or the mean, maximum or first of the real ones."""
+        """One vector of what `forward` gave: the class token; or the mean, maximum or first of the real ones."""
         if self.pooling == "cls":
             pooled = tokens[:, 0]
         elif self.pooling == "first":

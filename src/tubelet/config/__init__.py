@@ -1,0 +1,39 @@
+"""Every setting of tubelet as a frozen dataclass. Standard library only, so that the command line starts at once."""
+
+from tubelet.config.cost import Cost, cost
+from tubelet.config.data import NO_AUGMENTATION, AugmentationConfig, DataConfig
+from tubelet.config.model import ModelConfig, replace, uniform_frame_indices
+from tubelet.config.preprocessing import PreprocessingConfig
+from tubelet.config.recipes import default_recipe, override, recipes, train_config
+from tubelet.config.serialise import did_you_mean, from_dict, to_dict
+from tubelet.config.training import (
+    AdaptationConfig,
+    OptimisationConfig,
+    RuntimeConfig,
+    TrainConfig,
+    ValidationConfig,
+)
+
+__all__ = [
+    "NO_AUGMENTATION",
+    "AdaptationConfig",
+    "AugmentationConfig",
+    "Cost",
+    "DataConfig",
+    "ModelConfig",
+    "OptimisationConfig",
+    "PreprocessingConfig",
+    "RuntimeConfig",
+    "TrainConfig",
+    "ValidationConfig",
+    "cost",
+    "default_recipe",
+    "did_you_mean",
+    "from_dict",
+    "override",
+    "recipes",
+    "replace",
+    "to_dict",
+    "train_config",
+    "uniform_frame_indices",
+]

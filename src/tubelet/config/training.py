@@ -1,0 +1,202 @@
+"""Everything a training needs to know besides the data: the same fields in recipes, configuration files and flags."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tubelet.config.data import AugmentationConfig, DataConfig
+from tubelet.config.serialise import check_types
+from tubelet.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimisationConfig:
+    """How the weights are changed.
+
+    Attributes:
+        optimiser: `adamw`, or `sgd` with momentum (the original; no Nesterov).
+        learning_rate: the highest rate of the schedule: linear warm-up, then half a cosine down to 0. It belongs to the
+            `batch_size` given and is not scaled with it.
+        weight_decay: of matrices alone; biases, norms, positions and class tokens have none.
+        betas: of AdamW.
+        momentum: of SGD.
+        epochs: passes over the training videos.
+        warmup_epochs: length of the warm-up; may be a fraction. None is a twelfth of the epochs, the paper's share.
+        batch_size: clips of one optimiser step. The last step of an epoch has what is left.
+        accumulate_steps: a batch goes through the model in so many parts, one after the other. The gradient is that of
+            the whole batch; only memory and time change.
+        clip_norm: gradients of a larger norm are scaled down to it; None lets them be.
+        class_weights: `none`, or `balanced`: rare classes count more, so that all weigh the same.
+        ema_decay: keep a moving average of the weights with this decay, and validate and deliver that; 0 or None for
+            none.
+        layer_decay: each layer below the head learns at this share of the rate of the one above it; None for the same
+            rate everywhere. 0.65 to 0.8 suits fine-tuning.
+    """
+
+    optimiser: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: float = 3e-4
+    weight_decay: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.999)
+    momentum: float = 0.9
+    epochs: int = 100
+    warmup_epochs: float | None = None
+    batch_size: int = 16
+    accumulate_steps: int = 1
+    clip_norm: float | None = 1.0
+    class_weights: Literal["none", "balanced"] = "none"
+    ema_decay: float | None = None
+    layer_decay: float | None = None
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        for name in ("epochs", "batch_size", "accumulate_steps"):
+            _at_least(self, name, 1)
+        for name in ("learning_rate", "weight_decay"):
+            _at_least(self, name, 0)
+        if self.warmup_epochs is not None and not 0 <= self.warmup_epochs < self.epochs:
+            raise ConfigError(
+                f"warmup_epochs={self.warmup_epochs:g} must be from 0 to below epochs={self.epochs}; "
+                f"leave it out for {self.epochs / 12:.3g}"
+            )
+        if self.accumulate_steps > self.batch_size:
+            raise ConfigError(
+                f"accumulate_steps={self.accumulate_steps} cannot share out a batch of {self.batch_size} clips; "
+                f"use at most {self.batch_size}"
+            )
+        if self.clip_norm is not None and self.clip_norm <= 0:
+            raise ConfigError(f"clip_norm={self.clip_norm} must be above 0; leave it out (none) for no clipping")
+        if not 0 <= self.momentum < 1:
+            raise ConfigError(f"momentum={self.momentum} must be from 0 to below 1")
+        if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
+            raise ConfigError(f"ema_decay={self.ema_decay} must be from 0 (no average) to below 1, 0.999 for example")
+        if self.layer_decay is not None and not 0 < self.layer_decay <= 1:
+            raise ConfigError(
+                f"layer_decay={self.layer_decay} must be above 0 and at most 1 (the same rate everywhere)"
+            )
+
+    @property
+    def warmup(self) -> float:
+        """Epochs of warm-up."""
+        return self.epochs / 12 if self.warmup_epochs is None else self.warmup_epochs
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptationConfig:
+    """How the weights of an image model become those of a video model (section 3.4; see `tubelet.initialise`).
+
+    Attributes:
+        tubelet_init: how patches become tubelets.
+        init_positions: how the positions of an image become those of a video.
+        init_behaviour: `default`; `original` does what the original code does, to the digit; `paper` what the paper
+            says.
+    """
+
+    tubelet_init: Literal["central_frame", "inflation", "rank_pooling", "random"] = "central_frame"
+    init_positions: Literal["tile", "resize", "resize_tile"] = "resize_tile"
+    init_behaviour: Literal["default", "original", "paper"] = "default"
+
+    def __post_init__(self) -> None:
+        check_types(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationConfig:
+    """How the model is watched while it trains, and which weights are delivered.
+
+    Attributes:
+        validation_split: samples to watch by. If the data has none of them, nothing is watched and the last weights are
+            delivered.
+        hold_out: share of the training samples to make that split of, where it has none.
+        hold_out_groups: groups (persons) of the training samples to make it of instead.
+        validation_views: CLIPSxCROPS of each video; the original's is one centre clip, one centre crop.
+        validate_every: epochs from one validation to the next; there is always one after the last.
+        keep: `best`, the weights with the highest top-1 (then the lowest loss) are delivered; or `last`. A split that
+            results are reported on must not choose: watch it with `last`.
+    """
+
+    validation_split: str = "val"
+    hold_out: float | None = None
+    hold_out_groups: tuple[str, ...] = ()
+    validation_views: str = "1x1"
+    validate_every: int = 1
+    keep: Literal["best", "last"] = "best"
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        _at_least(self, "validate_every", 1)
+        if self.hold_out is not None and self.hold_out_groups:
+            raise ConfigError("hold_out and hold_out_groups say the same thing twice; leave one out")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeConfig:
+    """Where and how the training runs. None of this is part of what is learned, so a resumed run may change it.
+
+    Attributes:
+        device: `auto` (the first GPU, else the CPU), `cpu`, `cuda`, `cuda:1`, `mps`.
+        precision: of matrix products: `float32`, `bfloat16`, or `auto`: bfloat16 on GPUs that are made for it.
+        compile: `torch.compile` the model: slow to start, then faster on a GPU.
+        activation_checkpointing: keep less for the backward pass and compute it again: less memory, more time.
+        checkpoint_minutes: minutes from one checkpoint to the next; there is one after each validation too.
+        checkpoint_steps: steps from one checkpoint to the next, besides.
+    """
+
+    device: str = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compile: bool = False
+    activation_checkpointing: bool = False
+    checkpoint_minutes: float = 5.0
+    checkpoint_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if self.checkpoint_minutes <= 0:
+            raise ConfigError(f"checkpoint_minutes={self.checkpoint_minutes} must be above 0")
+        if self.checkpoint_steps is not None:
+            _at_least(self, "checkpoint_steps", 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """A whole training, as a recipe says it.
+
+    Attributes:
+        preset: name of the model; `tubelet models` lists them. None takes the architecture of `init`, which then must
+            be a video model.
+        model: fields of `ModelConfig` that differ from it.
+        preprocessing: fields of `PreprocessingConfig`; `num_frames` and `crop_size` are the model's.
+        init: a run, a model folder, a checkpoint or a Hub id (see `tubelet.load`), or an image ViT (see
+            `tubelet.initialise`), to start from. None draws the weights at random.
+        adaptation: of an image ViT.
+        data: where the videos are, and how they are fetched.
+        augmentation: how training clips are varied.
+        optimisation: how the weights are changed.
+        validation: how the model is watched.
+        runtime: where it runs.
+        seed: of the weights, the order of the videos, every augmentation, dropout and mixing.
+    """
+
+    preset: str | None = None
+    model: dict[str, Any] = field(default_factory=dict)
+    preprocessing: dict[str, Any] = field(default_factory=dict)
+    init: str | None = None
+    adaptation: AdaptationConfig = field(default_factory=AdaptationConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    optimisation: OptimisationConfig = field(default_factory=OptimisationConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        for name in ("num_frames", "crop_size"):
+            if name in self.preprocessing:
+                instead = "model.num_frames" if name == "num_frames" else "model.image_size"
+                raise ConfigError(f"preprocessing.{name} follows from the model; set {instead}")
+
+
+def _at_least(config: Any, name: str, least: float) -> None:
+    if getattr(config, name) < least:
+        raise ConfigError(f"{name}={getattr(config, name)} must be at least {least}")

@@ -1,0 +1,48 @@
+"""Data sets: reading what describes them, dividing them, and turning them into batches of clips."""
+
+from tubelet.data.cache import FrameCache
+from tubelet.data.check import CheckReport, check
+from tubelet.data.dataset import ClipDataset, Draw, Failure, Item
+from tubelet.data.draws import Draws, generator_of
+from tubelet.data.label_maps import LabelMap, mirror_note, suggest_flip_labels
+from tubelet.data.loader import Batch, ClipLoader, EpochBatches, class_weights, collate, make_loader, timed
+from tubelet.data.mix import BatchMix, batch_generator
+from tubelet.data.preview import contact_sheet
+from tubelet.data.read import read_configured, read_table
+from tubelet.data.splits import assign_splits, hold_out, require_train_classes, without_splits
+from tubelet.data.table import Sample, Table, split_name, write_table
+
+__all__ = [
+    "Batch",
+    "BatchMix",
+    "CheckReport",
+    "ClipDataset",
+    "ClipLoader",
+    "Draw",
+    "Draws",
+    "EpochBatches",
+    "Failure",
+    "FrameCache",
+    "Item",
+    "LabelMap",
+    "Sample",
+    "Table",
+    "assign_splits",
+    "batch_generator",
+    "check",
+    "class_weights",
+    "collate",
+    "contact_sheet",
+    "generator_of",
+    "hold_out",
+    "make_loader",
+    "mirror_note",
+    "read_configured",
+    "read_table",
+    "require_train_classes",
+    "split_name",
+    "suggest_flip_labels",
+    "timed",
+    "without_splits",
+    "write_table",
+]

@@ -1,0 +1,78 @@
+"""What the readers of annotation files share: finding the videos by name, and the files of each split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tubelet.data.folder import read_folder
+from tubelet.data.records import Record
+from tubelet.errors import DataError
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """What a reader gives.
+
+    Attributes:
+        records: one for each annotated video or part of one.
+        classes: class names by head in the data set's own order; None sorts the names that occur.
+        notes: for the user.
+    """
+
+    records: list[Record]
+    classes: dict[str, list[str]] | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+class Videos:
+    """The videos below a folder, found by their names without suffix, wherever they lie.
+
+    Args:
+        root: the folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._by_name: dict[str, str] = {}
+        records, _ = read_folder(root, labelled=False)
+        for record in records:
+            self._by_name.setdefault(Path(record.path).stem, record.path)
+
+    def find(self, *names: str) -> str | None:
+        """The path of the first of these names that is there."""
+        return next((self._by_name[name] for name in names if name in self._by_name), None)
+
+    def expected(self, name: str) -> str:
+        """The path to name in an error if a video is not there."""
+        return str(self.root / name)
+
+
+def split_files(path: Path, names: Mapping[str, Sequence[str]], title: str) -> list[tuple[str | None, Path]]:
+    """(split, file) of each annotation file.
+
+    Args:
+        path: a file, or the folder of the files.
+        names: split to the patterns of its file names.
+        title: of the data set.
+
+    Raises:
+        DataError: the folder holds none of them.
+    """
+    if path.is_file():
+        split = next(
+            (split for split, patterns in names.items() if any(path.match(pattern) for pattern in patterns)), None
+        )
+        return [(split, path)]
+    found: list[tuple[str | None, Path]] = []
+    for split, patterns in names.items():
+        files = sorted({file for pattern in patterns for file in path.glob(pattern)})
+        if len(files) > 1:
+            listed = ", ".join(file.name for file in files)
+            raise DataError(f"{path} holds several files for the split {split}: {listed}; name the file itself")
+        found += [(split, file) for file in files]
+    if not found:
+        wanted = ", ".join(pattern for patterns in names.values() for pattern in patterns)
+        raise DataError(f"{path} holds no annotations of {title}; expected files such as {wanted}")
+    return found

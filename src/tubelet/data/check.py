@@ -1,0 +1,332 @@
+"""A look at a whole data set before anything is trained on it: what is broken, what leaks, what is in it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tubelet.config import PreprocessingConfig, to_dict
+from tubelet.data.loader import usable_cores
+from tubelet.data.table import Sample, Table
+from tubelet.errors import VideoError
+from tubelet.video import open_video, window
+
+BLOCK = 2**20
+"""Bytes that are read and hashed at once."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something about one video.
+
+    Attributes:
+        path: of the video.
+        reason: in words.
+    """
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Smallest, middle and largest of some numbers."""
+
+    smallest: float
+    median: float
+    largest: float
+
+    def __str__(self) -> str:
+        return f"{self.smallest:.4g} to {self.largest:.4g}, median {self.median:.4g}"
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What `check` found.
+
+    Attributes:
+        samples: rows of the table.
+        videos: different files.
+        unreadable: videos that cannot be decoded, and samples whose start and end hold no frame.
+        duplicates: groups of files with the same content.
+        leaks: groups of samples of the same content that lie in different splits, as `split: path`.
+        conflicts: groups of samples of the same content and time with different labels, as `label: path`.
+        shared_groups: groups (people, source videos) with samples in several splits. Some data sets mean it so.
+        balance: head, split ('' for none), class name: samples.
+        seconds: length of the samples.
+        frames: number of frames of the samples.
+        too_short: samples with fewer frames than one clip of the preprocessing that was given.
+        frame_rates: frames per second, rounded to 0.01: videos.
+        sizes: width x height: videos.
+        codecs: name: videos.
+        variable_frame_rate: videos whose frames are shown for different times.
+    """
+
+    samples: int
+    videos: int
+    unreadable: tuple[Problem, ...] = ()
+    duplicates: tuple[tuple[str, ...], ...] = ()
+    leaks: tuple[tuple[str, ...], ...] = ()
+    conflicts: tuple[tuple[str, ...], ...] = ()
+    shared_groups: tuple[str, ...] = ()
+    balance: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+    seconds: Spread | None = None
+    frames: Spread | None = None
+    too_short: int = 0
+    frame_rates: dict[str, int] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    codecs: dict[str, int] = field(default_factory=dict)
+    variable_frame_rate: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Nothing unreadable, nothing leaking, nothing labelled twice."""
+        return not (self.unreadable or self.leaks or self.conflicts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {"ok": self.ok, **to_dict(self)}
+
+    def __str__(self) -> str:
+        lines = [f"{self.samples} samples of {self.videos} videos"]
+        lines += _section("unreadable", [f"{problem.path}: {problem.reason}" for problem in self.unreadable])
+        lines += _section("in two splits", ["  =  ".join(group) for group in self.leaks])
+        lines += _section("with two labels", ["  =  ".join(group) for group in self.conflicts])
+        lines += _section("the same content under several names", ["  =  ".join(group) for group in self.duplicates])
+        if self.shared_groups:
+            lines.append(f"groups in several splits: {len(self.shared_groups)} ({', '.join(self.shared_groups[:10])})")
+        for head, splits in self.balance.items():
+            for split, counts in splits.items():
+                rarest, most = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
+                lines.append(
+                    f"{head}{f', {split}' if split else ''}: {len(counts)} classes, {counts[rarest]} ({rarest}) to "
+                    f"{counts[most]} ({most}) samples each"
+                )
+        if self.seconds and self.frames:
+            lines.append(f"length: {self.seconds} s; {self.frames} frames")
+        if self.too_short:
+            lines.append(f"{self.too_short} samples have fewer frames than a clip")
+        for title, found in (("frames/s", self.frame_rates), ("size", self.sizes), ("codec", self.codecs)):
+            lines.append(f"{title}: " + ", ".join(f"{name} ({count})" for name, count in list(found.items())[:6]))
+        if self.variable_frame_rate:
+            lines.append(f"{self.variable_frame_rate} videos have a variable frame rate")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What is known about one file."""
+
+    problem: str | None = None
+    frames: int = 0
+    duration: float = 0.0
+    frame_rate: float = 0.0
+    size: str = ""
+    codec: str = ""
+    variable: bool = False
+    windows: tuple[tuple[int, float], ...] = ()
+    outside: tuple[str, ...] = ()
+
+
+def check(
+    table: Table,
+    *,
+    thorough: bool = False,
+    preprocessing: PreprocessingConfig | None = None,
+    threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> CheckReport:
+    """Look at every video of a table.
+
+    Args:
+        table: as read, with its splits.
+        thorough: decode every frame. Otherwise the list of frames is read, and the first and the last decoded, which
+            finds what is cut off or no video, but not every damage in between.
+        preprocessing: to count the samples that are shorter than one clip.
+        threads: that look at videos; None is one for each core.
+        progress: called with (videos done, videos in all).
+
+    Returns:
+        the report; an unreadable video is an entry in it, never an exception.
+    """
+    by_path: dict[str, list[Sample]] = defaultdict(list)
+    for sample in table.samples:
+        by_path[sample.path].append(sample)
+    paths = list(by_path)
+    looks: dict[str, _Look] = {}
+    with ThreadPoolExecutor(threads or usable_cores()) as pool:
+        jobs = pool.map(lambda path: _look(path, by_path[path], thorough), paths)
+        for path, look in zip(paths, jobs, strict=True):
+            looks[path] = look
+            if progress is not None:
+                progress(len(looks), len(paths))
+        same = _same_content(paths, pool)
+    unreadable = [Problem(path, look.problem) for path, look in looks.items() if look.problem is not None]
+    unreadable += [Problem(path, reason) for path, look in looks.items() for reason in look.outside]
+    good = [look for look in looks.values() if look.problem is None]
+    windows = [piece for look in good for piece in look.windows]
+    span = 0
+    if preprocessing is not None:
+        span = preprocessing.span if preprocessing.sampling == "dense" else preprocessing.num_frames
+    return CheckReport(
+        samples=len(table),
+        videos=len(paths),
+        unreadable=tuple(unreadable),
+        duplicates=tuple(tuple(group) for group in same),
+        leaks=_leaks(by_path, same),
+        conflicts=_conflicts(table, by_path, same),
+        shared_groups=_shared_groups(table),
+        balance=_balance(table),
+        seconds=_spread([duration for _, duration in windows]),
+        frames=_spread([float(frames) for frames, _ in windows]),
+        too_short=sum(frames < span for frames, _ in windows),
+        frame_rates=_counted(f"{look.frame_rate:.2f}".rstrip("0").rstrip(".") for look in good),
+        sizes=_counted(look.size for look in good),
+        codecs=_counted(look.codec for look in good),
+        variable_frame_rate=sum(look.variable for look in good),
+    )
+
+
+def _look(path: str, samples: Sequence[Sample], thorough: bool) -> _Look:
+    try:
+        with open_video(path, threads=1) as decoder:
+            total = decoder.metadata.num_frames
+            for start in range(0, total, 64) if thorough else (total - 1,):
+                decoder.frames_at(range(start, min(start + 64, total)))
+            metadata, times = decoder.metadata, decoder.timestamps.tolist()
+    except (VideoError, OSError) as error:
+        return _Look(problem=error.reason if isinstance(error, VideoError) else str(error))
+    windows, outside = [], []
+    stop = metadata.start + metadata.duration
+    for sample in samples:
+        first, last = window(times, sample.start, sample.end)
+        if first == last:
+            outside.append(f"no frame from {sample.start} s to {sample.end} s; it runs to {stop:.3f} s")
+            continue
+        end = times[last] if last < len(times) else stop
+        windows.append((last - first, end - times[first]))
+    return _Look(
+        None,
+        metadata.num_frames,
+        metadata.duration,
+        metadata.frame_rate,
+        f"{metadata.width}x{metadata.height}",
+        metadata.codec,
+        metadata.variable_frame_rate,
+        tuple(windows),
+        tuple(outside),
+    )
+
+
+def _same_content(paths: Sequence[str], pool: ThreadPoolExecutor) -> list[list[str]]:
+    """Groups of paths with the same bytes. Only files of the same size are read."""
+    by_size: dict[int, list[str]] = defaultdict(list)
+    for path in paths:
+        if os.path.exists(path):
+            by_size[_size(path)].append(path)
+    candidates = [path for group in by_size.values() if len(group) > 1 for path in group]
+    by_hash: dict[str, list[str]] = defaultdict(list)
+    for path, digest in zip(candidates, pool.map(_digest, candidates), strict=True):
+        if digest:
+            by_hash[digest].append(path)
+    return [group for group in by_hash.values() if len(group) > 1]
+
+
+def _files(path: str) -> list[Path]:
+    """The file, or the files of a folder of frames."""
+    return sorted(entry for entry in Path(path).iterdir() if entry.is_file()) if os.path.isdir(path) else [Path(path)]
+
+
+def _size(path: str) -> int:
+    return sum(file.stat().st_size for file in _files(path))
+
+
+def _digest(path: str) -> str:
+    """Of the bytes of a video; '' if they cannot be read, or there are none."""
+    digest = hashlib.blake2b(digest_size=16)
+    count = 0
+    try:
+        for name in _files(path):
+            with name.open("rb") as file:
+                while block := file.read(BLOCK):
+                    digest.update(block)
+                    count += len(block)
+    except OSError:
+        return ""  # reported as unreadable already
+    return digest.hexdigest() if count else ""
+
+
+def _groups(by_path: dict[str, list[Sample]], same: Sequence[Sequence[str]]) -> list[list[Sample]]:
+    """Samples of each different content: files that are the same are one."""
+    grouped = {path for group in same for path in group}
+    return [
+        *([sample for path in group for sample in by_path[path]] for group in same),
+        *(samples for path, samples in by_path.items() if path not in grouped),
+    ]
+
+
+def _leaks(by_path: dict[str, list[Sample]], same: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
+    """One video in two splits, whether as two files or as two parts of one."""
+    found = []
+    for group in _groups(by_path, same):
+        if len({sample.split for sample in group if sample.split}) > 1:
+            found.append(tuple(dict.fromkeys(f"{sample.split}: {sample.path}" for sample in group)))
+    return tuple(found)
+
+
+def _conflicts(
+    table: Table, by_path: dict[str, list[Sample]], same: Sequence[Sequence[str]]
+) -> tuple[tuple[str, ...], ...]:
+    """The same frames under different labels."""
+    found = []
+    for group in _groups(by_path, same):
+        by_time: dict[tuple[float | None, float | None], list[Sample]] = defaultdict(list)
+        for sample in group:
+            by_time[sample.start, sample.end].append(sample)
+        for samples in by_time.values():
+            named = {"/".join(table.class_names(sample)) + f": {sample.path}": sample.labels for sample in samples}
+            if any(labels != samples[0].labels for labels in named.values()):
+                found.append(tuple(named))
+    return tuple(found)
+
+
+def _shared_groups(table: Table) -> tuple[str, ...]:
+    splits: dict[str, set[str]] = defaultdict(set)
+    for sample in table.samples:
+        if sample.group is not None and sample.split is not None:
+            splits[sample.group].add(sample.split)
+    return tuple(sorted(group for group, names in splits.items() if len(names) > 1))
+
+
+def _balance(table: Table) -> dict[str, dict[str, dict[str, int]]]:
+    balance: dict[str, dict[str, dict[str, int]]] = {}
+    for head, names in table.classes.items():
+        splits = sorted({sample.split or "" for sample in table.samples})
+        balance[head] = {split: dict.fromkeys(names, 0) for split in splits}
+        for sample in table.samples:
+            balance[head][sample.split or ""][names[sample.labels[head]]] += 1
+    return balance
+
+
+def _spread(values: Sequence[float]) -> Spread | None:
+    if not values:
+        return None
+    return Spread(min(values), statistics.median(values), max(values))
+
+
+def _counted(values: Any) -> dict[str, int]:
+    return dict(Counter(values).most_common())
+
+
+def _section(title: str, lines: Sequence[str], at_most: int = 10) -> list[str]:
+    if not lines:
+        return []
+    more = [f"  and {len(lines) - at_most} more"] if len(lines) > at_most else []
+    return [f"{title}: {len(lines)}", *(f"  {line}" for line in lines[:at_most]), *more]

@@ -1,0 +1,267 @@
+"""Clips of a table, one by one: varied for training, or as views for evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, TypedDict
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, get_worker_info
+
+from tubelet.config import AugmentationConfig, PreprocessingConfig
+from tubelet.data.cache import FrameCache
+from tubelet.data.draws import Draws, happens
+from tubelet.data.label_maps import LabelMap
+from tubelet.data.table import Sample, Table
+from tubelet.data.temporal import check_temporal, real_mask, training_indices
+from tubelet.data.transforms import augment, is_flipped
+from tubelet.errors import ConfigError, VideoError
+from tubelet.video import Clip, Decoder, Preprocessing, VideoMetadata, open_video, read_frames
+from tubelet.video.decode import window_indices
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A video that could not be read.
+
+    Attributes:
+        index: of the sample in its table.
+        path: of the video.
+        reason: in words, without the path.
+    """
+
+    index: int
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Which clip a sampler asks for.
+
+    Attributes:
+        index: of the sample in its table.
+        epoch: counted from 0.
+        repeat: how many times the sample came up before in this epoch.
+    """
+
+    index: int
+    epoch: int = 0
+    repeat: int = 0
+
+
+class Item(TypedDict):
+    """A clip (training), or all views of a video (evaluation).
+
+    video: float32 [T, C, H, W], or views [V, T, C, H, W].
+    frame_mask: bool [T] or [V, T], True where a frame is real; None if all are.
+    targets: class index by head, after a flip that changed the label.
+    index: of the sample in its table.
+    """
+
+    video: Tensor
+    frame_mask: Tensor | None
+    targets: dict[str, int]
+    index: int
+
+
+class ClipDataset(Dataset[Item | Failure]):
+    """The clips of a table.
+
+    An item depends on the seed, the epoch and the index, not on the worker that makes it or on what was asked for
+    before. A video that cannot be read becomes a `Failure`: no exception, and never another video in its place.
+
+    Args:
+        table: what there is; take a split first (`table.split("train")`).
+        preprocessing: of the model.
+        mode: `train`: one varied clip, as `augmentation` says; `evaluate`: all views, nothing random.
+        clips: evaluation: how many clips are spread over the video.
+        crops: evaluation: of each clip.
+        augmentation: training; None is `AugmentationConfig()`.
+        seed: of the run.
+        cache: keeps decoded and resized frames; None decodes each time. The items are the same.
+        backend: see `tubelet.video.open_video`.
+
+    Raises:
+        ConfigError: an option that means nothing in this mode, or classes to flip that the table does not have.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        preprocessing: Preprocessing | PreprocessingConfig,
+        *,
+        mode: Literal["train", "evaluate"] = "train",
+        clips: int = 1,
+        crops: int = 1,
+        augmentation: AugmentationConfig | None = None,
+        seed: int = 0,
+        cache: FrameCache | None = None,
+        backend: str = "auto",
+    ) -> None:
+        if mode == "train" and (clips, crops) != (1, 1):
+            raise ConfigError(f"clips={clips}, crops={crops} belong to mode='evaluate'; training takes one clip")
+        if mode == "evaluate" and augmentation is not None:
+            raise ConfigError("augmentation belongs to mode='train'; evaluation has none")
+        self.table = table
+        self.preprocessing = (
+            Preprocessing(preprocessing) if isinstance(preprocessing, PreprocessingConfig) else preprocessing
+        )
+        self.mode = mode
+        self.clips, self.crops = clips, crops
+        self.augmentation = augmentation or AugmentationConfig()
+        self.seed = seed
+        self.epoch = 0
+        self.cache = cache
+        self.backend = backend
+        check_temporal(self.augmentation if mode == "train" else AugmentationConfig(), self.preprocessing.config)
+        self._flipped = LabelMap(self.augmentation.flip_labels, table.classes, "flip_labels")
+        self._reversed = LabelMap(self.augmentation.reverse_labels, table.classes, "reverse_labels")
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Which epoch `dataset[index]` draws for. A loader says so itself with each item that it asks for."""
+        self.epoch = epoch
+
+    @property
+    def video_shape(self) -> tuple[int, ...]:
+        """Shape of an item's video."""
+        config = self.preprocessing.config
+        clip = (config.num_frames, len(config.mean), *config.crop_size)
+        return clip if self.mode == "train" else (self.clips * self.crops, *clip)
+
+    def __getitem__(self, wanted: int | Draw) -> Item | Failure:
+        draw = wanted if isinstance(wanted, Draw) else Draw(wanted, self.epoch)
+        if not 0 <= draw.index < len(self):
+            raise IndexError(f"index {draw.index} of {len(self)} samples")
+        sample = self.table.samples[draw.index]
+        try:
+            if self.mode == "train":
+                return self._training_item(sample, draw)
+            return self._evaluation_item(sample, draw.index)
+        except (VideoError, OSError) as error:
+            reason = error.reason if isinstance(error, VideoError) else str(error)
+            return Failure(draw.index, sample.path, reason)
+
+    # --- training --------------------------------------------------------------------------------------------------
+
+    def _training_item(self, sample: Sample, draw: Draw) -> Item:
+        draws = Draws(self.seed, draw.epoch, draw.index, draw.repeat)
+        backwards = self._reversed.names(sample.labels) and happens(draws.of("reverse"), self.augmentation.reverse)
+        frames, real = self._training_frames(sample, draw.index, draws, backwards)
+        targets = dict(sample.labels)
+        if backwards:
+            targets = self._reversed(targets)
+        if is_flipped(self.augmentation, draws):
+            targets = self._flipped(targets)
+        video = augment(frames, self.augmentation, self.preprocessing, draws)
+        return Item(video=video, frame_mask=real_mask(real), targets=targets, index=draw.index)
+
+    def _training_frames(self, sample: Sample, index: int, draws: Draws, backwards: bool) -> tuple[Tensor, list[bool]]:
+        """Resized frames of a training clip, uint8 [T, 3, H, W], and which of them are real."""
+        real: list[bool] = []
+
+        def choose(decoder: Decoder) -> list[int]:
+            nonlocal real
+            inside = window_indices(decoder, start, end)
+            chosen, real = training_indices(len(inside), self.augmentation, self.preprocessing.config, draws)
+            if backwards:
+                count = sum(real)
+                chosen = chosen[:count][::-1] + [chosen[0]] * (len(chosen) - count)
+            return [inside[position] for position in chosen]
+
+        with self._opened(sample, index) as (decoder, start, end):
+            return self.preprocessing.resize(read_frames(decoder, choose).frames), real
+
+    # --- evaluation ------------------------------------------------------------------------------------------------
+
+    def _evaluation_item(self, sample: Sample, index: int) -> Item:
+        with self._opened(sample, index) as (decoder, start, end):
+            views = self.preprocessing.views(decoder, self.clips, self.crops, start, end)
+        return Item(video=views.video, frame_mask=views.frame_mask, targets=dict(sample.labels), index=index)
+
+    # --- where frames come from ------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _opened(self, sample: Sample, index: int) -> Iterator[tuple[Decoder, float | None, float | None]]:
+        """A decoder of the sample's video, or of what the cache holds of it, and the seconds of it that count."""
+        kept = self.cache.get(index) if self.cache is not None else None
+        if kept is not None:
+            yield HeldFrames(sample.path, *kept, self._to_keep(kept[1])), None, None
+            return
+        threads = 1 if get_worker_info() is not None else 0
+        with open_video(sample.path, self.backend, threads=threads) as decoder:
+            held = self._keep(decoder, sample, index) if self.cache is not None else None
+            if held is None:
+                yield decoder, sample.start, sample.end
+            else:
+                yield held, None, None
+
+    def _keep(self, decoder: Decoder, sample: Sample, index: int) -> HeldFrames | None:
+        """Decode all frames that any epoch can ask for, and keep them; None if they do not fit or cannot be had."""
+        assert self.cache is not None
+        total = 0
+
+        def choose(decoder: Decoder) -> list[int]:
+            nonlocal total
+            inside = window_indices(decoder, sample.start, sample.end)
+            total = len(inside)
+            return [inside[position] for position in self._to_keep(total)]
+
+        height, width = self.preprocessing.resized_size(decoder.metadata.height, decoder.metadata.width)
+        if not self.cache.has_room(index, 3 * height * width * len(choose(decoder))):
+            return None
+        try:
+            frames = self.preprocessing.resize(read_frames(decoder, choose).frames)
+        except VideoError:
+            self.cache.refuse(index)
+            return None
+        self.cache.put(index, frames, total)
+        return HeldFrames(sample.path, frames, total, self._to_keep(total))
+
+    def _to_keep(self, total: int) -> Sequence[int]:
+        """Of a video's frames, those that a cache keeps: all in training, those of the views in evaluation."""
+        if self.mode == "train":
+            return range(total)
+        chosen, _ = self.preprocessing.clips(total, self.clips)
+        return sorted({index for indices in chosen for index in indices})
+
+
+class HeldFrames:
+    """Frames in memory behind the protocol of a decoder.
+
+    Args:
+        path: of the video that they come from.
+        frames: uint8 [N, 3, H, W].
+        total: how many frames the video has.
+        numbers: which of them are held, ascending.
+    """
+
+    def __init__(self, path: str, frames: Tensor, total: int, numbers: Sequence[int]) -> None:
+        height, width = frames.shape[-2:]
+        self.metadata = VideoMetadata(path, total, float(total), 1.0, height, width, "", 0, False, "memory")
+        self.timestamps = torch.arange(total, dtype=torch.float64)
+        self._frames = frames
+        self._place = {number: place for place, number in enumerate(numbers)}
+
+    def frames_at(self, indices: Sequence[int]) -> Clip:
+        """See `Decoder`."""
+        chosen = self._frames[[self._place[index] for index in indices]]
+        return Clip(chosen, self.timestamps[list(indices)], tuple(indices), self.metadata.path)
+
+    def close(self) -> None:
+        """See `Decoder`."""
+
+    def __enter__(self) -> HeldFrames:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,148 @@
+"""A folder for each class, or a folder for each split with a folder for each class."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tubelet.data.records import Record
+from tubelet.data.table import SPLIT_NAMES, split_name
+from tubelet.errors import DataError
+
+# fmt: off
+VIDEO_SUFFIXES = frozenset([
+    ".3g2", ".3gp", ".asf", ".avi", ".divx", ".f4v", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpe",
+    ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m",
+])
+# fmt: on
+"""Names that end in one of these are videos."""
+
+IMAGE_SUFFIXES = frozenset([".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"])
+"""A folder that holds files of these names, and no video, is a video given as frames."""
+
+
+@dataclass
+class Found:
+    """What a walk through a folder comes across.
+
+    Attributes:
+        records: one for each video.
+        ignored: suffix to number of files that are neither video nor frame.
+        notes: for the user.
+    """
+
+    records: list[Record] = field(default_factory=list)
+    ignored: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_folder(root: Path, *, nested: bool = False, labelled: bool = True) -> tuple[list[Record], list[str]]:
+    """Records of all videos below a folder, and notes for the user.
+
+    A class is a folder of the first level, and everything below it belongs to it. Where the first level is called
+    train, val, test (or validation, valid, dev and so on), the classes are the folders below that. Hidden files and
+    folders are left out; so are files that are not videos, counted in a note.
+
+    Args:
+        root: the folder.
+        nested: every folder that holds videos is a class, named by its path: `sports/running`.
+        labelled: False takes every video below the folder, without a class.
+
+    Raises:
+        DataError: no video, or videos that belong to no class.
+    """
+    found = Found()
+    if not labelled:
+        found.records += [Record(path) for path in _videos(root, found)]
+    else:
+        for split, folder in _split_folders(root):
+            _read_classes(folder, split, nested, found)
+    if not found.records:
+        raise DataError(f"no video in {root}; expected a folder for each class with files such as {root}/waving/1.mp4")
+    if found.ignored:
+        kinds = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in found.ignored.most_common(5))
+        found.notes.append(f"ignored {sum(found.ignored.values())} files that are not videos ({kinds})")
+    return found.records, found.notes
+
+
+def _split_folders(root: Path) -> list[tuple[str | None, Path]]:
+    """(split, folder) of each split; (None, root) where there are none."""
+    folders = [entry for entry in _entries(root) if entry.is_dir()]
+    splits = [entry for entry in folders if entry.name.lower() in SPLIT_NAMES]
+    if not splits or len(splits) < len(folders):
+        others = [entry.name for entry in folders if entry not in splits]
+        if len({split_name(entry.name) for entry in splits}) > 1:
+            raise DataError(
+                f"{root} holds folders of splits ({', '.join(entry.name for entry in splits)}) and others "
+                f"({', '.join(others[:5])}); is {others[0]!r} a class or a split? Move it, or list the videos in a CSV"
+            )
+        return [(None, root)]
+    return [(split_name(entry.name), Path(entry.path)) for entry in splits]
+
+
+def _read_classes(root: Path, split: str | None, nested: bool, found: Found) -> None:
+    loose = []
+    deep: set[str] = set()
+    for entry in _entries(root):
+        if not entry.is_dir():
+            suffix = Path(entry.name).suffix.lower()
+            if suffix in VIDEO_SUFFIXES:
+                loose.append(entry.name)
+            else:
+                found.ignored[suffix] += 1
+            continue
+        videos = list(_videos(Path(entry.path), found))
+        if not videos:
+            found.notes.append(f"the folder {entry.name!r} of {root} holds no video and is not a class")
+        for path in videos:
+            parent = os.path.relpath(os.path.dirname(path), root).replace(os.sep, "/")
+            if parent != entry.name:
+                deep.add(parent)
+            found.records.append(Record(path, {"label": parent if nested else entry.name}, split=split))
+    if loose:
+        raise DataError(
+            f"{len(loose)} videos lie in {root} itself and belong to no class ({loose[0]}); move them into class "
+            "folders, or list them with their labels in a CSV"
+        )
+    if deep and not nested:
+        found.notes.append(
+            f"{len(deep)} folders lie inside class folders ({sorted(deep)[0]}); their videos count to the class of the "
+            "first level (nested makes each folder a class)"
+        )
+
+
+def _videos(folder: Path, found: Found, above: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Paths of videos, and of folders of frames, below a folder, sorted. Links are followed, circles are not."""
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    entries = _entries(folder)
+    folders = [entry for entry in entries if entry.is_dir()]
+    suffixes = {entry.path: Path(entry.name).suffix.lower() for entry in entries if not entry.is_dir()}
+    videos = [path for path, suffix in suffixes.items() if suffix in VIDEO_SUFFIXES]
+    images = [path for path, suffix in suffixes.items() if suffix in IMAGE_SUFFIXES]
+    frames = bool(images) and not videos and not folders
+    if frames and not above:
+        raise DataError(
+            f"{folder} holds images directly; a video given as frames is a folder of its own below it: "
+            f"{folder}/clip1/{Path(images[0]).name}"
+        )
+    found.ignored.update(
+        suffix
+        for suffix in suffixes.values()
+        if suffix not in VIDEO_SUFFIXES and not (frames and suffix in IMAGE_SUFFIXES)
+    )
+    if frames:
+        yield str(folder)
+    yield from videos
+    for entry in folders:
+        yield from _videos(Path(entry.path), found, above | {real})
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What is in a folder, sorted by name, without what is hidden."""
+    with os.scandir(folder) as entries:
+        return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)

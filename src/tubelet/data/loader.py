@@ -1,0 +1,297 @@
+"""Batches of clips: an order that the seed and the epoch settle, workers that decode, failures beside the clips."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+
+from tubelet.data.dataset import ClipDataset, Draw, Failure, Item
+from tubelet.data.draws import generator_of
+from tubelet.data.table import Table
+from tubelet.errors import ConfigError, DataError
+
+
+@dataclass
+class Batch:
+    """Clips, or views of videos, put together.
+
+    Attributes:
+        video: float32 [B, T, C, H, W], or [B, V, T, C, H, W] for evaluation. B is smaller than the batch size where
+            videos could not be read, and 0 if none could.
+        frame_mask: bool [B, T] or [B, V, T], True where a frame is real; None if all are.
+        targets: head to class indices, int64 [B]; or soft targets [B, K] after `BatchMix`.
+        indices: of the samples in the table, int64 [B].
+        failures: the videos of this batch that could not be read.
+    """
+
+    video: Float[Tensor, "B *V T C H W"]
+    frame_mask: Bool[Tensor, "B *V T"] | None
+    targets: dict[str, Tensor]
+    indices: Int[Tensor, "B"]
+    failures: list[Failure] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.video)
+
+    def pin_memory(self) -> Batch:
+        """In memory from which a GPU can fetch it while it computes. Called by torch's loader."""
+        return Batch(
+            self.video.pin_memory(),
+            None if self.frame_mask is None else self.frame_mask.pin_memory(),
+            {head: target.pin_memory() for head, target in self.targets.items()},
+            self.indices,
+            self.failures,
+        )
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = True) -> Batch:
+        """The same batch on a device; indices and failures stay where they are."""
+        mask = self.frame_mask
+        return Batch(
+            self.video.to(device, non_blocking=non_blocking),
+            None if mask is None else mask.to(device, non_blocking=non_blocking),
+            {head: target.to(device, non_blocking=non_blocking) for head, target in self.targets.items()},
+            self.indices,
+            self.failures,
+        )
+
+
+def collate(items: Sequence[Item | Failure], heads: Sequence[str], video_shape: Sequence[int]) -> Batch:
+    """Put items together; failures stand beside, not among them.
+
+    Args:
+        items: of a `ClipDataset`.
+        heads: of the table.
+        video_shape: of one item, for a batch without any.
+    """
+    clips = [item for item in items if not isinstance(item, Failure)]
+    failures = [item for item in items if isinstance(item, Failure)]
+    video = torch.stack([clip["video"] for clip in clips]) if clips else torch.empty(0, *video_shape)
+    masks = [clip["frame_mask"] for clip in clips]
+    frame_mask = None
+    if any(mask is not None for mask in masks):
+        whole = torch.ones(video.shape[1:-3], dtype=torch.bool)
+        frame_mask = torch.stack([whole if mask is None else mask for mask in masks])
+    targets = {head: torch.tensor([clip["targets"][head] for clip in clips], dtype=torch.int64) for head in heads}
+    indices = torch.tensor([clip["index"] for clip in clips], dtype=torch.int64)
+    return Batch(video, frame_mask, targets, indices, failures)
+
+
+class EpochBatches(Sampler[list[Draw]]):
+    """The batches of one epoch, as a function of the seed and the epoch alone.
+
+    Args:
+        table: what is drawn from.
+        batch_size: of each process.
+        seed: of the run.
+        shuffle: a new order each epoch; False keeps the table's.
+        balanced: head whose classes come up equally often. An epoch has as many clips as before: of large classes some
+            are left out, small ones come up again with other draws.
+        drop_last: leave out a last batch that is not full; with several processes each has the same number of batches.
+        rank: of this process.
+        world_size: number of processes. Batch k of all processes together is batch k of one process with a batch
+            `world_size` times as large.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        shuffle: bool = True,
+        balanced: str | None = None,
+        drop_last: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if batch_size < 1:
+            raise ConfigError(f"batch_size={batch_size} must be at least 1")
+        if not 0 <= rank < world_size:
+            raise ConfigError(f"rank={rank} must be from 0 to below world_size={world_size}")
+        if balanced is not None and balanced not in table.classes:
+            raise ConfigError(f"balanced={balanced!r} is not a head of the data; heads: {', '.join(table.classes)}")
+        self.batch_size, self.seed, self.shuffle, self.drop_last = batch_size, seed, shuffle, drop_last
+        self.rank, self.world_size = rank, world_size
+        self.epoch = self.start_batch = 0
+        self._length = len(table)
+        self._classes: list[list[int]] = []
+        if balanced is not None:
+            by_class: dict[int, list[int]] = {}
+            for index, sample in enumerate(table.samples):
+                by_class.setdefault(sample.labels[balanced], []).append(index)
+            self._classes = [by_class[label] for label in sorted(by_class)]
+
+    def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
+        """Which epoch comes next, and with which of its batches it begins (to go on where a run stopped)."""
+        self.epoch, self.start_batch = epoch, start_batch
+
+    @property
+    def batches(self) -> int:
+        """Batches of a whole epoch."""
+        if self.drop_last:
+            return self._length // (self.batch_size * self.world_size)
+        own = len(range(self.rank, self._length, self.world_size))
+        return -(-own // self.batch_size)
+
+    def __len__(self) -> int:
+        return max(0, self.batches - self.start_batch)
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        own = self._order()[self.rank :: self.world_size]
+        for batch in range(self.start_batch, self.batches):
+            yield own[batch * self.batch_size : (batch + 1) * self.batch_size]
+
+    def _order(self) -> list[Draw]:
+        """All draws of the epoch, of all processes."""
+        indices = self._balanced() if self._classes else list(range(self._length))
+        if self.shuffle:
+            generator = generator_of(self.seed, self.epoch, "order")
+            indices = [indices[place] for place in torch.randperm(len(indices), generator=generator).tolist()]
+        seen: dict[int, int] = {}
+        draws = []
+        for index in indices:
+            draws.append(Draw(index, self.epoch, seen.get(index, 0)))
+            seen[index] = seen.get(index, 0) + 1
+        return draws
+
+    def _balanced(self) -> list[int]:
+        """As many indices as samples, the same number of each class but for one."""
+        generator = generator_of(self.seed, self.epoch, "balance")
+        share, extra = divmod(self._length, len(self._classes))
+        lucky = set(torch.randperm(len(self._classes), generator=generator)[:extra].tolist())
+        indices: list[int] = []
+        for number, members in enumerate(self._classes):
+            wanted = share + (number in lucky)
+            while wanted:
+                order = torch.randperm(len(members), generator=generator)[:wanted].tolist()
+                indices += [members[place] for place in order]
+                wanted -= len(order)
+        return indices
+
+
+class ClipLoader(DataLoader[Batch]):
+    """A torch `DataLoader` whose epoch can be set. Made by `make_loader`."""
+
+    batch_sampler: EpochBatches
+
+    def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
+        """See `EpochBatches.set_epoch`; call it before each epoch."""
+        self.batch_sampler.set_epoch(epoch, start_batch)
+
+
+def make_loader(
+    dataset: ClipDataset,
+    batch_size: int,
+    *,
+    workers: int | None = None,
+    shuffle: bool | None = None,
+    drop_last: bool = False,
+    balanced: str | None = None,
+    epoch: int = 0,
+    start_batch: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+    pin_memory: bool | None = None,
+    prefetch: int = 2,
+) -> ClipLoader:
+    """Batches of a data set. The same whatever the number of workers.
+
+    Args:
+        dataset: for training or evaluation; its seed settles the order as well.
+        batch_size: of each process.
+        workers: processes that decode, with one thread each; 0 decodes in this process; None is one for each core, at
+            most 8.
+        shuffle: None shuffles in training and not in evaluation.
+        drop_last: see `EpochBatches`.
+        balanced: see `EpochBatches`.
+        epoch: the first one; `loader.set_epoch` sets the next ones.
+        start_batch: of the first epoch, to go on where a run stopped.
+        rank: of this process.
+        world_size: number of processes.
+        pin_memory: None does where CUDA is.
+        prefetch: batches that each worker prepares ahead.
+
+    Raises:
+        DataError: no samples, or none that would fill a batch.
+        ConfigError: numbers that cannot be meant, or workers that cannot share the cache.
+    """
+    if not len(dataset):
+        raise DataError("no samples to load")
+    if workers is None:
+        workers = min(8, usable_cores())
+    if workers < 0:
+        raise ConfigError(f"workers={workers} must be 0 or more")
+    batches = EpochBatches(
+        dataset.table,
+        batch_size,
+        seed=dataset.seed,
+        shuffle=dataset.mode == "train" if shuffle is None else shuffle,
+        balanced=balanced,
+        drop_last=drop_last,
+        rank=rank,
+        world_size=world_size,
+    )
+    if drop_last and not batches.batches:
+        raise DataError(
+            f"{len(dataset)} samples do not fill one batch of {batch_size * world_size}; use a smaller batch_size"
+        )
+    batches.set_epoch(epoch, start_batch)
+    context = None
+    if workers and dataset.cache is not None:
+        if "fork" not in multiprocessing.get_all_start_methods():
+            raise ConfigError("a cache in memory needs workers=0 on this system: its processes cannot share memory so")
+        context = multiprocessing.get_context("fork")
+    return ClipLoader(
+        dataset,  # type: ignore[arg-type]  # torch ties the type of an item to that of a batch
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=partial(collate, heads=tuple(dataset.table.classes), video_shape=dataset.video_shape),
+        worker_init_fn=_start_worker,
+        pin_memory=torch.cuda.is_available() if pin_memory is None else pin_memory,
+        persistent_workers=workers > 0,
+        prefetch_factor=prefetch if workers else None,
+        multiprocessing_context=context,
+    )
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _start_worker(number: int) -> None:
+    torch.set_num_threads(1)
+
+
+def timed(loader: ClipLoader) -> Iterator[tuple[Batch, float]]:
+    """Each batch with the seconds that were spent waiting for it."""
+    batches = iter(loader)
+    while True:
+        start = time.perf_counter()
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
+        yield batch, time.perf_counter() - start
+
+
+def class_weights(table: Table, head: str = "label", *, beta: float = 0.999) -> Float[Tensor, "K"]:
+    """A weight for each class in the loss, larger for rare ones, 1 on average over the samples.
+
+    By the effective number of samples, `(1 - beta) / (1 - beta^n)` (Cui et al., CVPR 2019); beta near 1 weights by 1 /
+    n, 0 not at all. A class without samples weighs 0.
+    """
+    if not 0 <= beta < 1:
+        raise ConfigError(f"beta={beta} must be from 0 to below 1")
+    counts = torch.tensor(table.counts(head), dtype=torch.float64)
+    weights = torch.where(counts > 0, (1 - beta) / (1 - beta ** counts.clamp(min=1)), 0.0)
+    return (weights * counts.sum() / (weights * counts).sum()).float()

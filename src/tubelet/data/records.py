@@ -1,0 +1,154 @@
+"""What every source is turned into first: a video with the names of its labels, and the line it comes from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tubelet.config.serialise import did_you_mean
+from tubelet.data.table import Sample, Table
+from tubelet.errors import DataError
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row of a source.
+
+    Attributes:
+        path: as it can be opened.
+        labels: head to class name.
+        start: seconds.
+        end: seconds.
+        split: as it is called here.
+        group: see `Sample`.
+        line: where it stands in the source ("train.csv line 7"), for errors.
+    """
+
+    path: str
+    labels: dict[str, str] = field(default_factory=dict)
+    start: float | None = None
+    end: float | None = None
+    split: str | None = None
+    group: str | None = None
+    line: str = ""
+
+
+def build_table(
+    records: Sequence[Record],
+    root: str,
+    notes: Sequence[str] = (),
+    *,
+    classes: Mapping[str, Sequence[str]] | None = None,
+    allow_missing: bool = False,
+    allow_conflicts: bool = False,
+) -> Table:
+    """Put records together: files looked for, repeats found, class names given their indices.
+
+    Args:
+        records: all with the same heads.
+        root: folder that sample keys are relative to.
+        notes: so far.
+        classes: the order of the classes, if it is settled already (by a model, by the data set); names that are not
+            among them are errors. Otherwise names are sorted, numbers by value.
+        allow_missing: leave out videos that do not exist and say so in a note.
+        allow_conflicts: keep a video that is listed twice in a split with different labels, and say so in a note;
+            large published data sets have some.
+
+    Raises:
+        DataError: files that do not exist, one video with two labels or in two splits, an unknown class.
+    """
+    notes = list(notes)
+    records = _existing(records, allow_missing, notes)
+    records = _distinct(records, allow_conflicts, notes)
+    heads = list(records[0].labels) if records else []
+    found = {head: sort_names({record.labels[head] for record in records}) for head in heads}
+    if classes is not None:
+        if set(classes) != set(heads):
+            raise DataError(f"the data has labels for {', '.join(heads) or 'nothing'}, expected {', '.join(classes)}")
+        for record in records:
+            for head, name in record.labels.items():
+                if name not in classes[head]:
+                    where = f"{record.line}: " if record.line else ""
+                    raise DataError(
+                        f"{where}class {name!r} is not among the expected ones{did_you_mean(name, classes[head])}"
+                    )
+        found = {head: list(classes[head]) for head in heads}
+    index = {head: {name: number for number, name in enumerate(names)} for head, names in found.items()}
+    samples = tuple(
+        Sample(
+            record.path,
+            {head: index[head][name] for head, name in record.labels.items()},
+            record.start,
+            record.end,
+            record.split,
+            record.group,
+        )
+        for record in records
+    )
+    return Table(samples, found, root, tuple(notes))
+
+
+def sort_names(names: set[str]) -> list[str]:
+    """Sorted; by value if all are whole numbers, so that '10' comes after '9'."""
+    if all(name.lstrip("-").isdecimal() for name in names):
+        return sorted(names, key=lambda name: (int(name), name))
+    return sorted(names)
+
+
+def _existing(records: Sequence[Record], allow_missing: bool, notes: list[str]) -> list[Record]:
+    there = {path: os.path.exists(path) for path in dict.fromkeys(record.path for record in records)}
+    missing = [record for record in records if not there[record.path]]
+    if not missing:
+        return list(records)
+    listed = _listed([f"{record.path}{f' ({record.line})' if record.line else ''}" for record in missing])
+    if not allow_missing or len(missing) == len(records):
+        advice = (
+            "" if allow_missing else "; correct the paths (or name the folder they start from), or allow missing files"
+        )
+        raise DataError(f"{len(missing)} of {len(records)} videos do not exist: {listed}{advice}")
+    notes.append(f"left out {len(missing)} of {len(records)} samples whose file does not exist: {listed}")
+    return [record for record in records if there[record.path]]
+
+
+def _distinct(records: Sequence[Record], allow_conflicts: bool, notes: list[str]) -> list[Record]:
+    """Without repeats. The same video (or part of one) in another split, or with another label, is an error."""
+    first: dict[tuple[str, float | None, float | None], Record] = {}
+    kept: list[Record] = []
+    repeats = 0
+    relabelled: list[str] = []
+    leaking: list[str] = []
+    for record in records:
+        other = first.setdefault((os.path.normpath(record.path), record.start, record.end), record)
+        if other is not record and (other.labels, other.split) == (record.labels, record.split):
+            repeats += 1
+            continue
+        kept.append(record)
+        if other is not record:
+            (leaking if other.split != record.split else relabelled).append(
+                f"{record.path}: {_what(other)} and {_what(record)}"
+            )
+    if leaking:
+        raise DataError(
+            f"{len(leaking)} videos are in two splits: {_listed(leaking)}; a video that was trained on cannot test "
+            "anything: keep one of each"
+        )
+    if relabelled and not allow_conflicts:
+        raise DataError(f"{len(relabelled)} videos are listed with two labels: {_listed(relabelled)}; keep one of each")
+    if relabelled:
+        notes.append(
+            f"{len(relabelled)} videos are listed with two labels, and were kept with both: {_listed(relabelled)}"
+        )
+    if repeats:
+        notes.append(f"left out {repeats} rows that repeat an earlier one")
+    return kept
+
+
+def _what(record: Record) -> str:
+    what = "/".join([*record.labels.values(), *([record.split] if record.split else [])])
+    return f"{what} ({record.line})" if record.line else what
+
+
+def _listed(things: Sequence[str], at_most: int = 5) -> str:
+    more = f" and {len(things) - at_most} more" if len(things) > at_most else ""
+    return "; ".join(things[:at_most]) + more

@@ -1,0 +1,189 @@
+"""What a data set is here: samples with labels, the names of the classes, and which split each sample belongs to."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tubelet.config.serialise import did_you_mean
+from tubelet.errors import DataError
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "validate": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""Names that splits go by, and the ones they have here. Other names are kept as they are."""
+
+
+def split_name(name: str) -> str:
+    """`validation`, `valid` and `dev` are `val`; a name that is not known stays as it is."""
+    return SPLIT_NAMES.get(name.strip().lower(), name.strip())
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A video, or the part of it from `start` to `end`, with what it shows.
+
+    Attributes:
+        path: of the file or the folder of frames.
+        labels: head name to class index. Empty without labels.
+        start: seconds on the file's own clock; None is the beginning.
+        end: seconds; None is the end.
+        split: `train`, `val`, `test` or another name; None is not decided yet.
+        group: a person, a source video: what must not be divided between splits that are made.
+    """
+
+    path: str
+    labels: dict[str, int]
+    start: float | None = None
+    end: float | None = None
+    split: str | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True, repr=False)
+class Table:
+    """A data set.
+
+    Attributes:
+        samples: in the order of the source.
+        classes: head name to class names, in the order of their indices. A single head is called `label`.
+        root: folder that sample keys are relative to.
+        notes: what reading decided or left out, one sentence each, to be shown to the user.
+    """
+
+    samples: tuple[Sample, ...]
+    classes: dict[str, list[str]]
+    root: str
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __repr__(self) -> str:
+        return f"Table({self.describe()})"
+
+    @property
+    def heads(self) -> dict[str, int]:
+        """Number of classes by head, as `ModelConfig.num_classes` takes it."""
+        return {head: len(names) for head, names in self.classes.items()}
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """Number of samples by split; those that have none are counted under ''."""
+        return dict(Counter(sample.split or "" for sample in self.samples))
+
+    def key(self, sample: Sample) -> str:
+        """The sample's lasting name: its path from the root, with / between folders, and the seconds if it is a
+        part."""
+        path = os.path.relpath(sample.path, self.root).replace(os.sep, "/")
+        if sample.start is None and sample.end is None:
+            return path
+        start, end = ("" if time is None else f"{time:.3f}" for time in (sample.start, sample.end))
+        return f"{path}[{start}-{end}]"
+
+    def class_names(self, sample: Sample) -> list[str]:
+        """What a sample shows, by head."""
+        return [names[sample.labels[head]] for head, names in self.classes.items()]
+
+    def split(self, name: str) -> Table:
+        """The samples of one split; `validation` and the like are understood.
+
+        Raises:
+            DataError: it has no sample.
+        """
+        wanted = split_name(name)
+        chosen = [sample for sample in self.samples if sample.split == wanted]
+        if not chosen:
+            there = ", ".join(f"{split or 'no split'} ({count})" for split, count in sorted(self.splits.items()))
+            raise DataError(f"no sample in the split {name!r}; there are: {there}")
+        return dataclasses.replace(self, samples=tuple(chosen))
+
+    def select(self, indices: Iterable[int]) -> Table:
+        """These samples, in this order."""
+        return dataclasses.replace(self, samples=tuple(self.samples[index] for index in indices))
+
+    def with_splits(self, split_of: Callable[[Sample], str | None]) -> Table:
+        """The same samples in other splits."""
+        changed = tuple(dataclasses.replace(sample, split=split_of(sample)) for sample in self.samples)
+        return dataclasses.replace(self, samples=changed)
+
+    def with_classes(self, classes: Mapping[str, Sequence[str]]) -> Table:
+        """The same samples with the class indices of another table or of a model (`model.labels`).
+
+        Raises:
+            DataError: a head or a class of a sample that is not among `classes`.
+        """
+        if set(classes) != set(self.classes):
+            raise DataError(
+                f"the data has labels for {', '.join(self.classes) or 'nothing'}, "
+                f"expected {', '.join(classes) or 'nothing'}"
+            )
+        maps: dict[str, list[int]] = {}
+        for head, names in self.classes.items():
+            known = {name: index for index, name in enumerate(classes[head])}
+            used = {sample.labels[head] for sample in self.samples}
+            for index in used:
+                if names[index] not in known:
+                    raise DataError(
+                        f"class {names[index]!r} is not among the expected ones{did_you_mean(names[index], known)}"
+                    )
+            maps[head] = [known.get(name, -1) for name in names]
+        samples = tuple(
+            dataclasses.replace(sample, labels={head: maps[head][index] for head, index in sample.labels.items()})
+            for sample in self.samples
+        )
+        return dataclasses.replace(self, samples=samples, classes={head: list(classes[head]) for head in self.classes})
+
+    def counts(self, head: str) -> list[int]:
+        """Samples of each class of a head."""
+        found = Counter(sample.labels[head] for sample in self.samples)
+        return [found[index] for index in range(len(self.classes[head]))]
+
+    def describe(self) -> str:
+        """One line: how many samples, classes and splits."""
+        heads = [
+            f"{len(names)} classes" if head == "label" else f"{len(names)} {head} classes"
+            for head, names in self.classes.items()
+        ]
+        parts = [f"{len(self)} samples", *(heads or ["no labels"])]
+        named = {split: count for split, count in self.splits.items() if split}
+        if named:
+            order = {"train": 0, "val": 1, "test": 2}
+            ordered = sorted(named.items(), key=lambda item: (order.get(item[0], 3), item[0]))
+            parts.append(" / ".join(f"{count} {split}" for split, count in ordered))
+        return ", ".join(parts)
+
+
+def write_table(table: Table, path: str | Path) -> Path:
+    """Write a table as CSV: path, one column for each head, and start, end, split, group where a sample has them.
+
+    Paths are absolute, so that `read_table` finds the videos again wherever the CSV lies.
+    """
+    extra = [
+        name for name in ("start", "end", "split", "group") if any(getattr(s, name) is not None for s in table.samples)
+    ]
+    unfinished = Path(path).with_name(f".{Path(path).name}.{os.getpid()}.unfinished")
+    try:
+        with unfinished.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["path", *table.classes, *extra])
+            for sample in table.samples:
+                cells = ["" if value is None else value for value in (getattr(sample, name) for name in extra)]
+                writer.writerow([os.path.abspath(sample.path), *table.class_names(sample), *cells])
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return Path(path)

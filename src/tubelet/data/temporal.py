@@ -1,0 +1,99 @@
+"""Which frames a training clip holds: random start, speed, segments. Plain integers: nothing here touches a file."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from tubelet.config import AugmentationConfig, PreprocessingConfig
+from tubelet.data.draws import Draws, uniform
+from tubelet.errors import ConfigError
+from tubelet.video import clip_indices, clip_starts, random_start, segment_indices, uniform_indices
+
+
+def check_temporal(augmentation: AugmentationConfig, preprocessing: PreprocessingConfig) -> None:
+    """Hold that the augmentation means something with this sampling.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    dense = preprocessing.sampling == "dense"
+    if dense and augmentation.temporal == "segments":
+        raise ConfigError(
+            "temporal='segments' takes frames from the whole video, which evaluation with sampling='dense' would not; "
+            "use sampling='uniform' and frame_stride=1"
+        )
+    if dense and augmentation.coverage != (1.0, 1.0):
+        raise ConfigError(f"coverage={augmentation.coverage} belongs to sampling='uniform'; with 'dense' use speed")
+    if not dense and augmentation.speed != (1.0, 1.0):
+        raise ConfigError(f"speed={augmentation.speed} belongs to sampling='dense'; with 'uniform' use coverage")
+
+
+def training_indices(
+    total: int, augmentation: AugmentationConfig, preprocessing: PreprocessingConfig, draws: Draws
+) -> tuple[list[int], list[bool]]:
+    """The frames of a training clip.
+
+    Dense: a run of frames from a random start (the original's `sample_sequence`), at the frame stride times a factor
+    from `speed`, drawn log-uniformly so that faster and slower are equally likely (speed jitter). Uniform: frames
+    spread over a random part of the video as long as `coverage` says; one out of each of its equal parts, at the same
+    random place in all of them (`random`) or at independent ones (`segments`, Wang et al., ECCV 2016).
+
+    Args:
+        total: frames of the video, or of the part of it that is used.
+        augmentation: see above.
+        preprocessing: number of frames, stride, what happens with short videos.
+        draws: of this clip.
+
+    Returns:
+        indices in [0, total), and which of them are real (`clip_indices`).
+    """
+    count = preprocessing.num_frames
+    if preprocessing.sampling == "uniform":
+        chosen = _spread(total, count, augmentation, draws)
+        return chosen, [True] * count
+    speed = _log_uniform(augmentation.speed, draws)
+    if speed == 1.0:
+        start = _start(total, preprocessing.span, count * preprocessing.frame_stride, augmentation, draws)
+        return clip_indices(start, count, preprocessing.frame_stride, total, preprocessing.short_clips)
+    steps = [round(step * preprocessing.frame_stride * speed) for step in range(count)]
+    span = steps[-1] + 1
+    start = _start(total, span, round(count * preprocessing.frame_stride * speed), augmentation, draws)
+    wanted = [start + step for step in steps]
+    if preprocessing.short_clips == "loop":
+        return [index % total for index in wanted], [True] * count
+    last = max(index for index in wanted if index < total)
+    return [min(index, last) for index in wanted], [index < total for index in wanted]
+
+
+def _start(total: int, span: int, evaluation_span: int, augmentation: AugmentationConfig, draws: Draws) -> int:
+    if augmentation.temporal == "centre":
+        return clip_starts(total, evaluation_span, 1)[0]
+    return random_start(total, span, draws.of("start"))
+
+
+def _spread(total: int, count: int, augmentation: AugmentationConfig, draws: Draws) -> list[int]:
+    share = uniform(draws.of("coverage"), *augmentation.coverage)
+    part = min(total, max(1, round(share * total)))
+    first = random_start(total, part, draws.of("start"))
+    if augmentation.temporal == "segments":
+        inside = segment_indices(part, count, draws.of("segments"))
+    elif augmentation.temporal == "centre":
+        inside = uniform_indices(part, count)
+    else:
+        place = uniform(draws.of("segments"), 0.0, 1.0)
+        inside = [min(int((piece + place) * part / count), part - 1) for piece in range(count)]
+    return [first + index for index in inside]
+
+
+def _log_uniform(bounds: tuple[float, float], draws: Draws) -> float:
+    low, high = bounds
+    if low == high:
+        return low
+    return math.exp(uniform(draws.of("speed"), math.log(low), math.log(high)))
+
+
+def real_mask(real: list[bool]) -> torch.Tensor | None:
+    """bool [T], or None where every frame is real."""
+    return None if all(real) else torch.tensor(real)

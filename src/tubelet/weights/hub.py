@@ -1,0 +1,223 @@
+"""The Hugging Face Hub: models from it and to it, with the arguments that `huggingface_hub` has.
+
+Only configurations and weights are downloaded, no code and no other files; what comes is read as any folder is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from huggingface_hub import HfApi
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    LocalTokenNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from tubelet.errors import WeightsError
+from tubelet.model import ViViT
+from tubelet.version import __version__
+from tubelet.weights.load import load
+from tubelet.weights.model_card import model_card
+from tubelet.weights.native import load_native, save
+
+CONFIGURATIONS = ["config.json", "preprocessor_config.json", "video_preprocessor_config.json"]
+SAFETENSORS = ["model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors"]
+PICKLED = ["pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin"]
+
+_NETWORK = ("httpx", "httpx2", "requests", "urllib3")
+"""Packages whose errors are of the network, whichever of them this `huggingface_hub` uses."""
+
+
+def from_pretrained(
+    repo_id: str | Path,
+    *,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+    force_download: bool = False,
+    **fields: Any,
+) -> ViViT:
+    """Load a model from the Hub, or from a folder: ours, or a ViViT, VideoMAE of the `transformers` library.
+
+    Args:
+        repo_id: owner/name on the Hub, or a folder.
+        revision: branch, tag or commit; the newest of the main branch if None.
+        token: for private models; the stored login, or `HF_TOKEN`, if None.
+        cache_dir: where downloads are kept; the cache of `huggingface_hub` if None.
+        local_files_only: take it from the cache and do not ask the Hub.
+        force_download: again, even if it is in the cache.
+        fields: as of `tubelet.load`.
+
+    Returns:
+        the model, in evaluation mode, on the CPU; `model.load_report` says what was loaded.
+
+    Raises:
+        WeightsError: the Hub cannot be reached or has no such model, or it is none that tubelet can read.
+    """
+    folder = Path(repo_id).expanduser()
+    if not folder.is_dir():
+        folder = download(
+            str(repo_id),
+            revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            force_download=force_download,
+        )
+    return load(folder, **fields)
+
+
+def download(
+    repo_id: str,
+    revision: str | None = None,
+    *,
+    token: str | bool | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+    force_download: bool = False,
+) -> Path:
+    """Bring a model's configuration and weights here; what is in the cache already is not downloaded again.
+
+    `pytorch_model.bin` is brought only where there are no safetensors.
+
+    Args:
+        repo_id: owner/name.
+        revision: branch, tag or commit.
+        token, cache_dir, local_files_only, force_download: as of `from_pretrained`.
+
+    Returns:
+        the folder in the cache.
+
+    Raises:
+        WeightsError: the Hub cannot be reached or has no such model, or the model has no weights.
+    """
+    api = HfApi(token=token, library_name="tubelet", library_version=__version__)
+    for weights in (SAFETENSORS, PICKLED):
+        with _in_one_sentence(repo_id, revision, "load"):
+            found = api.snapshot_download(
+                repo_id,
+                revision=revision,
+                cache_dir=cache_dir,
+                local_files_only=local_files_only,
+                force_download=force_download,
+                allow_patterns=[*CONFIGURATIONS, *weights],
+            )
+        folder = Path(found)
+        if any(file for pattern in weights for file in folder.glob(pattern)):
+            return folder
+    raise WeightsError(
+        f"{repo_id} on the Hugging Face Hub has neither model.safetensors nor pytorch_model.bin; "
+        "it is no model that tubelet can read"
+    )
+
+
+def push_to_hub(
+    model: ViViT | str | Path,
+    repo_id: str,
+    *,
+    commit_message: str = "Upload a model with tubelet",
+    private: bool | None = None,
+    token: str | bool | None = None,
+    branch: str | None = None,
+    create_pr: bool = False,
+    licence: str | None = None,
+    card: str | None = None,
+) -> str:
+    """Put a model on the Hub: `config.json`, `model.safetensors` and a model card, nothing else.
+
+    Args:
+        model: a model, or the folder of a run (or of `tubelet.save`): the card then tells its figures too.
+        repo_id: owner/name; is made if it is not there.
+        commit_message: of the one commit.
+        private: whether others see it, if it is made now; the owner's default if None.
+        token: must allow writing; the stored login, or `HF_TOKEN`, if None.
+        branch: the main one if None.
+        create_pr: open a pull request instead of committing.
+        licence: as the Hub abbreviates it ("apache-2.0").
+        card: the text of the card, instead of one that is made.
+
+    Returns:
+        the address of the commit, or of the pull request.
+
+    Raises:
+        WeightsError: the Hub cannot be reached or refuses, or the folder is none of ours.
+    """
+    run = None
+    if not isinstance(model, ViViT):
+        run = Path(model)
+        model = load_native(run)
+    api = HfApi(token=token, library_name="tubelet", library_version=__version__)
+    with TemporaryDirectory(prefix="tubelet-") as folder:
+        save(model, folder)
+        text = card if card is not None else model_card(model, repo_id, run=run, licence=licence)
+        (Path(folder) / "README.md").write_text(text, encoding="utf-8")
+        with _in_one_sentence(repo_id, branch, "upload"):
+            url = api.create_repo(repo_id, private=private, exist_ok=True)
+            commit = api.upload_folder(
+                repo_id=url.repo_id,
+                folder_path=folder,
+                commit_message=commit_message,
+                revision=branch,
+                create_pr=create_pr,
+            )
+    return commit.pr_url or commit.commit_url
+
+
+@contextmanager
+def _in_one_sentence(repo_id: str, revision: str | None, verb: str) -> Iterator[None]:
+    """Turn what goes wrong with the Hub into a WeightsError; anything else passes."""
+    try:
+        yield
+    except Exception as error:
+        reason = _reason(error, repo_id, revision, verb)
+        if reason is None:
+            raise
+        raise WeightsError(reason) from error
+
+
+def _reason(error: Exception, repo_id: str, revision: str | None, verb: str) -> str | None:
+    page = f"huggingface.co/{repo_id}"
+    if isinstance(error, HFValidationError):
+        return f"{repo_id!r} is neither a folder here nor a name on the Hugging Face Hub (owner/name)"
+    if isinstance(error, GatedRepoError):
+        return f"{repo_id}: its owner gives access on request; ask for it at {page}, then `hf auth login`"
+    if isinstance(error, RepositoryNotFoundError):
+        return (
+            f"the Hugging Face Hub has no model {repo_id} that you may {verb}; if it is private, `hf auth login` or "
+            "set HF_TOKEN"
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return f"{repo_id} on the Hugging Face Hub has no branch, tag or commit {revision!r}; see {page}"
+    if isinstance(error, LocalTokenNotFoundError):
+        return f"cannot {verb} {repo_id} without a login to the Hugging Face Hub: `hf auth login`, or set HF_TOKEN"
+    if isinstance(error, LocalEntryNotFoundError):
+        return _unreachable(repo_id, verb)
+    if isinstance(error, EntryNotFoundError):
+        return f"{repo_id} on the Hugging Face Hub has none of the files of a model (config.json, model.safetensors)"
+    if isinstance(error, HfHubHTTPError):
+        status = getattr(error.response, "status_code", None)
+        if status in (401, 403):
+            return f"the Hugging Face Hub does not let you {verb} {repo_id}; `hf auth login` with a token that may"
+        return f"the Hugging Face Hub did not {verb} {repo_id}: it answered {status}; try again later"
+    network = type(error).__module__.partition(".")[0] in _NETWORK
+    return _unreachable(repo_id, verb) if network or isinstance(error, ConnectionError | TimeoutError) else None
+
+
+def _unreachable(repo_id: str, verb: str) -> str:
+    if verb == "upload":
+        return f"cannot upload {repo_id}: the Hugging Face Hub cannot be reached from here (or HF_HUB_OFFLINE is set)"
+    return (
+        f"{repo_id} is not in the cache and the Hugging Face Hub cannot be reached from here (or HF_HUB_OFFLINE is "
+        f"set); where it can, `hf download {repo_id} --local-dir FOLDER`, and load FOLDER"
+    )

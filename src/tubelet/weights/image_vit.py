@@ -1,0 +1,254 @@
+"""What every image transformer that a ViViT can start from looks like, wherever it came from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from tubelet.errors import WeightsError
+from tubelet.weights.tensors import FLOATS, Incoming, check_tensor, listing
+
+Activation = Literal["gelu_tanh", "gelu", "gelu_quick"]
+
+
+@dataclass(frozen=True)
+class ImageViT:
+    """An image transformer whose blocks are ViViT's, in our layout. It checks itself.
+
+    Attributes:
+        source: the file, folder, or name that it came from.
+        format: what that turned out to be: `npz`, `timm` or `transformers`.
+        tensors: by the names that a ViViT's encoder has for them, and these:
+            `embedding.weight` [D, C, h, w], `embedding.bias` [D]; `cls` [1, D] and `positions.cls` [1, D], both or
+            neither; `positions.grid` [h, w, D]; `input_norm.*` where it has one; `blocks.i.*`, `norm.*`;
+            `head.weight` [K, D] and `head.bias` where it has them.
+        num_heads: None where the source does not say.
+        activation, layer_norm_eps: as in `ModelConfig`.
+        pool: how it makes one vector of its tokens: `cls`, `mean`, or another word of the source.
+        output_norm: the last norm stands `before_pool` or `after_pool`.
+        mean, std: what it was trained with, per channel, over pixels in [0, 1]; None where the source does not say.
+        labels: its class names, if the source has them.
+        head_hindrance: why the head cannot be copied ("it follows ..."); empty if it can.
+        unused: names in the source that are left out on purpose, and why.
+        unexpected: names in the source that no ViT has.
+        notes: assumptions that a reader of the report must know.
+    """
+
+    source: str
+    format: str
+    tensors: Mapping[str, Incoming] = field(repr=False)
+    num_heads: int | None
+    activation: Activation
+    layer_norm_eps: float
+    pool: str
+    output_norm: Literal["before_pool", "after_pool"] = "before_pool"
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    labels: tuple[str, ...] | None = field(default=None, repr=False)
+    head_hindrance: str = ""
+    unused: Mapping[str, str] = field(default_factory=dict, repr=False)
+    unexpected: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, rank in {"embedding.weight": 4, "positions.grid": 3, "blocks.0.mlp.fc1.weight": 2}.items():
+            if name not in self.tensors:
+                raise WeightsError(f"{self.source}: no {name} was found; this is not a ViT")
+            if self.tensors[name].tensor.ndim != rank:
+                theirs, shape = self.tensors[name].source, list(self.tensors[name].tensor.shape)
+                raise WeightsError(
+                    f"{self.source}: {theirs} has the shape {shape}, but it should have {rank} axes; not an image ViT"
+                )
+        expected = self._expected_shapes()
+        missing = [name for name in expected if name not in self.tensors]
+        if missing:
+            raise WeightsError(f"{self.source}: {listing(missing)} missing; the file is not complete, or not a ViT's")
+        for name, incoming in self.tensors.items():
+            check_tensor(incoming.tensor, incoming.source or name, self.source)
+            if name in expected and list(incoming.tensor.shape) != expected[name]:
+                raise WeightsError(
+                    f"{self.source}: {incoming.source or name} makes {name} {list(incoming.tensor.shape)}, but with "
+                    f"hidden_size={self.hidden_size} and mlp_dim={self.mlp_dim} it should be {expected[name]}"
+                )
+        if self.num_heads is not None and self.hidden_size % self.num_heads:
+            raise WeightsError(
+                f"{self.source}: {self.num_heads} heads do not divide its hidden size of {self.hidden_size}; ViViT has "
+                "heads of hidden_size / num_heads"
+            )
+
+    # --- sizes that follow from the tensors --------------------------------------------------------------------------
+
+    @property
+    def hidden_size(self) -> int:
+        return self._shape("embedding.weight")[0]
+
+    @property
+    def in_channels(self) -> int:
+        return self._shape("embedding.weight")[1]
+
+    @property
+    def patch_size(self) -> tuple[int, int]:
+        """Height and width of a patch in pixels."""
+        return self._shape("embedding.weight")[2], self._shape("embedding.weight")[3]
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Patches along height and width."""
+        return self._shape("positions.grid")[0], self._shape("positions.grid")[1]
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width in pixels of the images that its positions were learned for."""
+        return self.grid[0] * self.patch_size[0], self.grid[1] * self.patch_size[1]
+
+    @property
+    def num_layers(self) -> int:
+        return 1 + max(int(name.split(".")[1]) for name in self.tensors if name.startswith("blocks."))
+
+    @property
+    def mlp_dim(self) -> int:
+        return self._shape("blocks.0.mlp.fc1.weight")[0]
+
+    @property
+    def has_cls(self) -> bool:
+        return "cls" in self.tensors
+
+    @property
+    def has_input_norm(self) -> bool:
+        return "input_norm.weight" in self.tensors
+
+    @property
+    def num_classes(self) -> int:
+        """0 without a head."""
+        return self._shape("head.weight")[0] if "head.weight" in self.tensors else 0
+
+    def _shape(self, name: str) -> torch.Size:
+        return self.tensors[name].tensor.shape
+
+    def _expected_shapes(self) -> dict[str, list[int]]:
+        dim, hidden = self.hidden_size, self.mlp_dim
+        norm, square = {"weight": [dim], "bias": [dim]}, {"weight": [dim, dim], "bias": [dim]}
+        parts: dict[str, dict[str, list[int]]] = {"norm": norm}
+        if self.has_input_norm:
+            parts["input_norm"] = norm
+        if self.num_classes:
+            parts["head"] = {"weight": [self.num_classes, dim], "bias": [self.num_classes]}
+        for layer in range(self.num_layers):
+            block = f"blocks.{layer}"
+            parts |= {f"{block}.norm_attention": norm, f"{block}.norm_mlp": norm, f"{block}.attention.out": square}
+            parts[f"{block}.attention.qkv"] = {"weight": [3 * dim, dim], "bias": [3 * dim]}
+            parts[f"{block}.mlp.fc1"] = {"weight": [hidden, dim], "bias": [hidden]}
+            parts[f"{block}.mlp.fc2"] = {"weight": [dim, hidden], "bias": [dim]}
+        shapes = {f"{part}.{name}": shape for part, named in parts.items() for name, shape in named.items()}
+        if self.has_cls:
+            shapes |= {"cls": [1, dim], "positions.cls": [1, dim]}
+        return {**shapes, "embedding.bias": [dim], "positions.grid": [*self.grid, dim]}
+
+
+class SourceTensors:
+    """The tensors of a source by their own names, which remembers what has been taken.
+
+    Args:
+        tensors: any mapping of names to tensors; what is not a tensor is an error.
+        source: for errors.
+    """
+
+    def __init__(self, tensors: Mapping[str, Any], source: str) -> None:
+        self.source = source
+        self.left = {name: plain_tensor(tensor, name, source) for name, tensor in tensors.items()}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.left
+
+    def take(self, name: str, why: str = "the file is not complete, or not a ViT's") -> Tensor:
+        """Remove and return a tensor, as float32.
+
+        Raises:
+            WeightsError: it is missing, with `why` as the explanation.
+        """
+        if name not in self.left:
+            raise WeightsError(f"{self.source}: {name} is missing; {why}")
+        tensor = self.left.pop(name)
+        check_tensor(tensor, name, self.source)
+        return tensor.float()
+
+    def take_all(self, prefix: str, why: str) -> dict[str, str]:
+        """Remove everything whose name starts with `prefix`, and say `why` for each: entries for `ImageViT.unused`."""
+        names = [name for name in self.left if name.startswith(prefix)]
+        for name in names:
+            del self.left[name]
+        return dict.fromkeys(names, why)
+
+
+def plain_tensor(tensor: Any, name: str, source: str) -> Tensor:
+    """A detached tensor on the CPU that claims no more numbers than it holds.
+
+    Raises:
+        WeightsError: it is not a tensor, or a view that repeats a few numbers to seem large.
+    """
+    if not isinstance(tensor, Tensor):
+        raise WeightsError(f"{source}: {name} is not a tensor but {type(tensor).__name__}")
+    tensor = tensor.detach()
+    if tensor.layout is not torch.strided or tensor.is_quantized:
+        raise WeightsError(f"{source}: {name} is sparse or quantised; weights are plain tensors")
+    if not tensor.is_meta and tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise WeightsError(f"{source}: {name} claims {tensor.numel()} numbers, more than the file holds")
+    return tensor.cpu() if tensor.dtype in FLOATS else tensor
+
+
+def number(value: Any, what: str, source: str) -> float:
+    """A finite number out of a configuration file.
+
+    Raises:
+        WeightsError: it is something else.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise WeightsError(f"{source}: {what}={value!r:.80} is not a number")
+    return float(value)
+
+
+def per_channel(value: Any, what: str, source: str) -> tuple[float, ...] | None:
+    """A mean or std out of a configuration file; None stays None.
+
+    Raises:
+        WeightsError: not a list of numbers.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, list | tuple) or not value:
+        raise WeightsError(f"{source}: {what}={value!r:.80} is not a list of numbers, one for each channel")
+    return tuple(number(item, what, source) for item in value)
+
+
+def split_positions(
+    positions: Tensor, has_cls: bool, grid: tuple[int, int] | None, name: str, source: str
+) -> dict[str, Incoming]:
+    """A table of positions [1, N, D] as `positions.grid` [h, w, D] and, with a class token, `positions.cls` [1, D].
+
+    Models that add positions before they prepend the class token have no position for it: it is 0.
+
+    Raises:
+        WeightsError: the table fits no grid; without `grid` only a square one can be known.
+    """
+    if positions.ndim != 3 or positions.shape[0] != 1:
+        raise WeightsError(f"{source}: {name} has the shape {list(positions.shape)}; expected [1, tokens, hidden_size]")
+    table = positions[0]
+    for own in (1, 0) if has_cls else (0,):
+        side = math.isqrt(len(table) - own)
+        height, width = grid or (side, side)
+        if height * width == len(table) - own and height > 0:
+            parts = {"positions.grid": Incoming(table[own:].reshape(height, width, -1), name)}
+            if has_cls:
+                how = "" if own else "the source adds no position to its class token: 0"
+                position = table[:1] if own else torch.zeros_like(table[:1])
+                parts["positions.cls"] = Incoming(position, name if own else "cls", how)
+            return parts
+    shape = f"a grid of {grid[0]} x {grid[1]}" if grid else "a square grid"
+    raise WeightsError(
+        f"{source}: {name} holds {len(table)} positions, which are not {shape}{' and a class token' if has_cls else ''}"
+    )

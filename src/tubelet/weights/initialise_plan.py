@@ -1,0 +1,268 @@
+"""Which tensor of an image transformer goes where in a video model, and what becomes of the rest.
+
+image ViT                          ViViT
+patch kernel [D, C, h, w]      ->  embedding.weight [D, C, t, h, w]     by `tubelet_init`
+positions [h, w, D]            ->  positions.grid [t, h', w', D]        by `positions`
+class token                    ->  cls, if the model has one
+blocks                         ->  blocks (of the spatial encoder in model 2)
+attention of a block           ->  in model 3: attention over space, and over time by `behaviour`
+last norm                      ->  norm
+head                           ->  head, if asked for
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from tubelet.config import ModelConfig
+from tubelet.errors import ConfigError, WeightsError
+from tubelet.model import ViViT
+from tubelet.weights.image_vit import ImageViT
+from tubelet.weights.inflate import (
+    PositionsInit,
+    TubeletInit,
+    adapt_positions,
+    adapt_table_as_original,
+    inflate_kernel,
+    resize_kernel,
+)
+from tubelet.weights.tensors import Incoming
+
+Behaviour = Literal["default", "original", "paper"]
+
+NOT_IN_SOURCE = "as it was: the source has none"
+NO_TIME = "as it was: an image has no time"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to initialise; see `tubelet.initialise`."""
+
+    tubelet_init: TubeletInit = "central_frame"
+    positions: PositionsInit = "tile"
+    behaviour: Behaviour = "default"
+    head: bool = False
+
+    def __post_init__(self) -> None:
+        for name, kind in {"tubelet_init": TubeletInit, "positions": PositionsInit, "behaviour": Behaviour}.items():
+            if getattr(self, name) not in get_args(kind):
+                choices = ", ".join(map(repr, get_args(kind)))
+                raise ConfigError(f"{name}={getattr(self, name)!r} is not one of {choices}")
+
+
+class Plan:
+    """Where everything goes; nothing is written yet.
+
+    Args:
+        config: of the video model, as it will be.
+        vit: the image transformer, of the same sizes.
+        options: how.
+
+    Attributes:
+        tensors: by our state-dict names.
+        new: our names of what stays as it is in the model, and why.
+        unused: the source's names of what is left out, and why.
+        notes: for the report.
+
+    Raises:
+        WeightsError: what was asked for cannot be done with this source.
+        ConfigError: an option that means nothing for this model.
+    """
+
+    def __init__(self, config: ModelConfig, vit: ImageViT, options: Options) -> None:
+        self.config, self.vit, self.options = config, vit, options
+        self.tensors: dict[str, Incoming] = {}
+        self.new: dict[str, str] = {}
+        self.unused: dict[str, str] = {}
+        self.notes: list[str] = []
+        self.encoder = "spatial_encoder" if config.variant == "factorised_encoder" else "encoder"
+        with torch.device("meta"):
+            self.names = list(ViViT(config).state_dict())
+        self._plan_embedding()
+        self._plan_class_token()
+        self._plan_positions()
+        self._plan_blocks()
+        self._plan_head()
+        self._keep("temporal_encoder.", NO_TIME)
+
+    def _keep(self, prefix: str, why: str) -> None:
+        self.new |= {name: why for name in self.names if name.startswith(prefix)}
+
+    # --- embedding -------------------------------------------------------------------------------------------------
+
+    def _plan_embedding(self) -> None:
+        kernel, bias = self.vit.tensors["embedding.weight"], self.vit.tensors["embedding.bias"]
+        reason = "tubelet_init='random'" if self.options.tubelet_init == "random" else ""
+        if self.config.embedding == "conv_stem":
+            reason = "conv_stem embeds feature maps, the source pixels"
+        if reason:
+            self._keep("embedding.", f"as it was: {reason}")
+            self.unused |= {incoming.source: reason for incoming in (kernel, bias) if incoming.source}
+            return
+        resized, how = self._resize(kernel.tensor)
+        inflated, how_inflated = self._inflate(resized)
+        how = "; ".join(filter(None, (how, how_inflated)))
+        self.tensors["embedding.weight"] = Incoming(inflated, kernel.source, how, adapted=bool(how))
+        self.tensors["embedding.bias"] = bias
+
+    def _resize(self, kernel: Tensor) -> tuple[Tensor, str]:
+        frames, height, width = self.config.tubelet_size
+        if self.vit.patch_size == (height, width):
+            return kernel, ""
+        old, new = _by(*self.vit.patch_size), _by(height, width)
+        if self.options.behaviour == "original":
+            raise WeightsError(
+                f"{self.vit.source}: its patches have {old} pixels, the tubelets {new}, and the original cannot adapt "
+                f"them; use behaviour='default', or create the model with tubelet_size={(frames, *self.vit.patch_size)}"
+            )
+        return resize_kernel(kernel, (height, width)), f"{old} pixels resized to {new} by the pseudo-inverse (FlexiViT)"
+
+    def _inflate(self, kernel: Tensor) -> tuple[Tensor, str]:
+        """The kernel with an axis of time, and what was done to it."""
+        method, frames = self.options.tubelet_init, self.config.tubelet_size[0]
+        original = self.options.behaviour == "original"
+        if method == "random" or (original and self.config.embedding == "uniform_frames"):
+            return kernel[:, :, None], ""
+        if method == "rank_pooling" and frames == 1 and not original:
+            raise ConfigError("tubelet_init='rank_pooling' of a single frame is 0; use tubelets of 2 frames or more")
+        words = {
+            "central_frame": f"frame {frames // 2} of 0 to {frames - 1}, the others 0",
+            "inflation": f"1/{frames} in each of {frames} frames",
+            "rank_pooling": f"rank pooling over {frames} frames",
+        }
+        how = "" if frames == 1 and method != "rank_pooling" else words[method]
+        return inflate_kernel(kernel, frames, method), how
+
+    # --- class token and positions -----------------------------------------------------------------------------------
+
+    def _plan_class_token(self) -> None:
+        name, theirs = f"{self.encoder}.cls", self.vit.tensors.get("cls")
+        if self.config.pool != "cls":
+            if theirs is not None:
+                self.unused[theirs.source] = "this model has no class token"
+                self.notes.append("the image model's tokens attend to its class token; this model's have none")
+        elif theirs is None:
+            self.new[name] = NOT_IN_SOURCE
+        elif self.options.behaviour == "original" and self.config.variant == "factorised_encoder":
+            why = "the original has another name for it here, and skips the source's"
+            self.new[name], self.unused[theirs.source] = f"as it was: {why}", why
+        else:
+            self.tensors[name] = theirs
+
+    def _plan_positions(self) -> None:
+        theirs = self.vit.tensors["positions.grid"]
+        if self.config.positions == "sinusoidal":
+            self.unused[theirs.source] = "the model's positions are fixed (sinusoidal)"
+            return
+        time, height, width = self.config.grid
+        size = (1 if self.encoder == "spatial_encoder" else time, height, width)
+        original = self.options.behaviour == "original"
+        first, grid, how = self._positions_as_original(size) if original else self._positions(size)
+        self.tensors[f"{self.encoder}.positions.grid"] = Incoming(grid, theirs.source, how, adapted=bool(how))
+        name = f"{self.encoder}.positions.cls"
+        if self.config.pool != "cls":
+            return
+        if first is None:
+            self.new[name] = NOT_IN_SOURCE
+        else:
+            self.tensors[name] = first
+
+    def _positions(self, size: tuple[int, int, int]) -> tuple[Incoming | None, Tensor, str]:
+        """The class token's position, the grid, and what was done to it."""
+        grid = adapt_positions(self.vit.tensors["positions.grid"].tensor, size, self.options.positions)
+        if grid is None:
+            fitting = tuple(n * pixels for n, pixels in zip(self.vit.grid, self.config.tubelet_size[1:], strict=True))
+            raise WeightsError(
+                f"{self.vit.source} has positions for {_by(*self.vit.grid)} patches, but the model for "
+                f"{_by(*size[1:])}, so that they cannot be tiled; use positions='resize_tile', or image_size={fitting}"
+            )
+        how = [f"resized from {_by(*self.vit.grid)} to {_by(*size[1:])}"] if self.vit.grid != size[1:] else []
+        how += [f"repeated for {size[0]} times"] if size[0] > 1 else []
+        return self.vit.tensors.get("positions.cls"), grid, ", ".join(how)
+
+    def _positions_as_original(self, size: tuple[int, int, int]) -> tuple[Incoming | None, Tensor, str]:
+        """On tables [N, D] whose first row is the class token's. Where two have as many rows, one is the other."""
+        source = self.vit.tensors["positions.grid"].source
+        table, wanted, own = self.vit.tensors["positions.grid"].tensor.flatten(0, 1), _product(size), self._own_rows()
+        first = self.vit.tensors["positions.cls"].tensor if self.vit.has_cls else table[:0]
+        if len(first) + len(table) == own + wanted:
+            whole = torch.cat([first, table])
+            return (Incoming(whole[:own], source) if own else None), whole[own:].unflatten(0, size), ""
+        # the original divides by the tubelets along time even in model 2, whose table holds one time
+        times = self.config.sampled_frames or self.config.num_frames // self.config.tubelet_size[0]
+        adapted = adapt_table_as_original(table, wanted, times, self.options.positions)
+        if len(adapted) != wanted:
+            raise WeightsError(
+                f"{self.vit.source}: behaviour='original' with positions={self.options.positions!r} makes "
+                f"{len(adapted)} positions of {len(table)} where the model has {_by(*size)}, and there the original "
+                "fails; use another of tile, resize and resize_tile, or behaviour='default'"
+            )
+        how = f"{len(table)} to {wanted} as the original does ({self.options.positions})"
+        first_row = Incoming(first, source) if len(first) else None
+        return first_row, adapted.unflatten(0, size), how if len(table) != wanted else ""
+
+    def _own_rows(self) -> int:
+        return int(self.config.pool == "cls")
+
+    # --- blocks, norms, head -----------------------------------------------------------------------------------------
+
+    def _plan_blocks(self) -> None:
+        for name, incoming in self.vit.tensors.items():
+            ours = f"{self.encoder}.{name}"
+            if name.startswith("blocks.") and self.config.variant == "factorised_self_attention":
+                self._plan_factorised(ours, incoming)
+            elif name.startswith(("blocks.", "norm.", "input_norm.")):
+                self.tensors[ours] = incoming
+
+    def _plan_factorised(self, name: str, incoming: Incoming) -> None:
+        """Model 3 has an attention with its norm for space and one for time where an image has one."""
+        space = name.replace(".norm_attention.", ".norm_space.").replace(".attention.", ".space.")
+        self.tensors[space] = incoming
+        if space == name:
+            return
+        time = space.replace(".norm_space.", ".norm_time.").replace(".space.", ".time.")
+        behaviour = self.options.behaviour
+        copy = replace(incoming, how="a copy of the image's attention", adapted=True)
+        zero = Incoming(torch.zeros_like(incoming.tensor), "", "0: the attention over time adds nothing at first")
+        if ".norm_time." in time and behaviour == "original":
+            self.new[time] = "as it was: the original copies no norm to it"
+        elif ".norm_time." in time and behaviour == "paper":
+            self.new[time] = NO_TIME
+        elif behaviour == "paper" or (behaviour == "default" and ".time.out." in time):
+            self.tensors[time] = zero
+        else:
+            self.tensors[time] = copy
+
+    def _plan_head(self) -> None:
+        theirs = {name: incoming for name, incoming in self.vit.tensors.items() if name.startswith("head.")}
+        if not self.options.head:
+            self._keep("head.", "as it was: head=False")
+            self.unused |= {incoming.source: "head=False" for incoming in theirs.values() if incoming.source}
+            return
+        reason = ""
+        if not theirs:
+            reason = "the source has no head; leave it out"
+        elif self.vit.head_hindrance:
+            reason = f"the source's head cannot be copied: {self.vit.head_hindrance}"
+        elif not isinstance(self.config.num_classes, int):
+            reason = f"the source has one head and the model several ({', '.join(self.config.heads)}); leave it out"
+        elif self.config.num_classes != self.vit.num_classes:
+            reason = (
+                f"the source has {self.vit.num_classes} classes and the model {self.config.num_classes}; leave it out, "
+                f"or model.reset_classifier({self.vit.num_classes}) first"
+            )
+        if reason:
+            raise WeightsError(f"{self.vit.source}: head=True, but {reason}")
+        self.tensors |= theirs
+
+
+def _by(*size: int) -> str:
+    return " x ".join(map(str, size))
+
+
+def _product(size: tuple[int, int, int]) -> int:
+    return size[0] * size[1] * size[2]

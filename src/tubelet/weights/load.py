@@ -1,0 +1,126 @@
+"""`tubelet.load`: find out what a source is, and hand it to the reader of its format."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tubelet.errors import WeightsError
+from tubelet.model import ViViT
+from tubelet.presets import presets
+from tubelet.weights.adapt import adapt
+from tubelet.weights.files import read_json
+from tubelet.weights.native import CONFIG_FILE, WEIGHTS_FILE, is_native, load_native
+from tubelet.weights.scenic import load_scenic
+from tubelet.weights.tensors import listing
+
+FILE_SUFFIXES = (".checkpoint", ".msgpack", ".safetensors", ".npz", ".pt", ".pth", ".bin", ".ckpt", ".json")
+"""A missing file with such a name is not looked for on the Hub."""
+
+
+def load(source: str | Path, *, allow_unexpected: Iterable[str] = (), **fields: Any) -> ViViT:
+    """Load a ViViT from anything that holds one.
+
+    Args:
+        source: a folder that `tubelet.save` or a training run wrote; a folder of the `transformers` library with a
+            ViViT or VideoMAE; its name on the Hugging Face Hub ("google/vivit-b-16x2-kinetics400"); or a checkpoint of
+            the original (Scenic, Flax msgpack).
+        allow_unexpected: names, or patterns with `*`, of tensors that may be in the source and not in the model.
+        fields: of `ModelConfig`. For a checkpoint of the original they say what the file does not; the error names
+            those that are needed. For everything else they ask for a model that is adapted: `num_frames=48`,
+            `image_size=288`, `tubelet_size=(4, 16, 16)`, `num_classes=5`, `variant=...` (see `tubelet.weights.adapt`).
+
+    Returns:
+        the model, in evaluation mode, on the CPU. `model.load_report` says what was loaded and what was not.
+
+    Raises:
+        WeightsError: there is nothing there, or it is damaged, or it is something else.
+        ConfigError: the fields do not fit the weights.
+    """
+    allowed = (allow_unexpected,) if isinstance(allow_unexpected, str) else tuple(allow_unexpected)
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _load_folder(path, allowed, fields)
+    if path.is_file():
+        return _load_file(path, allowed, fields)
+    name = str(source)
+    if name in presets():
+        raise WeightsError(
+            f"{name} is a preset, which has no weights; tubelet.create({name!r}) makes a new model of it"
+        )
+    if re.match(r"[A-Za-z0-9+]+://", name):
+        raise WeightsError(f"{name}: download it first, and load the file")
+    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name) or path.suffix in FILE_SUFFIXES:
+        raise WeightsError(f"{name}: no such file or folder")
+    from tubelet.weights.hub import download
+
+    try:
+        folder = Path(download(name))
+    except WeightsError as error:
+        raise WeightsError(f"there is no folder {name} here, and {error}") from error
+    return _load_folder(folder, allowed, fields)
+
+
+def _load_folder(folder: Path, allowed: tuple[str, ...], fields: dict[str, Any]) -> ViViT:
+    if is_native(folder):
+        model = load_native(folder, allow_unexpected=allowed)
+        return adapt(model, **fields) if fields else model
+    if (folder / CONFIG_FILE).is_file():
+        return _load_transformers(folder, allowed, fields)
+    checkpoints = [file for file in sorted(folder.glob("checkpoint*")) if file.is_file()]
+    if len(checkpoints) == 1:
+        return load_scenic(checkpoints[0], allow_unexpected=allowed, **fields)
+    if checkpoints:
+        raise WeightsError(f"{folder}: several checkpoints ({listing(file.name for file in checkpoints)}); name one")
+    if (folder / "run.json").is_file():
+        raise WeightsError(f"{folder}: a training run that has no weights yet (no {WEIGHTS_FILE})")
+    raise WeightsError(
+        f"{folder}: expected {WEIGHTS_FILE} and {CONFIG_FILE}, or a checkpoint of the original; neither is there"
+    )
+
+
+def _load_transformers(folder: Path, allowed: tuple[str, ...], fields: dict[str, Any]) -> ViViT:
+    kind = read_json(folder / CONFIG_FILE).get("model_type")
+    if kind == "vivit":
+        from tubelet.weights.hf_vivit import load_hf_vivit
+
+        return load_hf_vivit(folder, allow_unexpected=allowed, **fields)
+    if kind == "videomae":
+        from tubelet.weights.videomae import load_videomae
+
+        return load_videomae(folder, allow_unexpected=allowed, **fields)
+    what = f"a model of type {kind!r}" if kind else "a configuration that is not tubelet's"
+    raise WeightsError(f"{folder}: {CONFIG_FILE} describes {what}, not a ViViT or VideoMAE. {_image_hint(folder)}")
+
+
+def _load_file(file: Path, allowed: tuple[str, ...], fields: dict[str, Any]) -> ViViT:
+    if file.name in (WEIGHTS_FILE, CONFIG_FILE):
+        return _load_folder(file.parent, allowed, fields)
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as opened:
+            start = opened.read(16)
+    except OSError as error:
+        raise WeightsError(f"{file}: cannot be read: {error}") from error
+    if not start:
+        raise WeightsError(f"{file} is empty")
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < size:
+        raise WeightsError(
+            f"{file}: safetensors that do not say of what model they are; load the folder with {CONFIG_FILE} and "
+            f"{WEIGHTS_FILE}. {_image_hint(file)}"
+        )
+    if zipfile.is_zipfile(file):
+        what = "a NumPy archive" if file.suffix == ".npz" else "a zip archive, as PyTorch writes its pickles"
+        raise WeightsError(f"{file}: {what}, which does not say of what model it is. {_image_hint(file)}")
+    if start[0] == 0x80:
+        raise WeightsError(f"{file}: a pickle, which can run code and is not opened. {_image_hint(file)}")
+    if not (0x81 <= start[0] <= 0x8F or start[0] in (0xDE, 0xDF)):  # a msgpack map that is not empty
+        raise WeightsError(f"{file}: not a checkpoint of the original (Flax msgpack), nor anything else that is known")
+    return load_scenic(file, allow_unexpected=allowed, **fields)
+
+
+def _image_hint(source: Path) -> str:
+    return f"To start from an image transformer: tubelet.initialise(model, {str(source)!r})"

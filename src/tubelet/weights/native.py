@@ -1,0 +1,258 @@
+"""Our own format: a folder with `model.safetensors` and `config.json`.
+
+    config.json  {"tubelet": version, "model": {...}, "preprocessing": {...} or null, "labels": {...} or null,
+                  "weights": fingerprint}
+
+Two files cannot be replaced in one step. So the weights file carries a copy of the configuration that it was written
+with, and both carry its fingerprint. Where a crash has left new weights beside an old `config.json`, the fingerprints
+differ and the copy counts; otherwise `config.json` counts, which people may edit (class names, for instance).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from tubelet.config import ModelConfig, PreprocessingConfig, from_dict, to_dict
+from tubelet.errors import ConfigError, WeightsError
+from tubelet.model import ViViT
+from tubelet.version import __version__
+from tubelet.weights.files import parse_json, read_json, replacing
+from tubelet.weights.tensors import FLOATS, Incoming, empty_model, listing, put_tensors
+
+WEIGHTS_FILE = "model.safetensors"
+CONFIG_FILE = "config.json"
+LARGEST_SIZE = 10_000_000
+"""No size in a ViViT's configuration is larger; one that is would cost minutes before it is found not to fit."""
+
+
+def save(model: ViViT, folder: str | Path, *, overwrite: bool = False) -> None:
+    """Write a model to a folder that `tubelet.load` reads back, bit for bit, with its preprocessing and labels.
+
+    A crash at any moment leaves a folder that loads: the old model or the new one.
+
+    Args:
+        model: the model, on any device.
+        folder: is made if it is not there. Other files in it are left alone.
+        overwrite: replace a model of ours that is in the folder already.
+
+    Raises:
+        WeightsError: there is a model already and `overwrite` is False; or something that is not ours.
+    """
+    folder = Path(folder)
+    _refuse_to_overwrite(folder, overwrite)
+    folder.mkdir(parents=True, exist_ok=True)
+    described = describe(model)
+    fingerprint = _fingerprint(described)
+    text = json.dumps({**described, "weights": fingerprint}, indent=2, ensure_ascii=False) + "\n"
+    # safetensors refuses tensors that share memory or are not contiguous
+    tensors = {
+        name: torch.clone(x, memory_format=torch.contiguous_format).cpu() for name, x in model.state_dict().items()
+    }
+    metadata = {
+        "format": "pt",
+        "tubelet": json.dumps(described, ensure_ascii=False),
+        "tubelet_fingerprint": fingerprint,
+    }
+    with replacing(folder / CONFIG_FILE) as config_file, replacing(folder / WEIGHTS_FILE) as weights_file:
+        config_file.write_text(text, encoding="utf-8")
+        save_file(tensors, weights_file, metadata=metadata)
+
+
+def load_native(folder: str | Path, *, allow_unexpected: Iterable[str] = ()) -> ViViT:
+    """Read a folder that `save` wrote; `model.load_report` says what was loaded.
+
+    Args:
+        folder: with `model.safetensors` and `config.json`.
+        allow_unexpected: names, or patterns with `*`, of tensors that the file may hold beyond the model's.
+
+    Returns:
+        the model, in evaluation mode, on the CPU, in the floating-point type of the file.
+
+    Raises:
+        WeightsError: a file is missing, damaged, or does not fit the other.
+    """
+    folder = Path(folder)
+    weights_file = folder / WEIGHTS_FILE
+    if not weights_file.is_file():
+        raise WeightsError(f"{folder}: expected {WEIGHTS_FILE} and {CONFIG_FILE}, but there is no {WEIGHTS_FILE}")
+    shapes, metadata = read_header(weights_file)
+    described, notes = _description(folder, metadata)
+    where = str(folder / CONFIG_FILE)
+    try:
+        config = _model_config(described, shapes, where)
+        _check_shapes(config, shapes, weights_file)
+        model = empty_model(config, _preprocessing(described, where), _labels(described, where))
+    except ConfigError as error:
+        raise WeightsError(f"{where}: {error}") from error
+    tensors = read_tensors(weights_file)
+    dtypes = {tensor.dtype for tensor in tensors.values()}
+    if len(dtypes) == 1 and (dtype := dtypes.pop()) in FLOATS:
+        model.to(dtype)
+    ours = set(model.state_dict())
+    model.load_report = put_tensors(
+        model,
+        {name: Incoming(tensor, name) for name, tensor in tensors.items() if name in ours},
+        source=str(weights_file),
+        format="native",
+        unexpected=[name for name in tensors if name not in ours],
+        allow_unexpected=allow_unexpected,
+        notes=notes,
+    )
+    return model.eval()
+
+
+def is_native(folder: Path) -> bool:
+    """Whether the model in the folder is one of ours."""
+    if (folder / CONFIG_FILE).is_file():
+        return "tubelet" in read_json(folder / CONFIG_FILE)
+    return (folder / WEIGHTS_FILE).is_file() and "tubelet" in read_header(folder / WEIGHTS_FILE)[1]
+
+
+def describe(model: ViViT) -> dict[str, Any]:
+    """What `config.json` says of a model: version, architecture, preprocessing, labels."""
+    return {
+        "tubelet": __version__,
+        "model": to_dict(model.config),
+        "preprocessing": None if model.preprocessing is None else to_dict(model.preprocessing),
+        "labels": model.labels,
+    }
+
+
+def read_header(file: Path) -> tuple[dict[str, list[int]], dict[str, str]]:
+    """Shape by name, and the metadata, of a safetensors file; no numbers are read.
+
+    Raises:
+        WeightsError: the file is not a whole safetensors file.
+    """
+    try:
+        with safe_open(file, framework="pt") as opened:
+            shapes = {name: list(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118  # not a dict
+            return shapes, dict(opened.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            f"{file}: not a whole safetensors file ({error}); it is damaged, or another format"
+        ) from error
+
+
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """Every tensor of a safetensors file, on the CPU.
+
+    Raises:
+        WeightsError: the file is not a whole safetensors file, or holds a type that torch does not have.
+    """
+    try:
+        with safe_open(file, framework="pt") as opened:
+            return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  # not a dict
+    except (SafetensorError, OSError, AttributeError, RuntimeError) as error:
+        raise WeightsError(
+            f"{file}: not a whole safetensors file ({error}); it is damaged, or another format"
+        ) from error
+
+
+def _refuse_to_overwrite(folder: Path, overwrite: bool) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise WeightsError(f"{folder} is a file; name a folder to save the model in")
+    if not (folder / WEIGHTS_FILE).exists() and not (folder / CONFIG_FILE).exists():
+        return
+    if not is_native(folder):
+        raise WeightsError(f"{folder} holds a model that tubelet did not write; name another folder")
+    if not overwrite:
+        raise WeightsError(f"{folder} holds a model already; overwrite=True replaces it")
+
+
+def _fingerprint(described: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _description(folder: Path, metadata: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """The configuration that belongs to the weights (see the top of this file), and notes for the report."""
+    written_with = metadata.get("tubelet_fingerprint")
+    if (folder / CONFIG_FILE).is_file():
+        described = read_json(folder / CONFIG_FILE)
+        if written_with is None or described.get("weights") == written_with:
+            return described, []
+    elif written_with is None:
+        raise WeightsError(f"{folder}: expected {WEIGHTS_FILE} and {CONFIG_FILE}, but there is no {CONFIG_FILE}")
+    copy = parse_json(metadata.get("tubelet", ""), f"{folder / WEIGHTS_FILE}: its copy of the configuration")
+    note = (
+        f"{CONFIG_FILE} does not belong to these weights (an interrupted save); the copy inside {WEIGHTS_FILE} was used"
+    )
+    return copy, [note]
+
+
+def _model_config(described: Mapping[str, Any], shapes: Mapping[str, list[int]], where: str) -> ModelConfig:
+    unknown = sorted(set(described) - {"tubelet", "model", "preprocessing", "labels", "weights"})
+    if unknown:
+        raise ConfigError(f"unknown key {listing(unknown)}; written by a newer version ({described.get('tubelet')})?")
+    if "tubelet" not in described or "model" not in described:
+        raise ConfigError('expected the keys "tubelet" and "model"; this is not a configuration of tubelet')
+    for name, size in _numbers(described["model"]):
+        if size > LARGEST_SIZE:
+            raise ConfigError(f"model: {name}={size} is no size of a ViViT")
+    config = from_dict(ModelConfig, described["model"], where="model")
+    if config.num_layers + (config.temporal_layers or 0) > len(shapes):
+        raise ConfigError(
+            f"model: num_layers={config.num_layers} layers, but {WEIGHTS_FILE} holds only {len(shapes)} tensors"
+        )
+    if config.num_tokens > LARGEST_SIZE:
+        raise ConfigError(
+            f"model: {config.num_tokens} tokens are more than any ViViT has; num_frames or image_size is wrong"
+        )
+    return config
+
+
+def _numbers(value: Any, name: str = "") -> Iterable[tuple[str, int]]:
+    if isinstance(value, int):
+        yield name, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _numbers(item, name or str(key))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _numbers(item, name)
+
+
+def _check_shapes(config: ModelConfig, shapes: Mapping[str, list[int]], file: Path) -> None:
+    """Compare names and shapes before any memory is taken for the model."""
+    try:
+        with torch.device("meta"):
+            expected = {name: list(tensor.shape) for name, tensor in ViViT(config).state_dict().items()}
+    except RuntimeError as error:
+        raise ConfigError(f"model: sizes that no model can have ({error})") from error
+    differing = [name for name, shape in shapes.items() if name in expected and shape != expected[name]]
+    if differing:
+        name = differing[0]
+        more = f" (and {len(differing) - 1} more)" if len(differing) > 1 else ""
+        raise WeightsError(
+            f"{file}: {name} has the shape {shapes[name]}, but {CONFIG_FILE} describes a model with "
+            f"{expected[name]}{more}"
+        )
+    missing = [name for name in expected if name not in shapes]
+    if missing:
+        raise WeightsError(f"{file}: {listing(missing)} missing; {CONFIG_FILE} describes another model")
+
+
+def _preprocessing(described: Mapping[str, Any], where: str) -> PreprocessingConfig | None:
+    stored = described.get("preprocessing")
+    return None if stored is None else from_dict(PreprocessingConfig, stored, where="preprocessing")
+
+
+def _labels(described: Mapping[str, Any], where: str) -> dict[str, list[str]] | None:
+    stored = described.get("labels")
+    if stored is None:
+        return None
+    is_table = isinstance(stored, dict) and all(isinstance(names, list) for names in stored.values())
+    if not is_table or not all(isinstance(name, str) for names in stored.values() for name in names):
+        raise ConfigError(
+            f'labels: expected a list of class names for each head, {{"label": [...]}}, got {stored!r:.80}'
+        )
+    return stored
