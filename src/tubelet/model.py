@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from tubelet.config import ModelConfig, PreprocessingConfig
@@ -99,7 +99,12 @@ class ViViT(nn.Module):
             [B, N, D] with N = 1 + t*h*w for model 1 with a class token, t*h*w for models 1, 3 and 4 without;
             1 + t (or t) from the temporal encoder of model 2; t for its average-pool baseline.
         """
-        return self.encode_tokens(self.embed(video, frame_mask), self._time_mask(frame_mask))
+        tokens = self.embed(video, frame_mask)
+        places = None
+        if self.training and self.config.token_drop:
+            count = tokens.shape[2] * tokens.shape[3]
+            places = draw_places(len(tokens), count, self.config.token_drop).to(tokens.device)
+        return self.encode_tokens(tokens, self._time_mask(frame_mask), places)
 
     def embed(
         self, video: Float[Tensor, "B T C H W"], frame_mask: Bool[Tensor, "B T"] | None = None
@@ -111,17 +116,29 @@ class ViViT(nn.Module):
         return self.embedding(video)
 
     def encode_tokens(
-        self, tokens: Float[Tensor, "B t h w D"], time_mask: Bool[Tensor, "B t"] | None = None
+        self,
+        tokens: Float[Tensor, "B t h w D"],
+        time_mask: Bool[Tensor, "B t"] | None = None,
+        places: Int[Tensor, "B n"] | None = None,
     ) -> Float[Tensor, "B N D"]:
-        """What `forward_features` does after `embed`: from the token grid to the tokens that the head pools."""
-        if self.config.variant != "factorised_encoder":
-            return self.encoder(tokens, time_mask)
-        return self.encode_times(self.encode_space(tokens), time_mask)
+        """What `forward_features` does after `embed`: from the token grid to the tokens that the head pools.
 
-    def encode_space(self, tokens: Float[Tensor, "B t h w D"]) -> Float[Tensor, "B t D"]:
+        Args:
+            tokens: [B, t, h, w, D].
+            time_mask: True at the times that are real.
+            places: encode the tokens of these places alone, at every time (see `Encoder.forward`); then N is smaller.
+        """
+        if self.config.variant != "factorised_encoder":
+            return self.encoder(tokens, time_mask, places)
+        return self.encode_times(self.encode_space(tokens, places), time_mask)
+
+    def encode_space(
+        self, tokens: Float[Tensor, "B t h w D"], places: Int[Tensor, "B n"] | None = None
+    ) -> Float[Tensor, "B t D"]:
         """Factorised encoder alone: one vector for every time, which depends on that time's tokens and nothing else."""
-        batch = tokens.shape[0]
-        frames = self.spatial_encoder(tokens.flatten(0, 1).unsqueeze(1))
+        batch, times = tokens.shape[:2]
+        of_each_time = None if places is None else places.repeat_interleave(times, dim=0)
+        frames = self.spatial_encoder(tokens.flatten(0, 1).unsqueeze(1), None, of_each_time)
         return self.spatial_encoder.pool(frames).unflatten(0, (batch, -1))
 
     def encode_times(
@@ -233,6 +250,18 @@ class ViViT(nn.Module):
             )
         if not torch.compiler.is_compiling() and not bool(frame_mask.any(dim=1).all()):
             raise ConfigError("frame_mask marks every frame of a sample as not real; leave such a sample out")
+
+
+def draw_places(batch: int, places: int, left_out: float) -> Int[Tensor, "B n"]:
+    """A random part of the places of the token grid for each sample, ascending; on the CPU, from torch's generator.
+
+    Args:
+        batch: how many samples, B.
+        places: of the grid, h * w.
+        left_out: share of them that is left out; at least one stays.
+    """
+    count = max(1, places - round(left_out * places))
+    return torch.rand(batch, places).argsort(dim=1)[:, :count].sort(dim=1).values
 
 
 def _embedding(config: ModelConfig) -> TubeletEmbedding | ConvStemEmbedding:

@@ -4,7 +4,8 @@ from tubelet.config.cost import Cost, cost
 from tubelet.config.data import NO_AUGMENTATION, AugmentationConfig, DataConfig
 from tubelet.config.model import ModelConfig, replace, uniform_frame_indices
 from tubelet.config.preprocessing import PreprocessingConfig
-from tubelet.config.recipes import default_recipe, override, recipes, train_config
+from tubelet.config.pretraining import MaskingConfig, PretrainConfig
+from tubelet.config.recipes import default_recipe, override, pretrain_config, recipes, train_config
 from tubelet.config.serialise import did_you_mean, from_dict, to_dict
 from tubelet.config.training import (
     AdaptationConfig,
@@ -20,9 +21,11 @@ __all__ = [
     "AugmentationConfig",
     "Cost",
     "DataConfig",
+    "MaskingConfig",
     "ModelConfig",
     "OptimisationConfig",
     "PreprocessingConfig",
+    "PretrainConfig",
     "RuntimeConfig",
     "TrainConfig",
     "ValidationConfig",
@@ -31,6 +34,7 @@ __all__ = [
     "did_you_mean",
     "from_dict",
     "override",
+    "pretrain_config",
     "recipes",
     "replace",
     "to_dict",

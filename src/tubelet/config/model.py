@@ -58,6 +58,9 @@ class ModelConfig:
         dropout: after positions and after each linear layer of a block's output.
         attention_dropout: on attention weights.
         drop_path: stochastic depth rate of the last block, growing linearly from 0 at the first (equation 10).
+        token_drop: share of the places of the token grid that a clip is trained without, drawn anew each time (Liu et
+            al., 2023, "PatchDropout"). Whole tubes are left out, the same places at every time, so that the grid stays
+            one in all four models. Training is cheaper, too.
     """
 
     variant: Variant = "spatio_temporal"
@@ -84,6 +87,7 @@ class ModelConfig:
     dropout: float = 0.0
     attention_dropout: float = 0.0
     drop_path: float = 0.0
+    token_drop: float = 0.0
 
     def __post_init__(self) -> None:
         if isinstance(self.image_size, int):
@@ -153,7 +157,7 @@ class ModelConfig:
         for name in ("image_size", "tubelet_size"):
             if min(getattr(self, name)) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)} must be at least 1 in every direction")
-        for name in ("dropout", "attention_dropout", "drop_path"):
+        for name in ("dropout", "attention_dropout", "drop_path", "token_drop"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)} is a probability; use a number from 0 to below 1")
         for name in ("layer_norm_eps", "output_norm_eps"):
@@ -166,6 +170,9 @@ class ModelConfig:
             )
         if self.positions == "sinusoidal" and self.hidden_size % 2:
             raise ConfigError(f"sinusoidal positions need an even hidden_size, got {self.hidden_size}")
+        self._check_heads()
+
+    def _check_heads(self) -> None:
         if isinstance(self.num_classes, int):
             if self.num_classes < 0:
                 raise ConfigError(f"num_classes={self.num_classes} must be 0 (no head) or more")
@@ -198,6 +205,11 @@ class ModelConfig:
         self.grid_of(self.num_frames, *self.image_size)
 
     def _check_variant(self) -> None:
+        if self.token_drop and self.pool == "first":
+            raise ConfigError(
+                f"token_drop={self.token_drop} would leave out the first token, which pool='first' classifies; use "
+                "pool='cls' or 'mean', or token_drop=0"
+            )
         if self.variant != "factorised_encoder" and self.temporal_layers is not None:
             raise ConfigError(
                 f"temporal_layers={self.temporal_layers} belongs to variant='factorised_encoder'; "

@@ -8,11 +8,14 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from tubelet.config.serialise import did_you_mean, from_dict
+from tubelet.config.pretraining import PretrainConfig, for_pretraining
+from tubelet.config.serialise import did_you_mean, from_dict, to_dict
 from tubelet.config.training import TrainConfig
 from tubelet.errors import ConfigError
+
+C = TypeVar("C", TrainConfig, PretrainConfig)
 
 MERGED = ("model", "preprocessing")
 """Fields of `TrainConfig` that are dictionaries: new entries are added to them."""
@@ -52,14 +55,38 @@ def train_config(
     tables = [_read(Path(file)) for file in files]
     init = fields.get("init") or next((table["init"] for table in reversed(tables) if "init" in table), None)
     name = default_recipe(init)[0] if recipe is None else recipe
-    merged: dict[str, Any] = {}
+    merged: dict[str, Any] = {"recipe": str(name)}
     for table in (_read_recipe(name), *tables):
         merged = _merged(merged, table)
     where = " + ".join([str(name), *map(str, files)])
     return override(from_dict(TrainConfig, merged, where=where), **fields)
 
 
-def override(config: TrainConfig, **fields: Any) -> TrainConfig:
+def pretrain_config(
+    recipe: str | os.PathLike[str] | None = None, *files: str | os.PathLike[str], **fields: Any
+) -> PretrainConfig:
+    """The configuration of a pretraining: model, frames and augmentation of a recipe for trainings, then files, then
+    fields.
+
+    So what comes out starts a training with that recipe.
+
+    Args:
+        recipe: as in `train_config`.
+        files: TOML files with the tables and keys of `PretrainConfig`; later ones win.
+        fields: of `PretrainConfig` and its groups, by their own names: `epochs=50, mask_ratio=0.9`.
+
+    Raises:
+        ConfigError: no such recipe or file, or an unknown key, with the nearest one.
+    """
+    tables = [_read(Path(file)) for file in files]
+    init = fields.get("init") or next((table["init"] for table in reversed(tables) if "init" in table), None)
+    merged = to_dict(for_pretraining(train_config(recipe, **({} if init is None else {"init": init}))))
+    for table in tables:
+        merged = _merged(merged, table)
+    return override(from_dict(PretrainConfig, merged, where=" + ".join(map(str, files))), **fields)
+
+
+def override(config: C, **fields: Any) -> C:
     """Change fields of a configuration or of its groups by their own names: `epochs=5, seed=1, mixup=0.2`.
 
     `model` and `preprocessing` take dictionaries, whose entries are added to those that are there.

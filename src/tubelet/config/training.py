@@ -131,7 +131,7 @@ class ValidationConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RuntimeConfig:
-    """Where and how the training runs. None of this is part of what is learned, so a resumed run may change it.
+    """Where and how the training runs. A resumed run may change it (device, precision, compile: other last digits).
 
     Attributes:
         device: `auto` (the first GPU, else the CPU), `cpu`, `cuda`, `cuda:1`, `mps`.
@@ -175,6 +175,7 @@ class TrainConfig:
         validation: how the model is watched.
         runtime: where it runs.
         seed: of the weights, the order of the videos, every augmentation, dropout and mixing.
+        recipe: what this configuration was made from; for the record.
     """
 
     preset: str | None = None
@@ -188,6 +189,7 @@ class TrainConfig:
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     seed: int = 0
+    recipe: str | None = None
 
     def __post_init__(self) -> None:
         check_types(self)

@@ -37,6 +37,10 @@ class TubeletEmbedding(nn.Module):
         _, _, frames, height, width = self.weight.shape
         size = {"frames": frames, "height": height, "width": width}
         tubelets = rearrange(video, "B (t frames) C (h height) (w width) -> B t h w (C frames height width)", **size)
+        return self.project(tubelets)
+
+    def project(self, tubelets: Float[Tensor, "*rest P"]) -> Float[Tensor, "*rest D"]:
+        """Tokens of tubelets that are cut already, their pixels in the order channel, frame, row, column."""
         return F.linear(tubelets, self.weight.flatten(1), self.bias)
 
     def token_mask(self, frame_mask: Bool[Tensor, "B T"]) -> Bool[Tensor, "B t"]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -62,26 +62,30 @@ class Encoder(nn.Module):
         """Keep only each block's input for the backward pass and compute the rest again: less memory, more time."""
 
     def forward(
-        self, tokens: Float[Tensor, "B t h w D"], time_mask: Bool[Tensor, "B t"] | None = None
+        self,
+        tokens: Float[Tensor, "B t h w D"],
+        time_mask: Bool[Tensor, "B t"] | None = None,
+        places: Int[Tensor, "B n"] | None = None,
     ) -> Float[Tensor, "B N D"]:
-        """Encode the grid.
+        """Encode the grid, or some of its places.
 
         Args:
             tokens: [B, t, h, w, D], of any grid: positions are interpolated where it is not the one they are for.
             time_mask: True at the times that are real. The others are never attended to.
+            places: of each sample, the places whose tokens are encoded, at every time: row * w + column, ascending.
+                The others are left out, as if they were not there; None encodes all.
 
         Returns:
             tokens [B, N, D] in the order (class token), time, row, column; normalised if `output_norm` is
             `before_pool`.
         """
-        places = tokens.shape[2] * tokens.shape[3]
-        x = self.positions(tokens)
+        x = self.positions(tokens).flatten(2, 3)
+        if places is not None:
+            x = x.take_along_dim(places[:, None, :, None], dim=2)
         mask = time_mask
-        if self.factorised:
-            x = x.flatten(2, 3)
-        else:
-            x = x.flatten(1, 3)
-            mask = None if time_mask is None else self._token_mask(time_mask, places)
+        if not self.factorised:
+            mask = None if time_mask is None else self._token_mask(time_mask, x.shape[2])
+            x = x.flatten(1, 2)
             if self.cls is not None and self.positions.cls is not None:
                 first = (self.cls + self.positions.cls).to(x.dtype).expand(x.shape[0], 1, -1)
                 x = torch.cat([first, x], dim=1)

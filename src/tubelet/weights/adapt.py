@@ -46,6 +46,7 @@ ADAPTABLE = (
     "dropout",
     "attention_dropout",
     "drop_path",
+    "token_drop",
 )
 """Fields that may change. Any other describes the weights themselves."""
 
@@ -61,7 +62,7 @@ def adapt(model: ViViT, **fields: Any) -> ViViT:
     - `num_classes`: a new head, but for heads that keep their name and size.
     - `variant`: see the top of this file. `temporal_layers`: 0, or any number where there was none.
     - `pool`: class tokens are dropped, or made anew at 0.
-    - `dropout`, `attention_dropout`, `drop_path`: set.
+    - `dropout`, `attention_dropout`, `drop_path`, `token_drop`: set.
 
     The preprocessing follows the frames and the image size.
 

@@ -29,7 +29,7 @@ FIXED = {
 }
 """What the original's code does and no option of it changes."""
 
-FREE = ("dropout", "attention_dropout", "drop_path")
+FREE = ("dropout", "attention_dropout", "drop_path", "token_drop")
 
 
 @dataclass(frozen=True)

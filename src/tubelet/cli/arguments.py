@@ -1,0 +1,88 @@
+"""From words on the command line to a verb's options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import tyro
+
+from tubelet.cli.output import Output
+from tubelet.config.data import DataFormat
+
+if TYPE_CHECKING:
+    from tubelet.data import Table
+
+T = TypeVar("T")
+
+SETTINGS = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes, tyro.conf.HelptextFromCommentsOff)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonOptions:
+    """What every verb takes.
+
+    Attributes:
+        json: print one line of JSON on standard output, and everything else on standard error.
+    """
+
+    json: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableOptions(CommonOptions):
+    """How a data set is described, for verbs that read one.
+
+    Attributes:
+        format: auto looks; folder, table (CSV, TSV, JSONL), or annotations of kinetics, something, epic, moments.
+        labels: columns that hold labels; several make several heads.
+        split_column: column that says train, val or test.
+        video_root: folder that the paths of a table start from.
+        nested: every folder with videos is a class, not the first level alone.
+        allow_missing: leave out samples whose file does not exist, and say so.
+    """
+
+    format: DataFormat = "auto"
+    labels: tuple[str, ...] = ()
+    split_column: str | None = None
+    video_root: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    nested: bool = False
+    allow_missing: bool = False
+
+    def read(self, source: str | Path) -> Table:
+        """The table that these options describe."""
+        from tubelet.data import read_table
+
+        return read_table(
+            source,
+            labels=self.labels or None,
+            split_column=self.split_column,
+            format=self.format,
+            video_root=self.video_root,
+            nested=self.nested,
+            allow_missing=self.allow_missing,
+        )
+
+
+def run_verb(name: str, module: ModuleType, words: Sequence[str]) -> int:
+    """Parse the words after a verb into its module's `Options`, and run it; the result is the exit code.
+
+    A module whose options depend on other words (a recipe, for instance) has a function `parse` of its own.
+    """
+    own: Callable[[Sequence[str], str], CommonOptions] | None = getattr(module, "parse", None)
+    prog = f"tubelet {name}"
+    options = own(words, prog) if own is not None else parse(module.Options, words, prog=prog)
+    run: Callable[[Any, Output], int] = module.run
+    return run(options, Output(as_json=options.json))
+
+
+def parse(cls: type[T], words: Sequence[str], *, prog: str) -> T:
+    """The dataclass `cls` out of words; its docstring is the help.
+
+    Raises:
+        SystemExit: 0 after `--help`, 2 after words that do not fit; the reason, with the nearest option, was printed.
+    """
+    return tyro.cli(cls, args=list(words), prog=prog, config=SETTINGS)

@@ -1,0 +1,101 @@
+"""`tubelet data preview`: clips as the model will see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from tubelet.cli.arguments import CommonOptions
+from tubelet.cli.output import Output
+from tubelet.cli.train import changes_of, parse_with_flags
+from tubelet.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(CommonOptions):
+    """Show clips as the model will see them: sampled, augmented, cropped. One picture, a row a clip.
+
+    Takes every flag of `tubelet train`, and shows what that training would be given.
+
+    Attributes:
+        source: a folder or a table of labelled videos.
+        out: PNG or JPEG file to write. It must not be there yet.
+        plain: without augmentation, as in evaluation.
+        clips: rows of the picture.
+        frames: of each clip, evenly spread.
+        epoch: that the draws belong to.
+        recipe: a whole configuration to start from: RECIPES, or a TOML file. Without one, the one that fits.
+        config: TOML files with settings to change.
+        preset: the model; `tubelet models` lists them.
+        init: the weights that training would start from.
+        seed: of everything that is drawn.
+        resume: not for a preview.
+    """
+
+    source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")]
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("preview.png")
+    plain: bool = False
+    clips: int = 8
+    frames: int = 8
+    epoch: int = 0
+    recipe: Annotated[str | None, tyro.conf.arg(metavar="RECIPE")] = None
+    config: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="[FILE.toml ...]")] = ()
+    preset: Annotated[str | None, tyro.conf.arg(metavar="PRESET")] = None
+    init: Annotated[str | None, tyro.conf.arg(metavar="SOURCE")] = None
+    seed: int = 0
+    resume: tyro.conf.Suppress[bool] = False
+
+
+def parse(words: Sequence[str], prog: str) -> Any:
+    """Options with a flag for every setting of a training."""
+    return parse_with_flags(Options, words, prog)
+
+
+def run(options: Any, output: Output) -> int:
+    """Draw a batch and write the picture."""
+    if options.out.exists():
+        raise ConfigError(f"{options.out} is there already; name another file with --out")
+    if options.out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise ConfigError(f"{options.out}: write a .png or .jpg file")
+    from PIL import Image
+
+    from tubelet.data import contact_sheet
+    from tubelet.video import Preprocessing
+
+    batch, preprocessing, classes = _batch(options)
+    if not len(batch):
+        raise DataError(f"no video could be read, first {batch.failures[0].path}: {batch.failures[0].reason}")
+    sheet = contact_sheet(batch, Preprocessing(preprocessing), classes, clips=options.clips, frames=options.frames)
+    Image.fromarray(sheet.permute(1, 2, 0).numpy()).save(options.out)
+    for failure in batch.failures:
+        output.warn(f"{failure.path}: could not be read: {failure.reason}")
+    if not output.as_json:
+        output.console.print(str(options.out), markup=False, soft_wrap=True)
+    output.data({"file": str(options.out), "clips": len(batch), "height": sheet.shape[1], "width": sheet.shape[2]})
+    return 1 if batch.failures else 0
+
+
+def _batch(options: Any) -> tuple[Any, Any, Any]:
+    """A batch of the training that the options describe, its preprocessing, and the class names."""
+    from dataclasses import replace
+
+    from tubelet.config.recipes import override
+    from tubelet.data import ClipDataset, make_loader, read_configured
+    from tubelet.train.model import build_model
+    from tubelet.train.splits import divide
+
+    config = override(options.base, **changes_of(options))
+    config = replace(config, data=replace(config.data, source=options.source))
+    table = divide(read_configured(config.data), config).train
+    model, _ = build_model(config, table)
+    assert model.preprocessing is not None
+    if options.plain:
+        clips = ClipDataset(table, model.preprocessing, mode="evaluate", seed=config.seed)
+    else:
+        clips = ClipDataset(table, model.preprocessing, augmentation=config.augmentation, seed=config.seed)
+    loader = make_loader(clips, options.clips, workers=0, shuffle=True, epoch=options.epoch)
+    return next(iter(loader)), model.preprocessing, table.classes

@@ -1,0 +1,84 @@
+"""`tubelet models`: the presets and what they cost. Needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from typing import Annotated, Any
+
+import tyro
+
+from tubelet.cli.arguments import CommonOptions
+from tubelet.cli.output import Output
+from tubelet.config import ModelConfig, cost, did_you_mean
+from tubelet.errors import ConfigError
+from tubelet.presets import preset, presets
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(CommonOptions):
+    """List the presets with their parameters, tokens and multiply-adds of one clip (what the paper calls FLOPs).
+
+    Attributes:
+        names: show only these; `*` stands for anything, as in 'vivit_base_*'.
+        num_frames: count for clips of so many frames.
+        image_size: count for frames of so many pixels, one side of a square.
+        num_classes: count with so many classes.
+    """
+
+    names: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="[NAME ...]")] = ()
+    num_frames: int = 32
+    image_size: int | None = None
+    num_classes: int = 400
+
+
+def run(options: Options, output: Output) -> int:
+    """Print the table."""
+    from rich.table import Table
+
+    rows = {name: _described(name, config) for name, config in _chosen(options).items()}
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("name", "variant"):
+        table.add_column(title, no_wrap=True)
+    for title in ("frames", "size", "tokens", "parameters", "multiply-adds (G)"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for name, row in rows.items():
+        table.add_row(
+            name,
+            str(row["variant"]),
+            str(row["num_frames"]),
+            "x".join(map(str, row["image_size"])),
+            f"{row['tokens']:,}",
+            f"{row['parameters']:,}",
+            f"{row['multiply_adds'] / 1e9:,.1f}",
+        )
+    if not output.as_json:
+        output.console.print(table)
+    output.data({"models": list(rows.values())})
+    return 0
+
+
+def _chosen(options: Options) -> dict[str, ModelConfig]:
+    table = presets()
+    for pattern in options.names:
+        if not any(fnmatch(name, pattern) for name in table):
+            raise ConfigError(f"no preset is called {pattern!r}{did_you_mean(pattern, table)}")
+    names = [name for name in table if not options.names or any(fnmatch(name, pattern) for pattern in options.names)]
+    chosen = {}
+    for name in names:
+        size = {} if options.image_size is None else {"image_size": options.image_size}
+        chosen[name] = preset(name, num_frames=options.num_frames, num_classes=options.num_classes, **size)
+    return chosen
+
+
+def _described(name: str, config: ModelConfig) -> dict[str, Any]:
+    counted = cost(config)
+    return {
+        "name": name,
+        "variant": config.variant,
+        "num_frames": config.num_frames,
+        "image_size": list(config.image_size),
+        "tokens": counted.tokens,
+        "parameters": counted.parameters,
+        "multiply_adds": counted.multiply_adds,
+    }

@@ -1,0 +1,44 @@
+"""`tubelet report`: the page of a run, written again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from tubelet.cli.arguments import CommonOptions
+from tubelet.cli.output import Output
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(CommonOptions):
+    """Write a run's page again: one HTML file with its configuration, curves, classes, confusions and mistakes.
+
+    Needs the files of the run, and its videos for the pictures; no model is loaded.
+
+    Attributes:
+        run: folder of a run.
+        out: file to write; report.html in the run by default.
+        open: open the page in a browser.
+    """
+
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    out: Path | None = None
+    open: bool = False
+
+
+def run(options: Options, output: Output) -> int:
+    """Write the page and say where it is."""
+    from tubelet.report import write_report
+
+    page = write_report(options.run, out=options.out)
+    if not output.as_json:
+        output.console.print(str(page), markup=False, soft_wrap=True)
+    output.data({"report": str(page)})
+    if options.open:
+        import webbrowser
+
+        webbrowser.open(page.resolve().as_uri())
+    return 0

@@ -1,0 +1,190 @@
+"""`tubelet train`: from labelled videos to a run folder and its page.
+
+The flags' defaults are those of the recipe (or of the run that is resumed), so `--help` shows what will happen.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from tubelet.cli.arguments import SETTINGS, CommonOptions
+from tubelet.cli.arguments import parse as parse_options
+from tubelet.cli.flags import training_changes, training_flags
+from tubelet.cli.output import Output
+from tubelet.config import ModelConfig, TrainConfig, from_dict
+from tubelet.config.recipes import recipes, train_config
+from tubelet.errors import ConfigError, TubeletError
+from tubelet.presets import preset as preset_config
+
+if TYPE_CHECKING:
+    from tubelet.evaluate import Evaluation
+    from tubelet.train import TrainResult
+
+
+TOP = ("preset", "init", "seed")
+"""Settings of `TrainConfig` that are in no group."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """The words that settle the defaults of the others."""
+
+    out: Path | None = None
+    resume: bool = False
+    recipe: str | None = None
+    config: tuple[Path, ...] = ()
+    init: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(CommonOptions):
+    """Train a model on labelled videos.
+
+    DATA is a folder with a folder of videos for each class, perhaps below train, val and test; or a CSV, TSV or JSONL
+    table with path and label. The result is a folder with the model, its metrics, checkpoints and a page to look at
+    (report.html). Ctrl-C stops after writing a checkpoint, and --resume goes on from there.
+
+    Settings come from the recipe, then from each --config file, then from the flags.
+
+    Attributes:
+        source: a folder or a table of labelled videos. A resumed run knows it already.
+        out: folder of the run; runs/NAME of the data by default. A run is never overwritten.
+        resume: go on with the run in --out.
+        recipe: a whole configuration to start from: RECIPES, or a TOML file. Without one, the one that fits.
+        config: TOML files with settings to change.
+        preset: the model; `tubelet models` lists them.
+        init: a run, a checkpoint, a Hub id or an image ViT to start from; without it the weights are random.
+        seed: of everything that is drawn.
+        no_report: leave out the evaluation on the validation videos at the end, and the page.
+    """
+
+    source: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[DATA]")] = None
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    resume: bool = False
+    recipe: Annotated[str | None, tyro.conf.arg(metavar="RECIPE")] = None
+    config: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="[FILE.toml ...]")] = ()
+    preset: Annotated[str | None, tyro.conf.arg(metavar="PRESET")] = None
+    init: Annotated[str | None, tyro.conf.arg(metavar="SOURCE")] = None
+    seed: int = 0
+    no_report: bool = False
+
+
+def parse(words: Sequence[str], prog: str) -> Any:
+    """Options with a flag for every setting of a training."""
+    return parse_with_flags(Options, words, prog)
+
+
+def parse_with_flags(cls: type, words: Sequence[str], prog: str) -> Any:
+    """`cls`, which has the fields of `Sources` and `preset` and `seed`, out of words, with a flag for every setting.
+
+    Returns:
+        an instance of a subclass of `cls`; its `base` is the configuration that the flags change.
+    """
+    base = base_config(words, prog)
+    fields: list[Any] = training_flags(base, _shown_model(base))
+    hints = typing.get_type_hints(cls, include_extras=True)
+    fields += [(name, hints[name], dataclasses.field(default=getattr(base, name))) for name in TOP]
+    fields.append(("base", tyro.conf.Suppress[tyro.conf.Fixed[TrainConfig]], dataclasses.field(default=base)))
+    made = dataclasses.make_dataclass("Options", fields, bases=(cls,), frozen=True, kw_only=True)
+    made.__doc__ = str(cls.__doc__).replace("RECIPES", ", ".join(recipes()))
+    return parse_options(made, words, prog=prog)
+
+
+def base_config(words: Sequence[str], prog: str) -> TrainConfig:
+    """The configuration that the flags change: the recipe's with its files, or that of the run that is resumed."""
+    found = tyro.cli(Sources, args=list(words), prog=prog, config=SETTINGS, return_unknown_args=True, add_help=False)
+    sources: Sources = found[0]
+    if sources.resume and sources.out is not None and (sources.out / "run.json").is_file():
+        stored = json.loads((sources.out / "run.json").read_text(encoding="utf-8"))
+        return from_dict(TrainConfig, stored["config"], where=f"{sources.out / 'run.json'}: config")
+    fields = {} if sources.init is None else {"init": sources.init}
+    return train_config(sources.recipe, *sources.config, **fields)
+
+
+def changes_of(options: Any) -> dict[str, Any]:
+    """Everything that the flags change, as `tubelet.train` takes it."""
+    changes = training_changes(options, options.base)
+    return changes | {
+        name: getattr(options, name) for name in TOP if getattr(options, name) != getattr(options.base, name)
+    }
+
+
+def run(options: Any, output: Output) -> int:
+    """Train, evaluate, write the page."""
+    from tubelet.train import train
+
+    out = options.out
+    if options.resume and out is None:
+        raise ConfigError("--resume needs the run to go on with: --out RUN")
+    if not options.resume and options.source is None and options.base.data.source is None:
+        raise ConfigError("no data was named: tubelet train DATA, a folder or a table of labelled videos")
+    if out is None:
+        name = Path(options.source or options.base.data.source).resolve()
+        out = Path("runs") / (name.name if name.is_dir() else name.stem)
+    config = None if options.resume else options.base
+    result = train(options.source, out, config=config, resume=options.resume, **changes_of(options))
+    evaluation, page = None, None
+    if not options.no_report:
+        evaluation = _evaluated(result)
+        from tubelet.report import write_report
+
+        page = write_report(out)
+    _show(result, evaluation, page, output)
+    return 0
+
+
+def _evaluated(result: TrainResult) -> Evaluation | None:
+    """What the delivered weights do on the validation videos."""
+    from tubelet.data import read_table
+    from tubelet.evaluate import evaluate
+
+    run = json.loads((result.folder / "run.json").read_text(encoding="utf-8"))
+    split = run["config"]["validation"]["validation_split"]
+    table = read_table(result.folder / "splits.csv", labels=list(run["labels"]), classes=run["labels"])
+    if split not in table.splits:
+        return None
+    views = run["config"]["validation"]["validation_views"]
+    evaluation = evaluate(result.model, table, split=split, views=views)
+    evaluation.save(result.folder)
+    return evaluation
+
+
+def _show(result: TrainResult, evaluation: Evaluation | None, page: Path | None, output: Output) -> None:
+    best = result.best
+    if not output.as_json:
+        if evaluation is not None:
+            output.console.print(str(evaluation), markup=False)
+        output.console.print(f"model   {result.folder}", markup=False, soft_wrap=True)
+        if page is not None:
+            output.console.print(f"report  {page}", markup=False, soft_wrap=True)
+    if result.num_failures:
+        output.warn(f"{result.num_failures} training videos could not be read; {result.folder / 'failures.jsonl'}")
+    output.data(
+        {
+            "run": str(result.folder),
+            "steps": result.steps,
+            "seconds": round(result.seconds, 3),
+            "best": None if best is None else dataclasses.asdict(best),
+            "evaluation": None if evaluation is None else evaluation.to_dict(),
+            "num_failures": result.num_failures,
+            "report": None if page is None else str(page),
+        }
+    )
+
+
+def _shown_model(config: TrainConfig) -> ModelConfig | None:
+    """The model that the configuration describes, to be shown in the help; None if only the weights know."""
+    if config.preset is None or config.init is not None:
+        return None
+    try:
+        return preset_config(config.preset, **config.model)
+    except TubeletError:
+        return None

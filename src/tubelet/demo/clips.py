@@ -1,0 +1,215 @@
+"""Labelled video files whose classes only time can tell apart.
+
+A shape crosses the picture and comes in again on the other side, in three colours by turns. Three things are to be
+told, each of two values:
+
+    direction   it moves left or right
+    speed       by one place a frame, or by two
+    colours     red is followed by green and green by blue (rgb), or the other way round (rbg)
+
+A scene (background, shape, lane, colours, noise) is drawn once, as a bag of pictures: the shape at each of `PLACES`
+places in each of three colours. The eight classes are eight orders of this one bag,
+
+    right-slow-rgb   red 0 1 2 3   green 4 5 6 7   blue 0 1 2 3   red 4 5 6 7   green 0 1 2 3   blue 4 5 6 7
+    left-fast-rgb    red 7 5 3 1   green 6 4 2 0   blue 7 5 3 1   red 6 4 2 0   green 7 5 3 1   blue 6 4 2 0
+
+and so on, each a ring that is gone round twice from a random start. So neither a single frame, nor its place in time,
+nor all frames without their order hold anything about the class. And every held-out scene is filmed in all eight
+classes: whoever sees its frames without their order gives it the same answer eight times, and is right once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tubelet.errors import DataError
+from tubelet.video import write_video
+
+PLACES = 8
+COLOURS = 3
+HOLD = 4
+"""Frames for which a colour stays."""
+PICTURES = COLOURS * PLACES
+ROUNDS = 2
+SIZE = 64
+FRAME_RATE = 16.0
+
+HUES = ((-0.05, 0.06), (0.27, 0.40), (0.55, 0.68))
+"""Ranges of red, green and blue on the colour circle (0 red, 1/3 green, 2/3 blue)."""
+
+Direction = Literal["left", "right"]
+Speed = Literal["slow", "fast"]
+Colours = Literal["rgb", "rbg"]
+Seed = tuple[int, ...]
+Pictures = NDArray[np.uint8]
+"""Frames [T, H, W, 3], RGB."""
+
+
+@dataclass(frozen=True)
+class Motion:
+    """One class: how the pictures of a scene follow each other."""
+
+    direction: Direction
+    speed: Speed
+    colours: Colours
+
+    @property
+    def name(self) -> str:
+        """The class's name, and its folder's."""
+        return f"{self.direction}-{self.speed}-{self.colours}"
+
+    def ring(self) -> list[int]:
+        """Indices into a scene's pictures (all places in red, then in green, then in blue), each once, in order."""
+        places = list(range(PLACES))
+        if self.speed == "fast":
+            places = places[::2] + places[1::2]
+        if self.direction == "left":
+            places = places[::-1]
+        colours = (0, 1, 2) if self.colours == "rgb" else (0, 2, 1)
+        return [PLACES * colours[time // HOLD % COLOURS] + places[time % PLACES] for time in range(PICTURES)]
+
+
+CLASSES: tuple[Motion, ...] = tuple(
+    Motion(direction, speed, colours)
+    for direction in get_args(Direction)
+    for speed in get_args(Speed)
+    for colours in get_args(Colours)
+)
+
+
+def write_clips(
+    folder: str | Path,
+    scenes: dict[str, int],
+    *,
+    seed: int = 0,
+    shuffled: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Film scenes in all eight classes: `folder/SPLIT/CLASS/NUMBER.mp4`. The same arguments give the same videos.
+
+    In the first split every video has a scene of its own; in the others the videos of one number share theirs.
+
+    Args:
+        folder: is made; must not hold anything yet.
+        scenes: videos of each class, by split: {"train": 60, "test": 15}. No scene is in two splits.
+        seed: of everything that is drawn.
+        shuffled: show each clip's pictures in a random order: the same videos for whoever does not look at time.
+        progress: called with (videos written, videos in all).
+
+    Returns:
+        the folder.
+
+    Raises:
+        DataError: the folder is there and not empty.
+    """
+    folder = Path(folder)
+    if folder.exists() and any(folder.iterdir()):
+        raise DataError(f"{folder} is not empty; name a new folder, nothing is overwritten")
+    films = [
+        _Film(folder / split / motion.name / f"{number:03d}.mp4", motion, shuffled, _seeds(seed, place, number, label))
+        for place, (split, count) in enumerate(scenes.items())
+        for number in range(count)
+        for label, motion in enumerate(CLASSES)
+    ]
+    for film in films:
+        film.path.parent.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # encoding leaves Python to others
+        for written, _ in enumerate(pool.map(_Film.write, films), 1):
+            if progress is not None:
+                progress(written, len(films))
+    return folder
+
+
+@dataclass(frozen=True)
+class _Film:
+    """One video to be made.
+
+    Attributes:
+        path: of the file.
+        motion: its class.
+        shuffled: whether its pictures come in a random order.
+        seeds: of the scene, and of the order.
+    """
+
+    path: Path
+    motion: Motion
+    shuffled: bool
+    seeds: tuple[Seed, Seed]
+
+    def write(self) -> None:
+        scene, order = (np.random.default_rng(seed) for seed in self.seeds)
+        pictures = render_scene(scene)
+        ring, start = self.motion.ring(), int(order.integers(PICTURES))
+        if self.shuffled:
+            ring = order.permutation(ring).tolist()
+        frames = (ring[start:] + ring[:start]) * ROUNDS
+        # superfast: with the look-ahead of slower presets, x264 does not give the same file every time in a thread
+        write_video(self.path, pictures[frames], FRAME_RATE, preset="superfast", crf=23)
+
+
+def _seeds(seed: int, split: int, number: int, label: int) -> tuple[Seed, Seed]:
+    """Of a video's scene and of its order. In the first split every video has a scene of its own; see `write_clips`."""
+    return (seed, split, number, label if split == 0 else 0, 0), (seed, split, number, label, 1)
+
+
+def render_scene(generator: np.random.Generator) -> Pictures:
+    """Draw a scene at random: its bag of pictures [PICTURES, SIZE, SIZE, 3], by colour, then by place."""
+    background = _background(generator)
+    radius = generator.uniform(6.0, 10.0)
+    lane = generator.uniform(radius, SIZE - radius)
+    first = generator.uniform(0, SIZE)
+    colours = [_colour(generator, hue) for hue in HUES]
+    shape = generator.choice(["disc", "square", "diamond"])
+    noise = generator.uniform(1, 5)
+    pictures = np.empty((PICTURES, SIZE, SIZE, 3))
+    for index in range(PICTURES):
+        centre = first + SIZE * (index % PLACES) / PLACES + generator.normal(0, 0.5)
+        covered = _coverage(shape, centre, lane + generator.normal(0, 0.5), radius)
+        colour = colours[index // PLACES]
+        pictures[index] = background + covered[:, :, None] * (colour - background)
+    pictures += generator.normal(0, noise, pictures.shape)
+    return pictures.round().clip(0, 255).astype(np.uint8)
+
+
+def _background(generator: np.random.Generator) -> NDArray[np.float64]:
+    """Soft random texture [SIZE, SIZE, 3] in muted colours."""
+    coarse = generator.uniform(0, 1, (5, 5, 1)) * 0.8 + generator.uniform(0, 1, (5, 5, 3)) * 0.2
+    places = np.linspace(0, 4, SIZE)
+    low = np.minimum(places.astype(int), 3)
+    blend = np.zeros((SIZE, 5))
+    blend[np.arange(SIZE), low] = 1 - (places - low)
+    blend[np.arange(SIZE), low + 1] = places - low
+    texture: NDArray[np.float64] = np.einsum("ya,xb,abc->yxc", blend, blend, coarse)
+    darkest, range_ = generator.uniform(15, 90), generator.uniform(30, 70)
+    return darkest + range_ * texture
+
+
+def _colour(generator: np.random.Generator, hue: tuple[float, float]) -> NDArray[np.float64]:
+    """A strong colour [3] of a hue between two points of the colour circle."""
+    angle, saturation, value = generator.uniform(*hue) % 1, generator.uniform(0.65, 1), generator.uniform(0.75, 1)
+    distance = np.abs((angle * 6 + np.array([0.0, 4.0, 2.0])) % 6 - 3) - 1
+    rgb: NDArray[np.float64] = 255 * value * (1 - saturation * (1 - distance.clip(0, 1)))
+    return rgb
+
+
+def _coverage(shape: str, x: float, y: float, radius: float) -> NDArray[np.float64]:
+    """How much of each pixel the shape covers [SIZE, SIZE]; what leaves at one side comes in at the other."""
+    pixels = np.arange(SIZE) + 0.5
+    across = np.abs((pixels - x + SIZE / 2) % SIZE - SIZE / 2)[None, :]
+    down = np.abs(pixels - y)[:, None]
+    if shape == "disc":
+        distance = np.hypot(across, down) - radius
+    elif shape == "square":
+        distance = np.maximum(across, down) - 0.89 * radius
+    else:
+        distance = (across + down - 1.25 * radius) / np.sqrt(2)
+    covered: NDArray[np.float64] = (0.5 - distance).clip(0, 1)
+    return covered

@@ -1,0 +1,240 @@
+"""The demonstration, step by step. Each step is one call of the public library; a step that is done is not done again.
+
+demo/clips            videos of eight classes, told apart by direction, speed and order alone
+demo/clips-shuffled   the same pictures, each video's in random order
+demo/runs/...         a run of the factorised encoder on the first, one of the average-pool baseline on the second
+demo/report.html      what came out
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tubelet.config import NO_AUGMENTATION, OptimisationConfig, TrainConfig, ValidationConfig
+from tubelet.config.data import DataConfig
+from tubelet.demo.clips import CLASSES, PICTURES, write_clips
+from tubelet.demo.page import write_page
+from tubelet.errors import DataError
+from tubelet.evaluate import Evaluation, evaluate
+from tubelet.predict import Result, predict
+from tubelet.train import ConsoleReporter, Reporter, read_events, train
+from tubelet.weights import load
+
+STATE_FILE = "demo.json"
+REPORT_FILE = "report.html"
+ENCODER, BASELINE = "factorised-encoder", "average-pool"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoConfig:
+    """How large the demonstration is.
+
+    Attributes:
+        seed: of the clips and the training.
+        train_clips: videos of each class to learn from.
+        test_clips: videos of each class to measure on.
+        epochs: passes over the training clips, the same for both models.
+    """
+
+    seed: int = 0
+    train_clips: int = 60
+    test_clips: int = 15
+    epochs: int = 24
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Shares of the held-out videos.
+
+    Attributes:
+        top1: called by their class.
+        direction: of which this part of the class was right.
+        speed: the same.
+        colours: the same.
+    """
+
+    top1: float
+    direction: float
+    speed: float
+    colours: float
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What came out.
+
+    Attributes:
+        folder: of everything.
+        report: the page.
+        scores: `encoder`, the factorised encoder on the held-out videos; `encoder_shuffled`, the same model on the same
+            videos with their frames in random order; `baseline`, the average-pool baseline, trained and measured on
+            shuffled frames. Chance is one in eight.
+        result: the prediction for one held-out video.
+        seconds: that each step took; 0 for one that had been done before.
+    """
+
+    folder: Path
+    report: Path
+    scores: dict[str, Scores]
+    result: Result
+    seconds: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "folder": str(self.folder),
+            "report": str(self.report),
+            "chance": 1 / len(CLASSES),
+            "scores": {name: asdict(score) for name, score in self.scores.items()},
+            "prediction": self.result.to_dict(),
+            "seconds": {name: round(seconds, 2) for name, seconds in self.seconds.items()},
+        }
+
+
+def run_demo(
+    folder: str | os.PathLike[str] = "demo", config: DemoConfig | None = None, *, reporter: Reporter | None = None
+) -> DemoResult:
+    """Make clips, train the factorised encoder and the average-pool baseline, evaluate both, and write a page.
+
+    Args:
+        folder: is made. One that an earlier call was stopped in is gone on with; any other is refused.
+        config: sizes and seed.
+        reporter: shows how the training goes.
+
+    Raises:
+        DataError: the folder holds something else, or a demonstration with another configuration.
+    """
+    config, folder, reporter = config or DemoConfig(), Path(folder), reporter or ConsoleReporter()
+    _claim(folder, config)
+    seconds: dict[str, float] = {}
+
+    def timed(name: str, step: Callable[[], Any]) -> Any:
+        started = time.perf_counter()
+        value = step()
+        seconds[name] = time.perf_counter() - started
+        return value
+
+    scenes = {"train": config.train_clips, "test": config.test_clips}
+    clips, shuffled = folder / "clips", folder / "clips-shuffled"
+    reporter.message(f"1/5  clips of {len(CLASSES)} classes that only time tells apart: {clips}")
+    timed("clips", lambda: _make_clips((clips, shuffled), scenes, config.seed))
+    reporter.message("2/5  a factorised encoder learns them")
+    encoder = timed("training", lambda: _train(folder, ENCODER, clips, config, reporter))
+    reporter.message("3/5  the average-pool baseline sees the same pictures without their order")
+    baseline = timed("baseline", lambda: _train(folder, BASELINE, shuffled, config, reporter, temporal_layers=0))
+    reporter.message("4/5  both are measured on held-out videos")
+    evaluations = timed("evaluation", lambda: _evaluate(encoder, baseline, clips, shuffled))
+    video = clips / "test" / CLASSES[0].name / "000.mp4"
+    result = timed("prediction", lambda: predict(encoder, video, top=3))
+    reporter.message("5/5  the page")
+    scores = {name: scores_of(evaluation) for name, evaluation in evaluations.items()}
+    done = DemoResult(folder, folder / REPORT_FILE, scores, result, seconds)
+    timed("report", lambda: write_page(done, encoder))
+    (folder / STATE_FILE).write_text(json.dumps({"config": asdict(config), **done.to_dict()}, indent=2) + "\n")
+    return done
+
+
+def scores_of(evaluation: Evaluation) -> Scores:
+    """How often the class, and each part of it, was right."""
+    parts = {motion.name: motion for motion in CLASSES}
+    names = evaluation.classes["label"]
+    hits = {"direction": 0, "speed": 0, "colours": 0}
+    for prediction in evaluation.predictions:
+        if prediction.logits is not None:
+            logits = prediction.logits["label"]
+            said = parts[names[max(range(len(names)), key=logits.__getitem__)]]
+            truth = parts[names[prediction.labels["label"]]]
+            for part in hits:
+                hits[part] += getattr(said, part) == getattr(truth, part)
+    shares = {part: count / evaluation.num_videos for part, count in hits.items()}
+    return Scores(evaluation.top1, **shares)
+
+
+def training_config(config: DemoConfig) -> TrainConfig:
+    """A small factorised encoder over a convolutional stem, on clips of 24 frames: each picture of a scene once.
+
+    The held-out videos are watched while it learns and choose nothing: the last weights are delivered.
+    """
+    return TrainConfig(
+        preset="vivit_tiny_16x2_fe",
+        model={
+            "embedding": "conv_stem",
+            "image_size": 32,
+            "tubelet_size": (2, 8, 8),
+            "num_frames": PICTURES,
+            "hidden_size": 64,
+            "num_layers": 2,
+            "num_heads": 4,
+            "mlp_dim": 128,
+            "temporal_layers": 2,
+        },
+        preprocessing={"frame_stride": 1, "resize": 32},
+        data=DataConfig(cache="memory", workers=0),
+        augmentation=replace(NO_AUGMENTATION, temporal="random"),
+        optimisation=OptimisationConfig(
+            learning_rate=1e-3,
+            betas=(0.9, 0.98),
+            epochs=config.epochs,
+            warmup_epochs=config.epochs / 10,
+            batch_size=16,
+        ),
+        validation=ValidationConfig(validation_split="test", validate_every=2, keep="last"),
+        seed=config.seed,
+    )
+
+
+def _claim(folder: Path, config: DemoConfig) -> None:
+    """Make the folder ours, or refuse."""
+    state = folder / STATE_FILE
+    if state.is_file():
+        before = json.loads(state.read_text(encoding="utf-8")).get("config")
+        if before != asdict(config):
+            raise DataError(f"{folder} holds a demonstration with other settings ({before}); name another folder")
+        return
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"{folder} is there already and is not a demonstration; name another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    state.write_text(json.dumps({"config": asdict(config)}) + "\n", encoding="utf-8")
+
+
+def _make_clips(folders: tuple[Path, ...], scenes: dict[str, int], seed: int) -> None:
+    for folder in folders:
+        if not folder.exists():
+            unfinished = folder.with_name(f".{folder.name}.unfinished")
+            if unfinished.exists():
+                shutil.rmtree(unfinished)
+            write_clips(unfinished, scenes, seed=seed, shuffled=folder.name == "clips-shuffled")
+            unfinished.rename(folder)
+
+
+def _train(folder: Path, name: str, clips: Path, config: DemoConfig, reporter: Reporter, **model_fields: Any) -> Path:
+    """The run folder, trained to its end."""
+    run = folder / "runs" / name
+    chosen = training_config(config)
+    chosen = replace(chosen, model={**chosen.model, **model_fields})
+    resume = (run / "run.json").is_file()
+    if resume and read_events(run / "metrics.jsonl", "end"):
+        return run
+    train(clips, run, config=chosen, resume=resume, reporter=reporter)
+    return run
+
+
+def _evaluate(encoder: Path, baseline: Path, clips: Path, shuffled: Path) -> dict[str, Evaluation]:
+    pairs = {
+        "encoder": (encoder, clips, True),
+        "encoder_shuffled": (encoder, shuffled, False),
+        "baseline": (baseline, shuffled, True),
+    }
+    evaluations = {}
+    for name, (run, videos, kept) in pairs.items():
+        evaluations[name] = evaluate(load(run), videos, split="test")
+        if kept:
+            evaluations[name].save(run)
+    return evaluations

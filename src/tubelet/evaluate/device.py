@@ -1,0 +1,48 @@
+"""Where a model runs and in which precision: what `auto` means."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
+
+import torch
+
+from tubelet.errors import ConfigError
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+def resolve_device(device: str | torch.device = "auto") -> torch.device:
+    """The device of that name; `auto` takes the first GPU, or the CPU where there is none.
+
+    Raises:
+        ConfigError: no such device here.
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps") if torch.backends.mps.is_available() else torch.device("cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise ConfigError(f"device={device!r} is not a device; use auto, cpu, cuda, cuda:1 or mps") from None
+    there = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    count = there.get(chosen.type)
+    if count is not None and (chosen.index or 0) >= count:
+        raise ConfigError(f"device={str(device)!r}: this machine has {count} of that kind; use auto or cpu")
+    return chosen
+
+
+def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype:
+    """The type of matrix products; `auto` is bfloat16 on a GPU with matrix units for it, float32 everywhere else."""
+    if precision == "auto":
+        fast = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+        return torch.bfloat16 if fast else torch.float32
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[None]:
+    """A context in which matrix products have this type; nothing for float32."""
+    if dtype == torch.float32:
+        return nullcontext()
+    return torch.autocast(device.type, dtype)

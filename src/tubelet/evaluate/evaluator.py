@@ -1,0 +1,247 @@
+"""Running a model over a set of videos."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from itertools import islice
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from tubelet.data import Batch, ClipDataset, Failure, Item, Sample, Table, make_loader, read_table
+from tubelet.data.loader import usable_cores
+from tubelet.errors import ConfigError, DataError
+from tubelet.evaluate.device import Precision, autocast, resolve_device, resolve_precision
+from tubelet.evaluate.predictions import VideoPrediction
+from tubelet.evaluate.results import Evaluation
+from tubelet.evaluate.views import parse_views
+from tubelet.model import ViViT
+from tubelet.weights import load
+
+Average = Literal["logits", "probabilities"]
+
+VIEWS_PER_FORWARD = 4
+AHEAD = 2
+"""Videos that are decoded before the model is ready for them."""
+
+
+def evaluate(
+    model: ViViT | str | os.PathLike[str],
+    data: Table | str | os.PathLike[str],
+    *,
+    split: str | None = None,
+    views: str | tuple[int, int] = (1, 1),
+    average: Average = "logits",
+    views_per_forward: int = VIEWS_PER_FORWARD,
+    workers: int | None = None,
+    device: str | torch.device | None = None,
+    precision: Precision = "float32",
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Predict every video from several views and compare with its labels.
+
+    The views stand where the original puts them: clips evenly from the start of the video to its end (one clip: the
+    centre), crops along the longer side (section 4.1 of the paper; `tubelet.video.Preprocessing.views`). The logits of
+    all views of a video are averaged; the class with the highest mean is the prediction.
+
+    The views of one video never share a forward pass with those of another, so that a prediction depends on its video
+    alone: not on the order of the data, nor on what else is evaluated, to the last bit.
+
+    Args:
+        model: with `preprocessing`, put in evaluation mode for the time being; or what `tubelet.load` reads.
+        data: a table, or what `tubelet.data.read_table` reads. Class indices are matched to the model's by name.
+        split: evaluate only these samples of it.
+        views: "4x3", or (clips, crops).
+        average: what is averaged over the views: `logits` (the paper), or `probabilities`.
+        views_per_forward: at most so many views of a video at once; more is faster on a GPU and takes more memory.
+            Logits depend on it in the last digits (1e-5 in float32).
+        workers: processes that decode; 0 decodes in a thread of this one. None is 0 for a model on the CPU, which needs
+            the cores itself, and one for each core, at most 8, for one on a GPU.
+        device: where to; by default where the model is, and `auto` for one that is loaded here. The model is moved.
+        precision: of matrix products; `auto` is bfloat16 where that is faster.
+        progress: called with (videos done, videos in all).
+
+    Returns:
+        predictions and metrics. An unreadable video counts as wrong and is named in `failures`.
+
+    Raises:
+        ConfigError: the model does not say how to preprocess, or views that do not exist.
+        DataError: no videos, or classes that the model does not know.
+    """
+    clips, crops = parse_views(views)
+    if not isinstance(model, ViViT):
+        model, device = load(os.fspath(model)), device or "auto"
+    if model.preprocessing is None:
+        raise ConfigError("the model does not say how videos are preprocessed; set model.preprocessing")
+    table = data if isinstance(data, Table) else read_table(os.fspath(data))
+    table = table.split(split) if split is not None else table
+    table = table.with_classes(model_classes(model, table))
+    if device is not None:
+        model.to(resolve_device(device))
+    if workers is None:
+        on_cpu = next(model.parameters()).device.type == "cpu"
+        workers = 0 if on_cpu else min(8, usable_cores())
+    return evaluate_clips(
+        model,
+        ClipDataset(table, model.preprocessing, mode="evaluate", clips=clips, crops=crops),
+        average=average,
+        views_per_forward=views_per_forward,
+        workers=workers,
+        precision=precision,
+        progress=progress,
+    )
+
+
+def evaluate_clips(
+    model: ViViT,
+    clips: ClipDataset,
+    *,
+    average: Average = "logits",
+    views_per_forward: int = VIEWS_PER_FORWARD,
+    workers: int = 0,
+    precision: Precision = "float32",
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """`evaluate` for views that are set up already: with a cache, for instance.
+
+    Args:
+        model: where it is; put in evaluation mode for the time being.
+        clips: `mode="evaluate"`, with the model's classes.
+        average: see `evaluate`.
+        views_per_forward: see `evaluate`.
+        workers: see `evaluate`.
+        precision: see `evaluate`.
+        progress: see `evaluate`.
+    """
+    if views_per_forward < 1:
+        raise ConfigError(f"views_per_forward={views_per_forward} must be at least 1")
+    device = next(model.parameters()).device
+    started = time.perf_counter()
+    predictions = []
+    with (
+        _evaluating(model),
+        autocast(device, resolve_precision(precision, device)),
+        closing(_loaded(clips, workers)) as items,
+    ):
+        for number, (sample, item) in enumerate(zip(clips.table.samples, items, strict=True), 1):
+            predictions.append(_predict(model, sample, item, views_per_forward, average))
+            if progress is not None:
+                progress(number, len(clips))
+    return Evaluation.of(
+        predictions,
+        clips.table.classes,
+        views=(clips.clips, clips.crops),
+        average=average,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def model_classes(model: ViViT, table: Table) -> dict[str, list[str]]:
+    """The class names of each head: the model's, or the table's if the model has no names.
+
+    Raises:
+        DataError: the model has no names and other numbers of classes than the table.
+    """
+    if model.labels is not None:
+        return model.labels
+    if model.config.heads != table.heads:
+        raise DataError(
+            f"the model has {model.config.heads} classes without names, the data {table.heads}; "
+            "give the model its labels, or data with as many classes"
+        )
+    return table.classes
+
+
+@torch.inference_mode()
+def predict_views(
+    model: ViViT,
+    video: Float[Tensor, "V T C H W"],
+    frame_mask: Bool[Tensor, "V T"] | None = None,
+    *,
+    views_per_forward: int = VIEWS_PER_FORWARD,
+    average: Average = "logits",
+) -> dict[str, Float[Tensor, "K"]]:
+    """Average what the model says about all views of one video.
+
+    Args:
+        model: in evaluation mode.
+        video: the views, on any device.
+        frame_mask: True where a frame is real.
+        views_per_forward: at most so many views at once.
+        average: `logits`, or `probabilities` (the result is then their logarithm, so that softmax gives them back).
+
+    Returns:
+        {head: float64 [K]}, on the CPU.
+    """
+    device = next(model.parameters()).device
+    parts: list[dict[str, Tensor]] = []
+    for first in range(0, len(video), views_per_forward):
+        chunk = slice(first, first + views_per_forward)
+        mask = None if frame_mask is None else frame_mask[chunk].to(device)
+        out = model(video[chunk].to(device, non_blocking=True), mask)
+        parts.append(out if isinstance(out, dict) else {"label": out})
+    averaged = {}
+    for head in parts[0]:
+        logits = torch.cat([part[head] for part in parts]).cpu().double()
+        averaged[head] = (
+            logits.mean(dim=0) if average == "logits" else logits.softmax(dim=1).mean(dim=0).clamp_min(1e-300).log()
+        )
+    return averaged
+
+
+def _loaded(clips: ClipDataset, workers: int) -> Generator[Item | Failure, None, None]:
+    """The items in order, read ahead by a thread or by processes."""
+    if workers:
+        for batch in make_loader(clips, 1, workers=workers, shuffle=False, pin_memory=False):
+            yield batch.failures[0] if batch.failures else _item(batch)
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="tubelet-decode") as pool:
+        wanted = iter(range(len(clips)))
+        ahead: deque[Future[Item | Failure]] = deque(pool.submit(clips.__getitem__, n) for n in islice(wanted, AHEAD))
+        try:
+            while ahead:
+                item = ahead.popleft().result()
+                ahead.extend(pool.submit(clips.__getitem__, n) for n in islice(wanted, 1))
+                yield item
+        finally:
+            for future in ahead:
+                future.cancel()
+
+
+def _item(batch: Batch) -> Item:
+    mask = None if batch.frame_mask is None else batch.frame_mask[0]
+    targets = {head: int(target[0]) for head, target in batch.targets.items()}
+    return Item(video=batch.video[0], frame_mask=mask, targets=targets, index=int(batch.indices[0]))
+
+
+def _predict(
+    model: ViViT, sample: Sample, item: Item | Failure, views_per_forward: int, average: Average
+) -> VideoPrediction:
+    path = os.path.abspath(sample.path)
+    if isinstance(item, Failure):
+        return VideoPrediction(path, sample.labels, None, item.reason, sample.start, sample.end)
+    logits = predict_views(
+        model, item["video"], item["frame_mask"], views_per_forward=views_per_forward, average=average
+    )
+    if not all(bool(values.isfinite().all()) for values in logits.values()):
+        reason = "the model's output for it is not finite"
+        return VideoPrediction(path, sample.labels, None, reason, sample.start, sample.end)
+    numbers = {head: tuple(float(f"{value:.9g}") for value in values.tolist()) for head, values in logits.items()}
+    return VideoPrediction(path, sample.labels, numbers, None, sample.start, sample.end)
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)

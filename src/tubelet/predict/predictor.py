@@ -1,0 +1,233 @@
+"""A model that is loaded once and asked about as many videos as you like.
+
+Videos are decoded in a thread while the model works on the one before. Every video has forward passes of its own, so
+that its prediction does not depend on what else is predicted (see `tubelet.evaluate`).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+
+from tubelet.errors import ConfigError, VideoError
+from tubelet.evaluate import autocast, parse_views, resolve_device, resolve_precision
+from tubelet.evaluate.device import Precision
+from tubelet.evaluate.evaluator import VIEWS_PER_FORWARD, predict_views
+from tubelet.model import ViViT
+from tubelet.predict.html import thumbnails_of
+from tubelet.predict.result import TOP, Result, head_results
+from tubelet.predict.sources import Source, find_videos, is_one_source, open_source, path_of
+from tubelet.video import Decoder, Preprocessing, Views
+
+AHEAD = 2
+"""Videos that are decoded before the model is ready for them."""
+
+
+def predict(
+    model: ViViT | str | os.PathLike[str],
+    videos: Source | Sequence[Source],
+    *,
+    views: str | tuple[int, int] = (1, 1),
+    top: int = TOP,
+    device: str | torch.device | None = None,
+    precision: Precision = "float32",
+    batch_size: int = VIEWS_PER_FORWARD,
+) -> Result | list[Result]:
+    """Say what is in a video, or in several.
+
+    Args:
+        model: a model, or what `tubelet.load` reads: a run, a model folder, a Hub id.
+        videos: a file, a `Clip`, frames uint8 [T, 3, H, W], or a list of such; a folder or a pattern (`clips/*.mp4`)
+            stands for all its videos.
+        views: "4x3" (4 clips in time, 3 crops in space), or (clips, crops). Their logits are averaged.
+        top: classes that the result shows.
+        device: where to; by default where the model is. The model is moved there.
+        precision: of matrix products; `auto` is bfloat16 where that is faster.
+        batch_size: views of a video that go through the model at once.
+
+    Returns:
+        one `Result` for one video, a list of them for a list, a folder or a pattern. A video that cannot be read has
+        its reason in `Result.error` and does not stop the others.
+
+    Raises:
+        ConfigError: the model does not say how to preprocess, or views that do not exist.
+        DataError: something that is no video, or a folder without any.
+        VideoError: the one video that was given cannot be read.
+    """
+    predictor = Predictor(model, device=device, precision=precision)
+    return predictor(videos, views=views, top=top, batch_size=batch_size)
+
+
+class Predictor:
+    """A model ready to predict.
+
+    Args:
+        model: a model, or what `tubelet.load` reads.
+        device: where to; by default where the model is, and `auto` for one that is loaded here.
+        precision: of matrix products; `auto` is bfloat16 where that is faster.
+
+    Attributes:
+        model: as it was given, or loaded.
+
+    Raises:
+        ConfigError: the model has no classes, or does not say how to preprocess.
+    """
+
+    def __init__(
+        self,
+        model: ViViT | str | os.PathLike[str],
+        *,
+        device: str | torch.device | None = None,
+        precision: Precision = "float32",
+    ) -> None:
+        if not isinstance(model, ViViT):
+            from tubelet.weights import load
+
+            model, device = load(os.fspath(model)), device or "auto"
+        if model.preprocessing is None:
+            raise ConfigError(
+                "the model does not say how videos are preprocessed; set it as it was in training: "
+                "model.preprocessing = tubelet.PreprocessingConfig(num_frames=..., resize=..., crop_size=...)"
+            )
+        if not model.config.heads:
+            raise ConfigError("the model has no head (num_classes=0); model.reset_classifier gives it one")
+        if device is not None:
+            model.to(resolve_device(device))
+        self.model = model
+        self.device = next(model.parameters()).device
+        self._dtype = resolve_precision(precision, self.device)
+        self._preprocessing = Preprocessing(model.preprocessing)
+
+    def __call__(
+        self,
+        videos: Source | Sequence[Source],
+        *,
+        views: str | tuple[int, int] = (1, 1),
+        top: int = TOP,
+        batch_size: int = VIEWS_PER_FORWARD,
+    ) -> Result | list[Result]:
+        """Predict one video or several; see `tubelet.predict`."""
+        found = find_videos(videos) if isinstance(videos, str | os.PathLike) else None
+        if found is not None or not is_one_source(videos):
+            many = found if found is not None else list(_flattened(videos))  # type: ignore[arg-type]  # not one source
+            return list(self.stream(many, views=views, top=top, batch_size=batch_size))
+        result = next(self.stream([videos], views=views, top=top, batch_size=batch_size))  # type: ignore[list-item]  # one
+        if result.error is not None:
+            raise VideoError(result.path or "frames in memory", result.error)
+        return result
+
+    def stream(
+        self,
+        videos: Iterable[Source],
+        *,
+        views: str | tuple[int, int] = (1, 1),
+        top: int = TOP,
+        batch_size: int = VIEWS_PER_FORWARD,
+    ) -> Iterator[Result]:
+        """Results one by one, in the order of `videos`, which may be endless: a few are looked at ahead.
+
+        Args:
+            videos: files, clips, frames. Not folders and patterns; `tubelet.predict.find_videos` lists what they hold.
+            views: see `tubelet.predict`.
+            top: see `tubelet.predict`.
+            batch_size: see `tubelet.predict`.
+        """
+        clips, crops = parse_views(views)
+        if batch_size < 1 or top < 1:
+            raise ConfigError(f"batch_size={batch_size} and top={top} must be at least 1")
+        return self._stream(iter(videos), clips, crops, top, batch_size)
+
+    def _stream(self, sources: Iterator[Source], clips: int, crops: int, top: int, batch_size: int) -> Iterator[Result]:
+        with ThreadPoolExecutor(1, thread_name_prefix="tubelet-decode") as pool:
+            ahead: deque[Future[_Loaded]] = deque(
+                pool.submit(self._load, source, clips, crops) for source in islice(sources, AHEAD)
+            )
+            try:
+                while ahead:
+                    loaded = ahead.popleft().result()
+                    for source in islice(sources, 1):
+                        ahead.append(pool.submit(self._load, source, clips, crops))
+                    yield self._predict(loaded, (clips, crops), top, batch_size)
+            finally:
+                for future in ahead:
+                    future.cancel()
+
+    def _load(self, source: Source, clips: int, crops: int) -> _Loaded:
+        started = time.perf_counter()
+        path = path_of(source)
+        try:
+            with open_source(source) as decoder:
+                views = self._preprocessing.views(decoder, clips, crops)
+                indices = sorted({index for clip in views.indices for index in clip})
+                times = tuple(decoder.timestamps[indices].tolist()) if path is not None else None
+                small = _thumbnails(decoder, path)
+        except VideoError as error:
+            return _Loaded(path, error.reason, None, (), None, None, time.perf_counter() - started)
+        return _Loaded(path, None, views, tuple(indices), times, small, time.perf_counter() - started)
+
+    def _predict(self, loaded: _Loaded, views: tuple[int, int], top: int, batch_size: int) -> Result:
+        if loaded.views is None:
+            return Result(loaded.path, error=loaded.error, views=views, seconds=loaded.seconds, shown=top)
+        started = time.perf_counter()
+        with _evaluating(self.model), autocast(self.device, self._dtype):
+            video, mask = loaded.views.video, loaded.views.frame_mask
+            logits = predict_views(self.model, video, mask, views_per_forward=batch_size)
+        error = None
+        if not all(bool(values.isfinite().all()) for values in logits.values()):
+            error = "the model's output for it is not finite"
+        return Result(
+            path=loaded.path,
+            heads={} if error else head_results(logits, self.model.labels),
+            error=error,
+            views=views,
+            indices=loaded.indices,
+            timestamps=loaded.timestamps,
+            seconds=loaded.seconds + time.perf_counter() - started,
+            shown=top,
+            thumbnails=loaded.thumbnails,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Loaded:
+    """A video on its way to the model, or why it is not."""
+
+    path: str | None
+    error: str | None
+    views: Views | None
+    indices: tuple[int, ...]
+    timestamps: tuple[float, ...] | None
+    thumbnails: torch.Tensor | None
+    seconds: float
+
+
+def _flattened(videos: Iterable[Source]) -> Iterator[Source]:
+    """The videos, with those of a folder or a pattern in its place."""
+    for video in videos:
+        found = find_videos(video) if isinstance(video, str | os.PathLike) else None
+        yield from [video] if found is None else found
+
+
+def _thumbnails(decoder: Decoder, path: str | None) -> torch.Tensor | None:
+    """A few frames of a video that cannot be read from a file again."""
+    if path is not None and os.path.exists(path):
+        return None
+    return thumbnails_of(decoder.frames_at(range(decoder.metadata.num_frames)).frames)
+
+
+@contextmanager
+def _evaluating(model: ViViT) -> Iterator[None]:
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)

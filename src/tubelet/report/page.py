@@ -1,0 +1,127 @@
+"""The page itself: sections put into the template, written whole or not at all."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from tubelet.errors import DataError
+from tubelet.report import sections
+from tubelet.report.run_files import RunFiles, read_run
+from tubelet.version import __version__
+
+REPORT_FILE = "report.html"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page that the caller adds, before the others.
+
+    Attributes:
+        title: its heading.
+        html: what it holds, safe HTML that uses the page's own stylesheet.
+    """
+
+    title: str
+    html: str
+
+
+def write_report(
+    run_folder: str | Path, *, out: str | Path | None = None, title: str | None = None, extra: Sequence[Section] = ()
+) -> Path:
+    """Write the page of a run: one HTML file that needs nothing else, not even a network.
+
+    Reads config.json, run.json, metrics.jsonl, evaluation.json, predictions.jsonl and splits.csv, and frames of the
+    videos where these are still there. What is missing is left out.
+
+    Args:
+        run_folder: folder of the run.
+        out: file to write; `report.html` in the run folder by default.
+        title: heading of the page; the folder's name by default.
+        extra: sections to put first.
+
+    Returns:
+        the path of the page.
+
+    Raises:
+        DataError: no such run, or the page cannot be written there.
+    """
+    files = read_run(run_folder)
+    page = Path(out) if out is not None else files.folder / REPORT_FILE
+    html = render(files, title or files.folder.resolve().name, extra)
+    if page.is_dir() or not page.absolute().parent.is_dir():
+        raise DataError(f"{page} cannot be written: it is a folder, or lies in one that does not exist")
+    unfinished = page.with_name(f".{page.name}.{os.getpid()}.unfinished")
+    try:
+        unfinished.write_text(html, encoding="utf-8")
+        os.replace(unfinished, page)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return page
+
+
+def render(files: RunFiles, title: str, extra: Sequence[Section] = ()) -> str:
+    """The page as text."""
+    template = environment().get_template("run.html.j2")
+    return template.render(
+        title=title,
+        version=__version__,
+        written=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+        files=files,
+        subtitle=_subtitle(files),
+        headline=sections.headline(files),
+        extra=[(section.title, Markup(section.html)) for section in extra],  # the caller's own HTML
+        curves=[Markup(svg) for svg in sections.learning_curves(files)],  # drawn by matplotlib
+        heads=[_head(files, head) for head in sections.heads(files)],
+        unreadable=sections.unreadable(files),
+        notes=[str(note) for note in files.run.get("notes", [])],
+        settings=sections.settings(files),
+        environment=sections.environment(files),
+    )
+
+
+def environment() -> Environment:
+    """Jinja with the package's templates; everything is escaped that does not say it is HTML."""
+    made = Environment(
+        loader=PackageLoader("tubelet.report"),
+        autoescape=select_autoescape(("html", "j2")),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["percent"] = sections.percent
+    return made
+
+
+def _head(files: RunFiles, head: str) -> dict[str, Any]:
+    measured = head in files.evaluation.get("metrics", {})
+    matrix = sections.confusion(files, head) if measured else None
+    if matrix is not None and matrix["image"] is not None:
+        matrix["image"] = Markup(matrix["image"])  # drawn by matplotlib
+    return {
+        "name": head,
+        "metrics": files.evaluation["metrics"][head] if measured else None,
+        "classes": sections.class_table(files, head) if measured else [],
+        "confusion": matrix,
+        "mistakes": sections.mistakes(files, head) if measured else [],
+        "examples": sections.examples(files, head),
+        "data": sections.data_summary(files, head),
+    }
+
+
+def _subtitle(files: RunFiles) -> str:
+    model = files.config.get("model", {})
+    if not isinstance(model, dict) or "variant" not in model:
+        return ""
+    frames, size = model.get("num_frames", "?"), model.get("image_size", ["?", "?"])
+    height, width = size if isinstance(size, list) and len(size) == 2 else (size, size)
+    parameters = files.run.get("parameters")
+    count = f", {parameters / 1e6:.2f} M parameters" if isinstance(parameters, int) else ""
+    return f"{str(model['variant']).replace('_', ' ')}, {frames} frames of {height}×{width} pixels{count}"

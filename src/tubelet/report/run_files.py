@@ -1,0 +1,102 @@
+"""The files of a run folder, read as they are: a missing one leaves a part of the page out, a broken one is named."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tubelet.errors import DataError
+
+Table = dict[str, Any]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """What was found.
+
+    Attributes:
+        folder: of the run.
+        config: `config.json`: architecture, preprocessing, class names.
+        run: `run.json`: the whole training configuration, data source, environment.
+        events: `metrics.jsonl`, one entry for each line.
+        evaluation: `evaluation.json`.
+        predictions: `predictions.jsonl`, one entry for each video.
+        splits: `splits.csv`, one entry for each sample.
+        failures: `failures.jsonl`: videos that training could not read.
+        problems: files that are there and cannot be read, in words.
+    """
+
+    folder: Path
+    config: Table = field(default_factory=dict)
+    run: Table = field(default_factory=dict)
+    events: list[Table] = field(default_factory=list)
+    evaluation: Table = field(default_factory=dict)
+    predictions: list[Table] = field(default_factory=list)
+    splits: list[Table] = field(default_factory=list)
+    failures: list[Table] = field(default_factory=list)
+    problems: tuple[str, ...] = ()
+
+    def events_of(self, kind: str) -> list[Table]:
+        """The events of one kind, `train` or `validation`."""
+        return [event for event in self.events if event.get("event") == kind]
+
+
+def read_run(folder: str | Path) -> RunFiles:
+    """Read a run folder.
+
+    Raises:
+        DataError: there is no such folder, or none of a run's files is in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; name the folder of a run, as `tubelet train --out` wrote it")
+    problems: list[str] = []
+
+    def read(name: str, parse: Callable[[Path], T], empty: T) -> T:
+        try:
+            return parse(folder / name)
+        except FileNotFoundError:
+            return empty
+        except (OSError, ValueError) as error:
+            problems.append(f"{name} cannot be read ({error})")
+            return empty
+
+    files = RunFiles(
+        folder=folder,
+        config=read("config.json", _table, {}),
+        run=read("run.json", _table, {}),
+        events=read("metrics.jsonl", _lines, []),
+        evaluation=read("evaluation.json", _table, {}),
+        predictions=read("predictions.jsonl", _lines, []),
+        splits=read("splits.csv", _rows, []),
+        failures=read("failures.jsonl", _lines, []),
+        problems=tuple(problems),
+    )
+    if not (files.config or files.run or files.events or files.evaluation or problems):
+        raise DataError(
+            f"{folder} holds no run: expected config.json, run.json, metrics.jsonl or evaluation.json in it"
+        )
+    return files
+
+
+def _table(path: Path) -> Table:
+    data = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(data, dict):
+        raise ValueError(f"expected a table, got a {type(data).__name__}")
+    return data
+
+
+def _lines(path: Path) -> list[Table]:
+    """JSON lines; a last line that a killed process left unfinished is dropped."""
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines[:-1] if line.strip()]
+
+
+def _rows(path: Path) -> list[Table]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,125 @@
+"""Checkpoints on disk: a folder each, whole or not there.
+
+    checkpoints/last/model.safetensors   the weights that are trained
+    checkpoints/last/state.pt            everything else that the next step depends on
+    checkpoints/best/                    the same, as it was after the best validation
+
+A new checkpoint is written to a folder beside the old one, flushed to the disk, and takes its name in two renames. A
+process that is killed in between leaves the old one under the name `last.previous`, which `load_checkpoint` knows.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tubelet.errors import WeightsError
+
+WEIGHTS_FILE = "model.safetensors"
+STATE_FILE = "state.pt"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What was read.
+
+    Attributes:
+        weights: the model's state dict, on the CPU.
+        state: the rest.
+    """
+
+    weights: dict[str, Tensor]
+    state: dict[str, Any]
+
+
+def save_checkpoint(folder: Path, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
+    """Write a checkpoint; a crash at any moment leaves the one that was there before, or this one.
+
+    Args:
+        folder: of this checkpoint.
+        weights: the model's state dict.
+        state: numbers, strings, tensors, and dictionaries, lists and tuples of them: nothing that runs code on loading.
+    """
+    writing = _beside(folder, "writing")
+    _remove(writing)
+    writing.mkdir(parents=True)
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, writing / WEIGHTS_FILE)
+    torch.save(state, writing / STATE_FILE)
+    for path in (writing / WEIGHTS_FILE, writing / STATE_FILE, writing):
+        _flush(path)
+    _take_place(writing, folder)
+
+
+def copy_checkpoint(source: Path, folder: Path) -> None:
+    """Make `folder` the same checkpoint as `source`. Files are never changed, so they are shared where the disk can."""
+    writing = _beside(folder, "writing")
+    _remove(writing)
+    writing.mkdir(parents=True)
+    for name in (WEIGHTS_FILE, STATE_FILE):
+        try:
+            os.link(source / name, writing / name)
+        except OSError:  # this file system has no hard links
+            shutil.copyfile(source / name, writing / name)
+            _flush(writing / name)
+    _flush(writing)
+    _take_place(writing, folder)
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether there is one to load."""
+    return any((place / STATE_FILE).is_file() for place in (folder, _beside(folder, "previous")))
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read a checkpoint; nothing in it is executed.
+
+    Raises:
+        WeightsError: there is none, or it is damaged.
+    """
+    place = folder if (folder / STATE_FILE).is_file() else _beside(folder, "previous")
+    if not (place / STATE_FILE).is_file():
+        raise WeightsError(f"{folder} holds no checkpoint; training writes one after each validation, and in between")
+    try:
+        weights = load_file(place / WEIGHTS_FILE)
+        state = torch.load(place / STATE_FILE, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError) as error:
+        raise WeightsError(f"{place} is damaged ({error}); if checkpoints/best is whole, copy it there") from error
+    return Checkpoint(weights, state)
+
+
+def _take_place(writing: Path, folder: Path) -> None:
+    previous = _beside(folder, "previous")
+    if folder.exists():
+        _remove(previous)
+        folder.rename(previous)
+    writing.rename(folder)
+    _flush(folder.parent)
+    _remove(previous)
+
+
+def _beside(folder: Path, what: str) -> Path:
+    return folder.with_name(f"{folder.name}.{what}")
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def _flush(path: Path) -> None:
+    """Have the disk hold what was written; a folder too, where the system lets one be opened."""
+    if path.is_dir() and os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,42 @@
+"""The exponential moving average of the weights, which is often the better model."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+M = TypeVar("M", bound=nn.Module)
+
+
+class WeightAverage(Generic[M]):
+    """A second copy of a model whose weights follow the trained ones slowly.
+
+    After step n (from 1): average = d * average + (1 - d) * weights with d = min(decay, (1 + n) / (10 + n)). The second
+    term lets short trainings forget their random start (TensorFlow's `ExponentialMovingAverage`).
+
+    Args:
+        model: the model that is trained.
+        decay: d in the long run, 0.999 for example: an average over about 1 / (1 - d) steps.
+    """
+
+    def __init__(self, model: M, decay: float) -> None:
+        self.model: M = copy.deepcopy(model).eval().requires_grad_(False)
+        self.decay = decay
+
+    @torch.no_grad()
+    def update(self, model: M, step: int) -> None:
+        """Take in the weights after optimiser step `step` (counted from 1)."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        average: list[Tensor] = list(self.model.parameters())
+        weights: list[Tensor] = list(model.parameters())
+        torch._foreach_lerp_(average, weights, 1 - decay)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return self.model.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        self.model.load_state_dict(state)

@@ -1,0 +1,212 @@
+"""The training loop, from a folder of videos to a run folder."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tubelet.config import TrainConfig, override, train_config
+from tubelet.data import Batch, Table
+from tubelet.evaluate import Evaluation
+from tubelet.model import ViViT
+from tubelet.train import events
+from tubelet.train.interrupt import StopRequest, TrainingInterrupted
+from tubelet.train.progress import ConsoleReporter, Pace, Reporter
+from tubelet.train.run_folder import RunFolder
+from tubelet.train.setup import resume_run, start_run
+from tubelet.train.step import DivergedError, StepResult, seed_step, training_step
+from tubelet.train.trainer import Best, Trainer
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training came to.
+
+    Attributes:
+        folder: of the run; `tubelet.load(folder)` gives the model too.
+        model: with the weights that were delivered, in evaluation mode.
+        best: the best validation; None without validation.
+        evaluation: the last validation; None without.
+        steps: of the whole training.
+        seconds: of this call.
+        num_failures: videos that could not be read; `failures.jsonl` in the folder names them.
+    """
+
+    folder: Path
+    model: ViViT
+    best: Best | None
+    evaluation: Evaluation | None
+    steps: int
+    seconds: float
+    num_failures: int
+
+
+def train(
+    data: Table | str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] = "run",
+    *,
+    config: TrainConfig | None = None,
+    model: ViViT | Mapping[str, Any] | None = None,
+    resume: bool = False,
+    reporter: Reporter | None = None,
+    **fields: Any,
+) -> TrainResult:
+    """Train a model on labelled videos and leave a run folder.
+
+        out/model.safetensors, config.json   the weights that are delivered: `tubelet.load(out)`
+        out/run.json, splits.csv             the whole configuration, what it ran on, and every sample with its split
+        out/metrics.jsonl, failures.jsonl    what happened, and which videos could not be read
+        out/checkpoints/last, best           to resume from
+
+    The same data, configuration and machine give the same weights, also if the training is killed at any moment and
+    resumed: on a CPU to the last bit.
+
+    Args:
+        data: a folder with a folder of videos for each class, a CSV (see `tubelet.data.read_table`), or a table.
+        out: the run folder; must not hold a run, unless `resume`.
+        config: everything else; by default the recipe that fits (`tubelet.config.default_recipe`).
+        model: a model to train instead of the one that the configuration describes, it is changed; or fields of
+            `ModelConfig`, `{"num_frames": 16}`, for the latter.
+        resume: go on with the run in `out`. The rest need not be given again.
+        reporter: shows how it goes; a `ConsoleReporter` if none is given.
+        fields: of the configuration, by their own names: `epochs=5, batch_size=4, seed=1`.
+
+    Raises:
+        ConfigError: settings that do not exist or fit together; a run that would be overwritten.
+        DataError: no usable data; not one training video that can be read.
+        DivergedError: loss or gradient became infinite or no number. The last checkpoint is from before.
+        TrainingInterrupted: Ctrl-C or SIGTERM, after a checkpoint was written.
+    """
+    reporter = reporter or ConsoleReporter()
+    given = model if isinstance(model, ViViT) else None
+    if model is not None and given is None:
+        fields["model"] = model
+    folder, started = RunFolder(os.fspath(out)), time.perf_counter()
+    with torch.random.fork_rng(devices=[]), StopRequest() as stop:
+        if resume:
+            trainer, notes = resume_run(data, folder, config, fields)
+        else:
+            chosen = train_config(**fields) if config is None else override(config, **fields)
+            trainer, notes = start_run(data, folder, chosen, given)
+        for note in notes:
+            reporter.message(note)
+        with trainer.writing_to(folder):
+            reporter.begin(trainer.position.step, trainer.total_steps)
+            try:
+                evaluation = fit(trainer, reporter, stop)
+            finally:
+                reporter.end()
+            seconds = time.perf_counter() - started
+            best, steps = trainer.position.best, trainer.position.step
+            trainer.log.write("end", step=steps, epoch=trainer.position.epoch, seconds=seconds)
+    return TrainResult(folder.path, trainer.delivered_model(), best, evaluation, steps, seconds, len(trainer.failures))
+
+
+def fit(trainer: Trainer, reporter: Reporter, stop: StopRequest) -> Evaluation | None:
+    """Train from where the trainer stands to the end; returns the last validation."""
+    evaluation = None
+    try:
+        while trainer.position.epoch < trainer.config.optimisation.epochs:
+            pace = train_epoch(trainer, reporter, stop)
+            evaluation = finish_epoch(trainer, reporter, stop, pace) or evaluation
+    except _StopAsked:
+        trainer.save()
+        if trainer.delivers_last or trainer.position.best is None:
+            trainer.deliver()
+        reporter.message(events.how_to_go_on(trainer))
+        raise TrainingInterrupted(events.how_to_go_on(trainer), stop.signal_number or 0) from None
+    if trainer.delivers_last:
+        trainer.deliver()
+    return evaluation
+
+
+def train_epoch(trainer: Trainer, reporter: Reporter, stop: StopRequest) -> Pace:
+    """Take the steps that are left of the epoch."""
+    position, pace = trainer.position, Pace()
+    for batch in _until_stopped(trainer.batches(), stop):
+        pace.data_came()
+        events.note_failures(trainer, reporter, batch)
+        result = take_step(trainer, batch) if len(batch) else None
+        position.step, position.batch = position.step + 1, position.batch + 1
+        if result is not None:
+            pace.step_done(len(batch), result.loss)
+            events.note_step(trainer, reporter, result, pace)
+        if trainer.checkpoint_is_due():
+            trainer.save()
+        if stop:
+            raise _StopAsked
+    return pace
+
+
+def take_step(trainer: Trainer, batch: Batch) -> StepResult:
+    """One change of the weights."""
+    optimisation, step = trainer.config.optimisation, trainer.position.step
+    seed_step(trainer.config.seed, step)
+    try:
+        result = training_step(
+            trainer.forward,
+            batch,
+            trainer.optimiser,
+            trainer.loss_of,
+            learning_rate=trainer.learning_rate(),
+            accumulate_steps=optimisation.accumulate_steps,
+            clip_norm=optimisation.clip_norm,
+            autocast=trainer.autocast,
+        )
+    except DivergedError as error:
+        raise events.diverged(trainer, batch, error) from None
+    if trainer.average is not None:
+        trainer.average.update(trainer.model, step + 1)
+    return result
+
+
+def finish_epoch(trainer: Trainer, reporter: Reporter, stop: StopRequest, pace: Pace) -> Evaluation | None:
+    """Every `validate_every` epochs validate, write a checkpoint, and deliver the weights if they are the best yet."""
+    position, config = trainer.position, trainer.config
+    done = position.epoch + 1
+    milestone = done % config.validation.validate_every == 0 or done == config.optimisation.epochs
+    evaluation = trainer.validate(_validating(reporter, stop)) if milestone else None
+    position.epoch, position.batch = done, 0
+    improved = False
+    if evaluation is not None:
+        candidate = Best(position.step, position.epoch, evaluation.top1, evaluation.loss)
+        improved = candidate.beats(position.best)
+        position.best = candidate if improved else position.best
+        events.note_validation(trainer, evaluation)
+    if milestone:
+        trainer.save()
+    if improved and not trainer.delivers_last:
+        trainer.deliver_best()
+    reporter.epoch(events.epoch_line(trainer, pace, evaluation, improved))
+    return evaluation
+
+
+class _StopAsked(Exception):  # noqa: N818  # not an error
+    """A signal came; nothing is half done."""
+
+
+def _until_stopped(batches: Iterator[Batch], stop: StopRequest) -> Iterator[Batch]:
+    """The batches. Ctrl-C reaches the workers of a loader too, and where it ends them, that is no error of theirs."""
+    try:
+        yield from batches
+    except RuntimeError:
+        if stop:
+            raise _StopAsked from None
+        raise
+
+
+def _validating(reporter: Reporter, stop: StopRequest) -> Callable[[int, int], None]:
+    """Passes progress on, and leaves a validation when a signal came; it is done again after resuming."""
+
+    def progress(done: int, total: int) -> None:
+        reporter.validating(done, total)
+        if stop:
+            raise _StopAsked
+
+    return progress

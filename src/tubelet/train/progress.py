@@ -1,0 +1,175 @@
+"""What a person sees while a model trains: a bar with the time left in a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol, runtime_checkable
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+PLAIN_LINE_SECONDS = 60.0
+"""Without a terminal, an epoch that takes longer than this has lines of its own in between."""
+
+
+@runtime_checkable
+class Reporter(Protocol):
+    """Told by the loop what happens. Write one to show training elsewhere."""
+
+    def message(self, text: str) -> None:
+        """A sentence worth reading."""
+        ...
+
+    def begin(self, step: int, total_steps: int) -> None:
+        """Training starts at `step` (more than 0 if it goes on)."""
+        ...
+
+    def step(self, step: int, text: str) -> None:
+        """So many steps are done; `text` has the latest figures."""
+        ...
+
+    def validating(self, done: int, total: int) -> None:
+        """So many validation videos are done."""
+        ...
+
+    def epoch(self, text: str) -> None:
+        """An epoch is over; `text` has its figures."""
+        ...
+
+    def end(self) -> None:
+        """Training is over, however it ended."""
+        ...
+
+
+class ConsoleReporter:
+    """Writes to the standard error stream.
+
+    Args:
+        console: another place.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True, highlight=False)
+        self._bar: Progress | None = None
+        self._started = self._last_line = time.monotonic()
+        self._first = self._step = self._total = 0
+
+    def message(self, text: str) -> None:
+        self._console.print(text, soft_wrap=True, markup=False)
+
+    def begin(self, step: int, total_steps: int) -> None:
+        self._first, self._step, self._total = step, step, total_steps
+        self._started = self._last_line = time.monotonic()
+        if self._console.is_terminal:
+            columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}", markup=False))
+            self._bar = Progress(*columns, console=self._console, transient=True)
+            self._task = self._bar.add_task("", total=total_steps, completed=step)
+            self._bar.start()
+
+    def step(self, step: int, text: str) -> None:
+        self._step = step
+        if self._bar is not None:
+            self._bar.update(self._task, completed=step, description=f"{self.time_left()} left  {text}")
+        elif time.monotonic() - self._last_line > PLAIN_LINE_SECONDS:
+            self._line(f"step {step}/{self._total}  {text}  {self.time_left()} left")
+
+    def validating(self, done: int, total: int) -> None:
+        if self._bar is not None:
+            self._bar.update(self._task, description=f"{self.time_left()} left  validating {done}/{total}")
+
+    def epoch(self, text: str) -> None:
+        self._line(f"{text}  {self.time_left()} left" if self._step < self._total else text)
+
+    def end(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def time_left(self) -> str:
+        """At the pace so far, validations included: "1:02:03"."""
+        done = self._step - self._first
+        if not done:
+            return "?"
+        seconds = (time.monotonic() - self._started) / done * (self._total - self._step)
+        return format_seconds(seconds)
+
+    def _line(self, text: str) -> None:
+        self._last_line = time.monotonic()
+        self.message(text)
+
+
+class SilentReporter:
+    """Shows nothing."""
+
+    def message(self, text: str) -> None:
+        pass
+
+    def begin(self, step: int, total_steps: int) -> None:
+        pass
+
+    def step(self, step: int, text: str) -> None:
+        pass
+
+    def validating(self, done: int, total: int) -> None:
+        pass
+
+    def epoch(self, text: str) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
+
+
+class Pace:
+    """Clips per second, and the share of time spent waiting for data, since it was last asked."""
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Count from here."""
+        self._started = self._lap = time.perf_counter()
+        self.clips = 0
+        self._loss = 0.0
+        self._waited = 0.0
+
+    def data_came(self) -> None:
+        """The time since the last step was spent waiting for data."""
+        now = time.perf_counter()
+        self._waited += now - self._lap
+        self._lap = now
+
+    def step_done(self, clips: int, loss: float) -> None:
+        """A step on so many clips is over."""
+        self.clips += clips
+        self._loss += clips * loss
+        self._lap = time.perf_counter()
+
+    @property
+    def mean_loss(self) -> float:
+        """Over the clips so far."""
+        return self._loss / self.clips if self.clips else float("nan")
+
+    @property
+    def seconds(self) -> float:
+        """Since the count began."""
+        return max(self._lap - self._started, 1e-9)
+
+    @property
+    def clips_per_second(self) -> float:
+        return self.clips / self.seconds
+
+    @property
+    def data_wait_share(self) -> float:
+        """From 0, data was always there, to 1."""
+        return self._waited / self.seconds
+
+    def __str__(self) -> str:
+        return f"{self.clips_per_second:.1f} clips/s ({self.data_wait_share:.0%} waiting for data)"
+
+
+def format_seconds(seconds: float) -> str:
+    """3723 as "1:02:03", 63 as "1:03"."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

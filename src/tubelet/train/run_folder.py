@@ -1,0 +1,103 @@
+"""The files of a run, and the promise that an existing run is never overwritten."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tubelet.data import Failure
+from tubelet.errors import ConfigError
+from tubelet.weights.files import replacing
+
+
+class RunFolder:
+    """Paths inside a run folder.
+
+    Args:
+        path: of the folder.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.run = self.path / "run.json"
+        self.splits = self.path / "splits.csv"
+        self.metrics = self.path / "metrics.jsonl"
+        self.failures = self.path / "failures.jsonl"
+        self.last = self.path / "checkpoints" / "last"
+        self.best = self.path / "checkpoints" / "best"
+
+    def require_unused(self) -> None:
+        """Raise a ConfigError if there is anything in the folder, or if it is a file."""
+        if self.run.exists():
+            raise ConfigError(
+                f"{self.path} holds a run already; resume it, or name another folder. Runs are never overwritten"
+            )
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise ConfigError(f"{self.path} exists and is not a run; name a folder that is new or empty")
+
+    def require_run(self) -> None:
+        """Raise a ConfigError if there is no run to go on with."""
+        if not self.run.is_file():
+            raise ConfigError(f"{self.path} holds no run to resume (no {self.run.name}); start one without resume")
+
+    def read_run(self) -> dict[str, Any]:
+        """What `run.json` says."""
+        return json.loads(self.run.read_text(encoding="utf-8"))
+
+    def write_run(self, description: dict[str, Any]) -> None:
+        """Write `run.json`, whole or not at all."""
+        with replacing(self.run) as path:
+            path.write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def appearing(out: RunFolder) -> Iterator[RunFolder]:
+    """Give a hidden folder to prepare a run in; it takes its name `out` when all is there, or is removed."""
+    out.require_unused()
+    hidden = out.path.with_name(f".{out.path.name}.preparing")
+    if hidden.exists():
+        shutil.rmtree(hidden)
+    hidden.mkdir(parents=True)
+    try:
+        yield RunFolder(hidden)
+        out.require_unused()
+        if out.path.exists():
+            out.path.rmdir()
+        hidden.rename(out.path)
+    finally:
+        if hidden.exists():
+            shutil.rmtree(hidden)
+
+
+class FailureLog:
+    """`failures.jsonl`: each video that could not be read, once.
+
+    Args:
+        path: the file; continued if it exists.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: set[str] = set()
+        if path.exists():
+            lines = path.read_bytes().splitlines(keepends=True)
+            self._known = {json.loads(line)["path"] for line in lines if line.endswith(b"\n")}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def note(self, failures: Iterable[Failure]) -> list[Failure]:
+        """Write down those that are new, and return them."""
+        new = [failure for failure in failures if failure.path not in self._known]
+        if new:
+            self._known.update(failure.path for failure in new)
+            when = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+            with self._path.open("a", encoding="utf-8") as file:
+                for failure in new:
+                    file.write(json.dumps({"path": failure.path, "reason": failure.reason, "when": when}) + "\n")
+        return new

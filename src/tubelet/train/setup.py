@@ -1,0 +1,170 @@
+"""Starting a run, and going on with one: from arguments to a `Trainer` and its folder."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from tubelet.config import ModelConfig, PreprocessingConfig, TrainConfig, default_recipe, from_dict, override, to_dict
+from tubelet.data import Table, read_configured, write_table
+from tubelet.errors import ConfigError, DataError
+from tubelet.model import ViViT
+from tubelet.train.checkpoint import load_checkpoint
+from tubelet.train.environment import describe_environment
+from tubelet.train.model import build_model, classes_of, preprocessing_for
+from tubelet.train.run_folder import RunFolder, appearing
+from tubelet.train.splits import divide, read_splits
+from tubelet.train.step import seed_step
+from tubelet.train.trainer import Trainer
+from tubelet.version import __version__
+
+MAY_CHANGE = {"recipe", "runtime", "data.workers", "data.cache", "data.cache_gigabytes"}
+"""Settings that a resumed run need not share with the one that was stopped: they do not change what is learned."""
+
+
+def start_run(
+    data: Table | str | os.PathLike[str] | None, out: RunFolder, config: TrainConfig, model: ViViT | None
+) -> tuple[Trainer, list[str]]:
+    """Prepare a new run; its folder appears when all is in it.
+
+    Returns:
+        the trainer, and what was decided, for the user.
+    """
+    out.require_unused()
+    if isinstance(data, str | os.PathLike):
+        config = replace(config, data=replace(config.data, source=os.path.abspath(data)))
+    table = data if isinstance(data, Table) else read_configured(config.data)
+    divided = divide(table, config)
+    seed_step(config.seed, -1)
+    if model is None:
+        model, start = build_model(config, divided.table)
+    else:
+        start = (_adopt(model, config, divided.table),)
+    trainer = Trainer(model, divided.train, divided.validation, config)
+    notes = [*divided.notes, *_why(config), *start, _size(trainer)]
+    with appearing(out) as hidden, trainer.writing_to(hidden):
+        write_table(divided.table, hidden.splits)
+        trainer.save()
+        hidden.write_run(_description(trainer, divided.table, notes))
+    return trainer, notes
+
+
+def resume_run(
+    data: Table | str | os.PathLike[str] | None, out: RunFolder, config: TrainConfig | None, changes: Mapping[str, Any]
+) -> tuple[Trainer, list[str]]:
+    """Prepare to go on with a run from its last checkpoint.
+
+    Args:
+        data: may be given again, but not changed.
+        out: the run.
+        config: may be given again; only settings of `MAY_CHANGE` may differ.
+        changes: fields to change.
+
+    Raises:
+        ConfigError: no run, or a setting that would change what is learned.
+    """
+    out.require_run()
+    run = out.read_run()
+    stored = from_dict(TrainConfig, run["config"], where=f"{out.run}: config")
+    wanted = override(config or stored, **changes)
+    if isinstance(data, Table):
+        raise ConfigError("a resumed run reads its own splits.csv; leave the table out")
+    source = stored.data.source if data is None else os.path.abspath(data)
+    wanted = replace(wanted, data=replace(wanted.data, source=source))
+    require_same(to_dict(stored), to_dict(wanted))
+    table = read_splits(out.splits, run["labels"], run["data"]["root"])
+    model = ViViT(
+        from_dict(ModelConfig, run["model"], where=f"{out.run}: model"),
+        from_dict(PreprocessingConfig, run["preprocessing"], where=f"{out.run}: preprocessing"),
+        run["labels"],
+    )
+    split = wanted.validation.validation_split
+    validation = table.split(split) if split in table.splits else None
+    trainer = Trainer(model, table.split("train"), validation, wanted)
+    checkpoint = load_checkpoint(out.last)
+    with trainer.writing_to(out):
+        trainer.restore(checkpoint)
+    run["resumed"].append({"when": _now(), "step": trainer.position.step, **describe_environment(trainer.device)})
+    out.write_run(run)
+    position = trainer.position
+    if position.epoch == wanted.optimisation.epochs:
+        where = f"this run is finished: {position.epoch} epochs are done"
+    else:
+        where = f"resumed after {position.epoch} epochs and {position.batch} steps of the next"
+    return trainer, [where, _size(trainer)]
+
+
+def _adopt(model: ViViT, config: TrainConfig, table: Table) -> str:
+    """Make a model that was given ready for a table, or say why it is not."""
+    if model.config.heads != table.heads:
+        raise DataError(
+            f"the model has {model.config.heads} classes, the data {table.heads}; call "
+            f"model.reset_classifier({classes_of(table)!r})"
+        )
+    if model.labels is not None and model.labels != table.classes:
+        raise DataError(
+            "the model's labels are not those of the data, in their order; set model.labels to table.classes"
+        )
+    model.labels = {head: list(names) for head, names in table.classes.items()}
+    model.preprocessing = preprocessing_for(model.config, config.preprocessing, model.preprocessing)
+    return "the model that was given"
+
+
+def _why(config: TrainConfig) -> list[str]:
+    """Which recipe this is, and why if it is the one that is taken where none was named."""
+    if config.recipe is None:
+        return []
+    name, reason = default_recipe(config.init)
+    return [reason if config.recipe == name else f"recipe {config.recipe}"]
+
+
+def _size(trainer: Trainer) -> str:
+    parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
+    precision = str(trainer.dtype).removeprefix("torch.")
+    return (
+        f"{parameters / 1e6:.2f} M parameters, {trainer.model.config.num_tokens} tokens a clip, {precision} on "
+        f"{trainer.device}; steps: {trainer.steps_per_epoch} an epoch, {trainer.total_steps} in all"
+    )
+
+
+def _description(trainer: Trainer, table: Table, notes: Sequence[str]) -> dict[str, Any]:
+    """What `run.json` holds."""
+    model = trainer.model
+    assert model.preprocessing is not None
+    return {
+        "tubelet": __version__,
+        "created": _now(),
+        "config": to_dict(trainer.config),
+        "model": to_dict(model.config),
+        "preprocessing": to_dict(model.preprocessing),
+        "labels": model.labels,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "data": {"root": table.root, "description": table.describe(), "splits": table.splits},
+        "steps_per_epoch": trainer.steps_per_epoch,
+        "total_steps": trainer.total_steps,
+        "notes": list(notes),
+        "environment": describe_environment(trainer.device),
+        "resumed": [],
+    }
+
+
+def require_same(stored: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> None:
+    """Raise a ConfigError for the first setting that differs and may not."""
+    for name in {**stored, **wanted}:
+        full, value, there = prefix + name, stored.get(name), wanted.get(name)
+        if full in MAY_CHANGE or there == value:
+            continue
+        if isinstance(value, dict) and isinstance(there, dict):
+            require_same(value, there, f"{full}.")
+            continue
+        raise ConfigError(
+            f"{full} was {value!r} when the run began and cannot become {there!r}: a resumed run ends as if it had "
+            "never stopped. Leave it out, or start a new run with init"
+        )
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")

@@ -1,0 +1,110 @@
+"""One step of training."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tubelet.data import Batch
+from tubelet.errors import TubeletError
+from tubelet.train.optimiser import set_learning_rate
+
+
+class DivergedError(TubeletError):
+    """The loss or the gradient is not a finite number any more. The weights are those before the step."""
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step did.
+
+    Attributes:
+        loss: mean over the clips of the batch.
+        gradient_norm: of all parameters together, before clipping.
+        learning_rate: that was used.
+    """
+
+    loss: float
+    gradient_norm: float
+    learning_rate: float
+
+
+def training_step(
+    model: Callable[..., Any],
+    batch: Batch,
+    optimiser: torch.optim.Optimizer,
+    loss_of: Callable[[Any, dict[str, Tensor]], Tensor],
+    *,
+    learning_rate: float,
+    accumulate_steps: int = 1,
+    clip_norm: float | None = None,
+    autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> StepResult:
+    """Change the weights by the gradient of the mean loss over the batch.
+
+    The batch goes through the model in `accumulate_steps` parts. The loss of each is its sum divided by the clips of
+    the whole batch, so that the gradient is that of the whole batch, however uneven the parts.
+
+    Args:
+        model: video and frame mask to logits; in training mode.
+        batch: on the model's device, with at least one clip.
+        optimiser: over the model's parameters, gradients cleared.
+        loss_of: logits and targets to the loss of each clip [B].
+        learning_rate: of this step; each group of the optimiser multiplies it by its own factor.
+        accumulate_steps: how many parts.
+        clip_norm: gradients of a larger norm are scaled down to it.
+        autocast: makes the context of the forward pass.
+
+    Raises:
+        DivergedError: loss or gradient are not finite; nothing was changed.
+    """
+    total = torch.zeros((), device=batch.video.device)
+    for part in _parts(batch, accumulate_steps):
+        with autocast():
+            loss = loss_of(model(part.video, part.frame_mask), part.targets).sum() / len(batch)
+        loss.backward()
+        total += loss.detach()
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    norm = nn.utils.clip_grad_norm_(parameters, clip_norm if clip_norm is not None else float("inf"))
+    result = StepResult(total.item(), norm.item(), learning_rate)
+    if not (torch.isfinite(total) and torch.isfinite(norm)):
+        optimiser.zero_grad(set_to_none=True)
+        raise DivergedError(f"loss {result.loss:g}, gradient norm {result.gradient_norm:g}")
+    set_learning_rate(optimiser, learning_rate)
+    optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
+    return result
+
+
+def seed_step(seed: int, step: int) -> None:
+    """Let everything random in the model during a step (dropout, drop-path) depend on the seed and the step alone.
+
+    So a resumed training draws what the undisturbed one would have drawn, and no generator's state need be stored.
+    """
+    digest = hashlib.blake2b(f"{seed}/{step}".encode(), digest_size=8).digest()
+    torch.manual_seed(int.from_bytes(digest, "little") >> 1)
+
+
+def _parts(batch: Batch, count: int) -> Iterator[Batch]:
+    """The batch in at most `count` parts that differ by at most one clip."""
+    count = min(count, len(batch))
+    if count == 1:
+        yield batch
+        return
+    size, extra = divmod(len(batch), count)
+    first = 0
+    for number in range(count):
+        part = slice(first, first + size + (number < extra))
+        first = part.stop
+        yield Batch(
+            batch.video[part],
+            None if batch.frame_mask is None else batch.frame_mask[part],
+            {head: target[part] for head, target in batch.targets.items()},
+            batch.indices[part],
+        )

@@ -1,0 +1,260 @@
+"""Everything a training consists of, put together, saved and restored. The loop itself is in `loop.py`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tubelet.config import TrainConfig
+from tubelet.data import (
+    Batch,
+    BatchMix,
+    ClipDataset,
+    FrameCache,
+    Table,
+    batch_generator,
+    class_weights,
+    make_loader,
+)
+from tubelet.evaluate import Evaluation, autocast, evaluate_clips, parse_views, resolve_device, resolve_precision
+from tubelet.model import ViViT
+from tubelet.train.checkpoint import Checkpoint, copy_checkpoint, save_checkpoint
+from tubelet.train.ema import WeightAverage
+from tubelet.train.log import EventLog
+from tubelet.train.losses import classification_loss
+from tubelet.train.optimiser import make_optimiser
+from tubelet.train.run_folder import FailureLog, RunFolder
+from tubelet.train.schedule import cosine_with_warmup
+from tubelet.weights import load, save
+
+STATE_FORMAT = 1
+
+
+@dataclass
+class Best:
+    """The best validation so far."""
+
+    step: int
+    epoch: int
+    top1: float
+    loss: float | None
+
+    def beats(self, other: Best | None) -> bool:
+        """Higher top-1, or the same with a lower loss."""
+        return other is None or self._rank() > other._rank()
+
+    def _rank(self) -> tuple[float, float]:
+        return self.top1, float("-inf") if self.loss is None else -self.loss
+
+
+@dataclass
+class Position:
+    """How far a training is.
+
+    Attributes:
+        step: batches done in all.
+        epoch: epochs done, validation included.
+        batch: batches done of the next one.
+        best: the best validation so far.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    best: Best | None = None
+
+
+class Trainer:
+    """The parts of a training and its position in it.
+
+    Args:
+        model: with its first weights, preprocessing and labels.
+        train: the table to learn from.
+        validation: the table to watch by; None for none.
+        config: the rest.
+    """
+
+    folder: RunFolder
+    log: EventLog
+    failures: FailureLog
+
+    def __init__(self, model: ViViT, train: Table, validation: Table | None, config: TrainConfig) -> None:
+        optimisation, runtime = config.optimisation, config.runtime
+        self.config = config
+        self.device = resolve_device(runtime.device)
+        self.dtype = resolve_precision(runtime.precision, self.device)
+        self.model = model.to(self.device).train()
+        self.model.set_checkpointing(runtime.activation_checkpointing)
+        self.forward: Callable[..., Any] = compiled(self.model) if runtime.compile else self.model
+        self.average = WeightAverage(model, optimisation.ema_decay) if optimisation.ema_decay else None
+        self.optimiser = make_optimiser(model, optimisation)
+        augmentation = config.augmentation
+        self.mix = BatchMix(augmentation, train.heads) if augmentation.mixes or augmentation.label_smoothing else None
+        self.loss_of = partial(classification_loss, class_weights=self._class_weights(train))
+        self.clips, self.views = self._datasets(train, validation)
+        balanced = next(iter(train.classes)) if config.data.balanced else None
+        self.loader = make_loader(self.clips, optimisation.batch_size, workers=self._workers(), balanced=balanced)
+        self.steps_per_epoch = self.loader.batch_sampler.batches
+        self.total_steps = self.steps_per_epoch * optimisation.epochs
+        self.position = Position()
+        self.clips_read = self.clips_failed = 0
+        self._saved_at = time.monotonic()
+
+    @contextmanager
+    def writing_to(self, folder: RunFolder) -> Iterator[None]:
+        """Inside the `with`, checkpoints and events go to this folder."""
+        self.folder, self.failures = folder, FailureLog(folder.failures)
+        with EventLog(folder.metrics) as self.log:
+            yield
+
+    # --- what the loop asks for ------------------------------------------------------------------------------------
+
+    def batches(self) -> Iterator[Batch]:
+        """The rest of the present epoch: on the device, mixed, targets smoothed."""
+        epoch, first = self.position.epoch, self.position.batch
+        self.loader.set_epoch(epoch, first)
+        for number, batch in enumerate(self.loader, first):
+            batch = batch.to(self.device)
+            if self.mix is not None and len(batch):
+                batch = self.mix.batch(batch, batch_generator(self.config.seed, epoch, number))
+            yield batch
+
+    def learning_rate(self) -> float:
+        """Of the next step."""
+        optimisation = self.config.optimisation
+        warmup = optimisation.warmup * self.steps_per_epoch
+        return cosine_with_warmup(self.position.step, optimisation.learning_rate, warmup, self.total_steps)
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """The context of a forward pass."""
+        return autocast(self.device, self.dtype)
+
+    @property
+    def delivers_last(self) -> bool:
+        """Whether the last weights are delivered, and not the best."""
+        return self.views is None or self.config.validation.keep == "last"
+
+    @property
+    def watched_model(self) -> ViViT:
+        """The model that is validated and delivered: the average of the weights if there is one."""
+        return self.model if self.average is None else self.average.model
+
+    def validate(self, progress: Callable[[int, int], None]) -> Evaluation | None:
+        """Evaluate the watched model; None without validation videos."""
+        if self.views is None:
+            return None
+        return evaluate_clips(
+            self.watched_model,
+            self.views,
+            workers=self.loader.num_workers,
+            precision=self.config.runtime.precision,
+            progress=progress,
+        )
+
+    # --- checkpoints -----------------------------------------------------------------------------------------------
+
+    def checkpoint_is_due(self) -> bool:
+        """Whether enough time, or steps, have gone by since the last one."""
+        runtime = self.config.runtime
+        by_steps = runtime.checkpoint_steps is not None and self.position.step % runtime.checkpoint_steps == 0
+        return by_steps or time.monotonic() - self._saved_at > 60 * runtime.checkpoint_minutes
+
+    def save(self) -> None:
+        """Write the checkpoint `last`."""
+        state = {
+            "format": STATE_FORMAT,
+            "position": asdict(self.position),
+            "optimiser": self.optimiser.state_dict(),
+            "average": self.average.state_dict() if self.average is not None else None,
+            "log_position": self.log.position(),
+        }
+        save_checkpoint(self.folder.last, self.model.state_dict(), state)
+        self._saved_at = time.monotonic()
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go back to a checkpoint, in the log too."""
+        state = checkpoint.state
+        self.model.load_state_dict(checkpoint.weights)
+        self.optimiser.load_state_dict(state["optimiser"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        best = state["position"]["best"]
+        self.position = Position(**{**state["position"], "best": Best(**best) if best else None})
+        self.log.rewind(state["log_position"])
+        best_is_now = self.position.best is not None and self.position.best.step == self.position.step
+        if best_is_now and not self.delivers_last:
+            self.deliver_best()  # the process may have ended between writing `last` and this
+
+    def deliver_best(self) -> None:
+        """Make `last`, just written, the checkpoint `best`, and its weights those of the run."""
+        copy_checkpoint(self.folder.last, self.folder.best)
+        self.deliver()
+
+    def deliver(self) -> None:
+        """Make the watched weights those of the run: what `tubelet.load(folder)` gives."""
+        save(self.watched_model, self.folder.path, overwrite=True)
+
+    def delivered_model(self) -> ViViT:
+        """A model with the weights that were delivered, in evaluation mode, on the CPU."""
+        return load(self.folder.path)
+
+    # --- inside ----------------------------------------------------------------------------------------------------
+
+    def _workers(self) -> int | None:
+        """Where nothing is said and clips come from memory, processes of their own only take the CPU from the model."""
+        data = self.config.data
+        if data.workers is None and data.cache == "memory" and self.device.type == "cpu":
+            return 0
+        return data.workers
+
+    def _class_weights(self, train: Table) -> dict[str, Tensor] | None:
+        if self.config.optimisation.class_weights == "none":
+            return None
+        return {head: class_weights(train, head).to(self.device) for head in train.classes}
+
+    def _datasets(self, train: Table, validation: Table | None) -> tuple[ClipDataset, ClipDataset | None]:
+        config = self.config
+        assert self.model.preprocessing is not None
+        total = len(train) + (len(validation) if validation is not None else 0)
+
+        def cache(table: Table) -> FrameCache | None:
+            share = config.data.cache_gigabytes * len(table) / total
+            return FrameCache(len(table), share) if config.data.cache == "memory" else None
+
+        clips = ClipDataset(
+            train,
+            self.model.preprocessing,
+            augmentation=config.augmentation,
+            seed=config.seed,
+            cache=cache(train),
+        )
+        if validation is None:
+            return clips, None
+        count, crops = parse_views(config.validation.validation_views)
+        views = ClipDataset(
+            validation,
+            self.model.preprocessing,
+            mode="evaluate",
+            clips=count,
+            crops=crops,
+            cache=cache(validation),
+        )
+        return clips, views
+
+
+def compiled(model: nn.Module) -> Callable[..., Any]:
+    """`torch.compile`, with gradients that share no memory.
+
+    A compiled backward pass hands out one buffer for two parameters whose gradients are equal (a class token and its
+    position, which are added). Clipping and accumulating change gradients in place and would do so twice.
+    """
+    for parameter in model.parameters():
+        parameter.register_hook(torch.clone)
+    return torch.compile(model)

@@ -1,0 +1,33 @@
+"""From a video file to the tensor that a model sees: decoding, choosing frames, preprocessing, and writing videos."""
+
+from tubelet.video.clip import Clip, VideoMetadata
+from tubelet.video.decode import BACKENDS, Decoder, open_video, read_frames, read_video
+from tubelet.video.encode import write_video
+from tubelet.video.preprocessing import Preprocessing, Views
+from tubelet.video.sampling import (
+    clip_indices,
+    clip_starts,
+    random_start,
+    segment_indices,
+    uniform_indices,
+    window,
+)
+
+__all__ = [
+    "BACKENDS",
+    "Clip",
+    "Decoder",
+    "Preprocessing",
+    "VideoMetadata",
+    "Views",
+    "clip_indices",
+    "clip_starts",
+    "open_video",
+    "random_start",
+    "read_frames",
+    "read_video",
+    "segment_indices",
+    "uniform_indices",
+    "window",
+    "write_video",
+]

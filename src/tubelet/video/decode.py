@@ -1,0 +1,179 @@
+"""One protocol for every way of getting frames out of a video, and the functions that most people need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Protocol, TypeVar, get_args, runtime_checkable
+
+from torch import Tensor
+
+from tubelet.errors import VideoError
+from tubelet.video.clip import Clip, VideoMetadata
+from tubelet.video.sampling import window
+
+T = TypeVar("T")
+
+Backend = Literal["auto", "pyav", "torchcodec", "frames"]
+BACKENDS: tuple[str, ...] = get_args(Backend)
+
+
+@runtime_checkable
+class Decoder(Protocol):
+    """An open video whose frames can be asked for by number."""
+
+    @property
+    def metadata(self) -> VideoMetadata:
+        """What is known about the video. A decoder that finds packets and frames to disagree corrects it."""
+        ...
+
+    @property
+    def timestamps(self) -> Tensor:
+        """float64 [num_frames]: when each frame is shown, seconds on the file's own clock, ascending."""
+        ...
+
+    def frames_at(self, indices: Sequence[int]) -> Clip:
+        """The frames with these numbers, in this order; any order, repeats allowed, negative ones count from the end.
+
+        Raises:
+            VideoError: there is no such frame, or it cannot be decoded.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back the file. Closing twice is fine."""
+        ...
+
+    def __enter__(self) -> Decoder: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def open_video(path: str | Path, backend: str = "auto", *, threads: int = 0, frame_rate: int | float = 25.0) -> Decoder:
+    """Open a video file or a folder of images.
+
+    Args:
+        path: any name, a leading dash or a colon included. URLs are not opened.
+        backend: `pyav`; `torchcodec`, if it is installed with FFmpeg's libraries; `frames`, a folder of images;
+            `auto`, `frames` for a folder and `pyav` for a file.
+        threads: that decode; 0 lets the decoder use all cores, 1 is right inside the workers of a data loader.
+        frame_rate: frames per second of a folder of images, which does not say so itself. Ignored for files.
+
+    Raises:
+        VideoError: the file does not exist, is no video, or holds no frame that can be decoded.
+    """
+    name = str(path)
+    if backend not in BACKENDS:
+        raise VideoError(name, f"unknown backend {backend!r}; use one of {', '.join(BACKENDS)}")
+    place = Path(path)
+    if not place.exists():
+        raise VideoError(name, "does not exist")
+    if backend == "frames" or (backend == "auto" and place.is_dir()):
+        from tubelet.video.frame_folder import FrameFolder
+
+        return FrameFolder(place, frame_rate=frame_rate, threads=threads)
+    if place.is_dir():
+        raise VideoError(name, f"is a folder, which the backend {backend!r} does not read; use backend='frames'")
+    if not place.is_file():
+        raise VideoError(name, "is not a regular file")
+    if place.stat().st_size == 0:
+        raise VideoError(name, "is empty (0 bytes); download or export it again")
+    if backend == "torchcodec":
+        from tubelet.video.torchcodec import TorchCodecDecoder
+
+        return TorchCodecDecoder(place, threads=threads)
+    from tubelet.video.pyav import PyAVDecoder
+
+    return PyAVDecoder(place, threads=threads)
+
+
+def read_frames(decoder: Decoder, choose: Callable[[Decoder], Sequence[int]]) -> Clip:
+    """Decode the frames that `choose` picks, choosing again if decoding shows that the video has other frames.
+
+    Some files promise frames that do not come out. A decoder notices this when it gets there, corrects its metadata and
+    timestamps, and a choice made before may name frames that do not exist, or others than were meant.
+
+    Args:
+        decoder: an open video.
+        choose: given the decoder, the indices of the frames wanted.
+
+    Raises:
+        VideoError: as `Decoder.frames_at`.
+    """
+    return until_settled(decoder, lambda: decoder.frames_at(choose(decoder)))
+
+
+def until_settled(decoder: Decoder, read: Callable[[], T]) -> T:
+    """Do `read`, and do it again if the decoder corrected its list of frames meanwhile (at most once in its life)."""
+    while True:
+        before = decoder.metadata
+        try:
+            result = read()
+        except VideoError:
+            if decoder.metadata == before:
+                raise
+            continue
+        if decoder.metadata == before:
+            return result
+
+
+def window_indices(decoder: Decoder, start: int | float | None, end: int | float | None) -> range:
+    """Indices of the frames shown in [start, end) seconds.
+
+    Raises:
+        VideoError: there is none.
+    """
+    first, last = window(decoder.timestamps, start, end)
+    if first == last:
+        metadata = decoder.metadata
+        stop = metadata.start + metadata.duration
+        asked = f"{'the start' if start is None else f'{start:g} s'} to {'the end' if end is None else f'{end:g} s'}"
+        raise VideoError(
+            metadata.path, f"no frame from {asked}; the video runs from {metadata.start:.3f} s to {stop:.3f} s"
+        )
+    return range(first, last)
+
+
+def read_video(
+    path: str | Path,
+    indices: Sequence[int] | None = None,
+    *,
+    start: int | float | None = None,
+    end: int | float | None = None,
+    backend: str = "auto",
+    threads: int = 0,
+) -> Clip:
+    """Read frames of a video: all, the ones with the given numbers, or the ones shown in [start, end).
+
+    Args:
+        path: a video file or a folder of images.
+        indices: numbers of frames, counted from 0 in the order in which they are shown; any order, repeats allowed.
+            With `start` or `end` they count from the first frame of that window.
+        start: seconds on the file's own clock (`VideoMetadata.start` is that of the first frame).
+        end: seconds; a frame shown exactly then is left out.
+        backend: see `open_video`.
+        threads: see `open_video`.
+
+    Returns:
+        a clip of uint8 [T, 3, H, W] frames, RGB, upright.
+
+    Raises:
+        VideoError: the file cannot be read, or there is no such frame.
+    """
+
+    def choose(decoder: Decoder) -> Sequence[int]:
+        inside = window_indices(decoder, start, end)
+        if indices is None:
+            return inside
+        for index in indices:
+            if not -len(inside) <= index < len(inside):
+                raise VideoError(
+                    str(path), f"there is no frame {index}; there are {len(inside)} frames, 0 to {len(inside) - 1}"
+                )
+        return [inside[index] for index in indices]
+
+    with open_video(path, backend, threads=threads) as decoder:
+        return read_frames(decoder, choose)

@@ -1,0 +1,137 @@
+"""A folder of images as a video."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+
+import numpy
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from tubelet.errors import VideoError
+from tubelet.video.clip import Clip, VideoMetadata, checked_indices, collect
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif")
+"""Files that count as frames, in either case; all others in the folder are passed over."""
+
+
+class FrameFolder:
+    """Images in a folder, one a frame, in natural order: `frame_9.jpg` comes before `frame_10.jpg`.
+
+    Args:
+        path: the folder. Folders in it and hidden files are passed over.
+        frame_rate: frames per second; a folder does not say it itself.
+        threads: that read images; 0 takes all cores.
+
+    Raises:
+        VideoError: there is no image in it, or the first cannot be read.
+    """
+
+    def __init__(self, path: str | Path, *, frame_rate: int | float = 25.0, threads: int = 0) -> None:
+        self._path = str(path)
+        if frame_rate <= 0:
+            raise VideoError(self._path, f"frame_rate={frame_rate} must be above 0")
+        if not Path(path).is_dir():
+            raise VideoError(self._path, "is not a folder, which backend='frames' needs; use backend='pyav' for a file")
+        names = (entry.name for entry in os.scandir(path) if entry.is_file())
+        images = (name for name in names if not name.startswith(".") and name.lower().endswith(SUFFIXES))
+        self._files = [Path(path) / name for name in sorted(images, key=natural_order)]
+        if not self._files:
+            raise VideoError(self._path, f"no image in this folder; frames are files ending in {', '.join(SUFFIXES)}")
+        self._threads = threads or os.cpu_count() or 1
+        height, width = self._read(0).shape[:2]
+        count = len(self._files)
+        self._timestamps = torch.arange(count, dtype=torch.float64) / frame_rate
+        self._metadata = VideoMetadata(
+            path=self._path,
+            num_frames=count,
+            duration=count / frame_rate,
+            frame_rate=float(frame_rate),
+            height=height,
+            width=width,
+            codec=self._files[0].suffix.lstrip(".").lower(),
+            rotation=0,
+            variable_frame_rate=False,
+            backend="frames",
+        )
+
+    @property
+    def metadata(self) -> VideoMetadata:
+        """See `Decoder`."""
+        return self._metadata
+
+    @property
+    def timestamps(self) -> Tensor:
+        """See `Decoder`."""
+        return self._timestamps
+
+    def frames_at(self, indices: Sequence[int]) -> Clip:
+        """See `Decoder`."""
+        return collect(self, indices)
+
+    @property
+    def damaged(self) -> frozenset[int]:
+        """See `VisitingDecoder`; an image that is damaged is an error."""
+        return frozenset()
+
+    def visit(self, indices: Sequence[int], visitor: Callable[[int, Tensor], None]) -> None:
+        """See `VisitingDecoder`."""
+        numbers = sorted(set(checked_indices(self._path, indices, len(self._files))))
+        if self._threads == 1 or len(numbers) == 1:
+            for number in numbers:
+                visitor(number, torch.from_numpy(self._read(number)).permute(2, 0, 1))
+            return
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="tubelet-images") as pool:
+            for start in range(0, len(numbers), 2 * self._threads):
+                few = numbers[start : start + 2 * self._threads]
+                for number, picture in zip(few, pool.map(self._read, few), strict=True):
+                    visitor(number, torch.from_numpy(picture).permute(2, 0, 1))
+
+    def _read(self, index: int) -> NDArray[numpy.uint8]:
+        """uint8 [H, W, 3], upright."""
+        file = self._files[index]
+        try:
+            with Image.open(file) as image:
+                picture = ImageOps.exif_transpose(image)
+                if picture.mode.startswith("I"):
+                    grey = numpy.asarray(picture).astype(numpy.float64) / 257
+                    picture = Image.fromarray(grey.round().clip(0, 255).astype(numpy.uint8))
+                pixels = numpy.array(picture.convert("RGB"))
+        except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
+            raise VideoError(
+                self._path, f"{file.name} is not an image that can be read ({error}); remove or replace it"
+            ) from error
+        if index and pixels.shape[:2] != (self._metadata.height, self._metadata.width):
+            raise VideoError(
+                self._path,
+                f"{file.name} has {pixels.shape[0]}x{pixels.shape[1]} pixels, but {self._files[0].name} has "
+                f"{self._metadata.height}x{self._metadata.width}; the frames of a video have one size",
+            )
+        return pixels
+
+    def close(self) -> None:
+        """See `Decoder`; nothing is held open."""
+
+    def __enter__(self) -> FrameFolder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"FrameFolder({self._path!r}, {len(self._files)} frames)"
+
+
+def natural_order(name: str) -> list[tuple[int, int | str]]:
+    """A sort key by which numbers in names count as numbers."""
+    parts = re.split(r"(\d+)", name.casefold())
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts if part]

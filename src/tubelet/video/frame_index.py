@@ -1,0 +1,194 @@
+"""Which frames a file holds and when each is shown, found from its packets without decoding them."""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from itertools import pairwise
+from typing import Literal
+
+import numpy
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+LARGE_FILE_BYTES = 64 * 2**20
+"""From this size on the index in an MP4's header is used where it suffices: to read all packets is to read the file."""
+
+
+@dataclass(frozen=True)
+class KeyFrame:
+    """A packet that decoding can start from.
+
+    Attributes:
+        position: number, among the frames shown, of the first one at or after it.
+        pts: when it is shown, in units of the time base; None if the header does not say.
+        dts: when it is decoded.
+    """
+
+    position: int
+    pts: int | None
+    dts: int | None
+
+
+@dataclass(frozen=True)
+class FrameIndex:
+    """The frames of a video stream in the order in which they are shown.
+
+    Attributes:
+        pts: presentation timestamps of the frames shown, strictly ascending, in units of `time_base`.
+        keys: where decoding can start, ascending; the first is the beginning of the stream.
+        time_base: seconds of one unit.
+        last_duration: of the last frame, in units.
+        source: see `VideoMetadata.frame_list`.
+    """
+
+    pts: list[int]
+    keys: list[KeyFrame]
+    time_base: Fraction
+    last_duration: int
+    source: Literal["packets", "header", "decoded"]
+
+    def find(self, pts: int | None) -> int | None:
+        """The number of the frame shown at `pts`, or None."""
+        if pts is None:
+            return None
+        place = bisect.bisect_left(self.pts, pts)
+        return place if place < len(self.pts) and self.pts[place] == pts else None
+
+    def key_position(self, pts: int | None, dts: int | None) -> int | None:
+        """The number of the first frame shown at or after the key frame whose packet has these timestamps, or None."""
+        key = self._keys_by_time.get(pts if dts is None else dts)
+        if key is None or key.pts not in (None, pts):
+            return None
+        return key.position if key.pts is not None else self.find(pts)
+
+    def without_first(self, count: int) -> FrameIndex:
+        """The same without so many frames at the beginning."""
+        keys = [dataclasses.replace(key, position=max(0, key.position - count)) for key in self.keys]
+        return dataclasses.replace(self, pts=self.pts[count:], keys=keys) if count else self
+
+    @cached_property
+    def _keys_by_time(self) -> dict[int | None, KeyFrame]:
+        return {key.pts if key.dts is None else key.dts: key for key in self.keys}
+
+    def key_before(self, frame: int) -> int:
+        """The last of `keys` from which this frame can be decoded."""
+        return max(0, bisect.bisect_right(self.keys, frame, key=lambda key: key.position) - 1)
+
+    def is_uneven(self) -> bool:
+        """Whether more than one frame in 50 is shown for a quarter longer or shorter than is usual."""
+        steps = numpy.diff(numpy.asarray(self.pts))
+        if not len(steps):
+            return False
+        usual = numpy.median(steps)
+        return bool((numpy.abs(steps - usual) > usual / 4).mean() > 0.02)
+
+    def seconds(self) -> NDArray[numpy.float64]:
+        """float64 [N]: when each frame is shown."""
+        units = numpy.asarray(self.pts, dtype=numpy.float64)
+        return units * self.time_base.numerator / self.time_base.denominator
+
+
+def index_from_packets(packets: Iterator[Packet[VideoStream]], stream: VideoStream) -> FrameIndex | None:
+    """The index that the packets of a stream promise, or None if they say too little and the file must be decoded.
+
+    Packets that are marked as not to be shown (edit lists) are left out, but decoding can start from them.
+    """
+    codec = stream.codec_context.name
+    shown: list[tuple[int, int]] = []
+    keys: list[tuple[int | None, int | None]] = []
+    complete = True
+    for number, packet in enumerate(packets):
+        if not packet.size:
+            continue
+        pts = packet.pts
+        if packet.is_keyframe or number == 0:
+            keys.append((pts, packet.dts))
+        if packet.is_discard or (codec in ("vp8", "libvpx") and _is_hidden_vp8(packet)):
+            continue
+        if pts is None:
+            complete = False
+        else:
+            shown.append((pts, packet.duration or 0))
+    shown.sort()
+    pts_list = [pts for pts, _ in shown]
+    if not complete or not shown or len(set(pts_list)) < len(pts_list) or _guesses_timestamps(stream):
+        return None
+    duration = shown[-1][1] or _usual_step(pts_list)
+    placed = [KeyFrame(bisect.bisect_left(pts_list, pts), pts, dts) for pts, dts in keys if pts is not None]
+    placed = placed[:1] + sorted((key for key in placed[1:]), key=lambda key: key.position)
+    return FrameIndex(pts_list, placed, _time_base(stream), duration, "packets")
+
+
+def index_from_header(container: InputContainer, stream: VideoStream) -> FrameIndex | None:
+    """The index out of the header of a large MP4 whose frames all take the same time, or None.
+
+    An MP4 lists when each packet is decoded. Where these times are evenly spaced, so are the times at which frames are
+    shown, from the stream's start on; that is checked again with every frame that is decoded.
+    """
+    entries = stream.index_entries
+    if container.size < LARGE_FILE_BYTES or "mp4" not in container.format.name or stream.start_time is None:
+        return None
+    if not stream.frames or len(entries) != stream.frames:
+        return None
+    facts = [(entry.timestamp, entry.is_keyframe, entry.is_discard, entry.pos + entry.size) for entry in entries]
+    steps = {later[0] - earlier[0] for earlier, later in pairwise(facts)}
+    if len(steps) != 1 or any(fact[2] for fact in facts) or max(fact[3] for fact in facts) > container.size:
+        return None
+    step = steps.pop()
+    if step <= 0:
+        return None
+    pts = [stream.start_time + step * number for number in range(len(facts))]
+    keys = [KeyFrame(number, None, fact[0]) for number, fact in enumerate(facts) if fact[1] or number == 0]
+    return FrameIndex(pts, keys, _time_base(stream), step, "header")
+
+
+def missing_bytes(container: InputContainer, stream: VideoStream, packets: int) -> tuple[int, int] | None:
+    """(packets that the header lists, bytes that they need) if the file ends too early for them, else None."""
+    entries = stream.index_entries
+    if len(entries) <= packets or "mp4" not in container.format.name:
+        return None
+    needed = max(entry.pos + entry.size for entry in entries)
+    return (len(entries), needed) if needed > container.size else None
+
+
+def index_from_frames(pts: list[int | None], stream: VideoStream) -> FrameIndex:
+    """The index of frames that were all decoded, in the order in which they came out.
+
+    Where their timestamps do not ascend, they were guessed from the order of packets: the frames keep their order and
+    get the same timestamps in ascending order. Where timestamps are missing or repeat, frames are taken to be evenly
+    spaced.
+    """
+    step = max(1, round(1 / ((stream.average_rate or 25) * _time_base(stream))))
+    known = [value for value in pts if value is not None]
+    if len(set(known)) == len(pts):
+        values = sorted(known)
+    else:
+        values = [(min(known) if known else 0) + step * number for number in range(len(pts))]
+    duration = _usual_step(values) if len(values) > 1 else step
+    return FrameIndex(values, [KeyFrame(0, None, None)], _time_base(stream), duration, "decoded")
+
+
+def _guesses_timestamps(stream: VideoStream) -> bool:
+    """AVI has no presentation timestamps; where frames are reordered, those made up for it are often wrong."""
+    return stream.container.format.name == "avi" and stream.codec_context.reorder_depth > 0
+
+
+def _is_hidden_vp8(packet: Packet[VideoStream]) -> bool:
+    """A VP8 frame that is only there to be referred to: its header's show_frame bit (RFC 6386, section 9.1) is 0."""
+    return not bytes(packet)[0] >> 4 & 1
+
+
+def _usual_step(pts: list[int]) -> int:
+    steps = sorted(later - earlier for earlier, later in pairwise(pts))
+    return steps[len(steps) // 2] if steps else 0
+
+
+def _time_base(stream: VideoStream) -> Fraction:
+    return stream.time_base or Fraction(1, 90_000)

@@ -1,0 +1,239 @@
+"""From decoded frames to what the model sees, in training, evaluation, prediction, export and serving alike."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as transforms
+
+from tubelet.config import PreprocessingConfig
+from tubelet.errors import ConfigError
+from tubelet.video.clip import Clip, VisitingDecoder, collect
+from tubelet.video.decode import Decoder, until_settled, window_indices
+from tubelet.video.sampling import clip_indices, clip_starts, uniform_indices
+
+
+@dataclass(frozen=True, eq=False)
+class Views:
+    """Several views of one video: clips at different times, crops at different places.
+
+    Attributes:
+        video: float32 [V, T, C, h, w]; all crops of the first clip, then all crops of the second, and so on.
+        frame_mask: bool [V, T], True where a frame is real; None if all are.
+        indices: for each clip, the frames of the video that it holds.
+    """
+
+    video: Float[Tensor, "V T C h w"]
+    frame_mask: Bool[Tensor, "V T"] | None
+    indices: list[list[int]]
+
+
+class Preprocessing:
+    """What `PreprocessingConfig` describes, done.
+
+    Frames are resized as uint8: results are rounded to whole grey levels, as the original truncates them.
+    A config with one mean and std is for a model of one channel: frames are made grey (luma, ITU-R BT.601).
+
+    Args:
+        config: stored with the weights.
+
+    Raises:
+        ConfigError: mean and std are for another number of channels than 1 or 3.
+    """
+
+    def __init__(self, config: PreprocessingConfig) -> None:
+        if len(config.mean) not in (1, 3):
+            raise ConfigError(
+                f"mean {config.mean} has {len(config.mean)} channels; videos have 3 (RGB) or, made grey, 1"
+            )
+        self.config = config
+        std, mean = numpy.array(config.std, numpy.float64), numpy.array(config.mean, numpy.float64)
+        self._scale = (1 / (255 * std)).astype(numpy.float32).reshape(-1, 1, 1)
+        self._shift = (-mean / std).astype(numpy.float32).reshape(-1, 1, 1)
+
+    def __repr__(self) -> str:
+        values = (f"{field.name}={getattr(self.config, field.name)!r}" for field in dataclasses.fields(self.config))
+        return f"Preprocessing({', '.join(values)})"
+
+    # --- space -----------------------------------------------------------------------------------------------------
+
+    def resized_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) after `resize`: the short side as configured, or larger where the crop would not fit."""
+        crop_height, crop_width = self.config.crop_size
+        short = self.config.resize
+        size = (short, width * short // height) if height <= width else (height * short // width, short)
+        if size[0] >= crop_height and size[1] >= crop_width:
+            return size
+        if crop_height * width >= crop_width * height:
+            return crop_height, width * crop_height // height
+        return height * crop_width // width, crop_width
+
+    def resize(self, frames: UInt8[Tensor, "*T C H W"]) -> UInt8[Tensor, "*T C h w"]:
+        """Resize to `resized_size`, the aspect ratio kept; nothing is done where the size is right already."""
+        size = self.resized_size(frames.shape[-2], frames.shape[-1])
+        if size == tuple(frames.shape[-2:]):
+            return frames
+        mode = InterpolationMode.BICUBIC if self.config.interpolation == "bicubic" else InterpolationMode.BILINEAR
+        return transforms.resize(frames, list(size), interpolation=mode, antialias=self.config.antialias)
+
+    def normalise(self, frames: UInt8[Tensor, "*T C H W"]) -> Float[Tensor, "*T c H W"]:
+        """uint8 pixels to what the model sees: `(pixel / 255 - mean) / std`, float32."""
+        frames = self._channels_of_model(frames)
+        out = torch.empty(frames.shape, dtype=torch.float32, device=frames.device)
+        self._normalise_into(frames, out)
+        return out
+
+    def denormalise(self, video: Float[Tensor, "*T C H W"]) -> UInt8[Tensor, "*T C H W"]:
+        """What the model sees back to uint8 pixels, to be shown; grey stays one channel."""
+        shift, scale = (torch.from_numpy(part).to(video.device) for part in (self._shift, self._scale))
+        return ((video.float() - shift) / scale).round_().clamp_(0, 255).to(torch.uint8)
+
+    def crop_corners(self, height: int, width: int, crops: int) -> list[tuple[int, int]]:
+        """(top, left) of each crop in a frame of this size, the original's (`deterministic_crop` of Scenic).
+
+        One crop stands in the centre. Several are spread along the longer side, from its start to its end: left,
+        centre, right, or top, centre, bottom. Where a centre lies between two pixels it is the later one.
+        """
+        spare_height, spare_width = height - self.config.crop_size[0], width - self.config.crop_size[1]
+        middle = -(-spare_height // 2), -(-spare_width // 2)
+        if crops == 1:
+            return [middle]
+        if height > width:
+            return [(-(-spare_height * place // (crops - 1)), middle[1]) for place in range(crops)]
+        return [(middle[0], -(-spare_width * place // (crops - 1))) for place in range(crops)]
+
+    def spatial(self, frames: UInt8[Tensor, "T 3 H W"], crops: int = 1) -> Float[Tensor, "S T C h w"]:
+        """Resize, crop and normalise.
+
+        Args:
+            frames: as a decoder gives them.
+            crops: S, 1 for the centre alone, 3 as in the paper's evaluation.
+        """
+        resized = self._channels_of_model(self.resize(frames))
+        height, width = self.config.crop_size
+        shape = (crops, len(frames), resized.shape[1], height, width)
+        out = torch.empty(shape, dtype=torch.float32, device=frames.device)
+        for crop, (top, left) in enumerate(self.crop_corners(resized.shape[-2], resized.shape[-1], crops)):
+            self._normalise_into(resized[..., top : top + height, left : left + width], out[crop])
+        return out
+
+    # --- time ------------------------------------------------------------------------------------------------------
+
+    def clips(self, total: int, clips: int = 1) -> tuple[list[list[int]], list[list[bool]]]:
+        """The frames of each clip of an evaluation.
+
+        Args:
+            total: frames of the video, or of the part of it that is used.
+            clips: how many clips; one stands in the middle.
+
+        Returns:
+            for each clip `num_frames` indices in [0, total), and which of them are real.
+        """
+        config = self.config
+        if config.sampling == "uniform":
+            chosen = [uniform_indices(total, config.num_frames, clip=clip, clips=clips) for clip in range(clips)]
+            return chosen, [[True] * config.num_frames for _ in chosen]
+        starts = clip_starts(total, config.num_frames * config.frame_stride, clips)
+        pairs = [
+            clip_indices(start, config.num_frames, config.frame_stride, total, config.short_clips) for start in starts
+        ]
+        return [indices for indices, _ in pairs], [real for _, real in pairs]
+
+    def read(self, decoder: Decoder, choose: Sequence[int] | Callable[[Decoder], Sequence[int]]) -> Clip:
+        """Decode frames and resize each as it comes: cheaper than both one after the other, same result.
+
+        Args:
+            decoder: an open video.
+            choose: numbers of the frames wanted, in any order, repeats allowed; or a function that picks them, as in
+                `read_frames`.
+
+        Returns:
+            a clip of frames as `resize` gives them.
+
+        Raises:
+            VideoError: as `Decoder.frames_at`.
+        """
+        if callable(choose):
+            return until_settled(decoder, lambda: self.read(decoder, choose(decoder)))
+        if isinstance(decoder, VisitingDecoder):
+            return collect(decoder, choose, self.resize)
+        clip = decoder.frames_at(choose)
+        return dataclasses.replace(clip, frames=self.resize(clip.frames))
+
+    def views(
+        self,
+        decoder: Decoder,
+        clips: int = 1,
+        crops: int = 1,
+        start: int | float | None = None,
+        end: int | float | None = None,
+    ) -> Views:
+        """All views of a video, every frame decoded and resized once.
+
+        Args:
+            decoder: an open video.
+            clips: how many, spread over the video.
+            crops: of each clip, along the longer side.
+            start: use only frames from here, seconds on the file's own clock.
+            end: use only frames before this, seconds.
+
+        Raises:
+            ConfigError: less than one clip or crop.
+            VideoError: the video cannot be decoded, or has no frame between `start` and `end`.
+        """
+        if clips < 1 or crops < 1:
+            raise ConfigError(f"{clips} clips x {crops} crops: at least one of each is needed")
+        return until_settled(decoder, lambda: self._views(decoder, clips, crops, window_indices(decoder, start, end)))
+
+    # --- inside ----------------------------------------------------------------------------------------------------
+
+    def _views(self, decoder: Decoder, clips: int, crops: int, inside: range) -> Views:
+        places, real = self.clips(len(inside), clips)
+        chosen = [[inside[place] for place in clip] for clip in places]
+        uses: dict[int, list[tuple[int, int]]] = {}
+        for clip, numbers in enumerate(chosen):
+            for time, number in enumerate(numbers):
+                uses.setdefault(number, []).append((clip, time))
+        height, width = self.config.crop_size
+        video = torch.empty((clips, crops, self.config.num_frames, len(self._scale), height, width))
+
+        def place_frame(number: int, frame: Tensor) -> None:
+            frame = self._channels_of_model(self.resize(frame))
+            (clip, time), *others = uses[number]
+            for crop, (top, left) in enumerate(self.crop_corners(frame.shape[-2], frame.shape[-1], crops)):
+                self._normalise_into(frame[:, top : top + height, left : left + width], video[clip, crop, time])
+            for other_clip, other_time in others:
+                video[other_clip, :, other_time] = video[clip, :, time]
+
+        if isinstance(decoder, VisitingDecoder):
+            decoder.visit(sorted(uses), place_frame)
+        else:
+            for number, frame in zip(sorted(uses), decoder.frames_at(sorted(uses)).frames, strict=True):
+                place_frame(number, frame)
+        frame_mask = None if all(map(all, real)) else torch.tensor(real).repeat_interleave(crops, dim=0)
+        return Views(video.flatten(0, 1), frame_mask, chosen)
+
+    def _channels_of_model(self, frames: Tensor) -> Tensor:
+        return _luma(frames) if frames.shape[-3] == 3 and len(self._scale) == 1 else frames
+
+    def _normalise_into(self, pixels: Tensor, out: Tensor) -> None:
+        """One multiplication and one addition a pixel, written to `out`: on a CPU in the calling thread alone."""
+        if pixels.device.type == "cpu":
+            numpy.multiply(pixels.numpy(), self._scale, out=out.numpy())
+            numpy.add(out.numpy(), self._shift, out=out.numpy())
+        else:
+            torch.mul(pixels, torch.from_numpy(self._scale).to(pixels.device), out=out)
+            out.add_(torch.from_numpy(self._shift).to(pixels.device))
+
+
+def _luma(frames: Tensor) -> Tensor:
+    """uint8 [..., 3, H, W] to uint8 [..., 1, H, W], rounded; a grey pixel keeps its value."""
+    weights = torch.tensor([77, 150, 29], dtype=torch.int32, device=frames.device).view(3, 1, 1)
+    return (((frames * weights).sum(-3, keepdim=True) + 128) >> 8).to(torch.uint8)

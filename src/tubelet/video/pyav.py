@@ -1,0 +1,186 @@
+"""Exact frames of a video file with PyAV: seek to the key frame, decode only what is needed, check every timestamp."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+
+import torch
+from av.video.frame import VideoFrame
+from torch import Tensor
+
+from tubelet.errors import VideoError
+from tubelet.video.clip import Clip, VideoMetadata, checked_indices, collect
+from tubelet.video.colour import RGBConverter, orientation_of
+from tubelet.video.frame_index import (
+    FrameIndex,
+    index_from_frames,
+)
+from tubelet.video.pyav_open import no_frames
+from tubelet.video.pyav_reader import FrameReader, FramesDisagreeError, describe
+
+WAITING_PICTURES = 8
+"""Decoded pictures that may wait for their conversion to RGB, so that decoding runs on but memory stays bounded."""
+
+
+class PyAVDecoder:
+    """A video file, decoded by FFmpeg through PyAV.
+
+    Frames are numbered by their presentation timestamps, and a frame is only handed out if it carries the timestamp
+    that was asked for. If the file's packets and its frames disagree, the whole file is decoded once to learn the true
+    list; from then on frames are found by decoding from the start, and `metadata.frame_list` says `decoded`.
+
+    The first video stream that is not a cover picture is taken. Frames of another size than the first are scaled to it;
+    interlaced frames stay interlaced, and pixels that are not square are not stretched.
+
+    Args:
+        path: a file.
+        threads: 0 decodes on all cores and converts pictures beside that; 1 does everything in the calling thread; any
+            other number is that of the decoder's threads.
+
+    Raises:
+        VideoError: it is no video, is cut off, or its first frame cannot be decoded.
+    """
+
+    def __init__(self, path: str | Path, *, threads: int = 0) -> None:
+        self._path = str(path)
+        self._threads = threads
+        self._reader = FrameReader(self._path, threads)
+        try:
+            self._learn(trust_header=True)
+        except BaseException:
+            self.close()
+            raise
+
+    # --- the protocol ----------------------------------------------------------------------------------------------
+
+    @property
+    def metadata(self) -> VideoMetadata:
+        """See `Decoder`."""
+        return self._metadata
+
+    @property
+    def timestamps(self) -> Tensor:
+        """See `Decoder`."""
+        return self._timestamps
+
+    def frames_at(self, indices: Sequence[int]) -> Clip:
+        """See `Decoder`."""
+        return collect(self, indices)
+
+    @property
+    def damaged(self) -> frozenset[int]:
+        """See `VisitingDecoder`."""
+        return frozenset(self._reader.damaged)
+
+    def visit(self, indices: Sequence[int], visitor: Callable[[int, Tensor], None]) -> None:
+        """See `VisitingDecoder`."""
+        wanted = checked_indices(self._path, indices, self._metadata.num_frames)
+        try:
+            try:
+                self._decode(wanted, visitor)
+            except FramesDisagreeError:
+                self._decode_carefully(wanted, visitor)
+        except FramesDisagreeError as error:
+            raise VideoError(self._path, "gives other frames each time that it is decoded; re-encode it") from error
+        except VideoError:
+            self._reader.lose_position()
+            raise
+
+    def close(self) -> None:
+        """See `Decoder`."""
+        self._reader.close()
+
+    def __enter__(self) -> PyAVDecoder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"PyAVDecoder({self._path!r}, {self._metadata.num_frames} frames)"
+
+    # --- opening ---------------------------------------------------------------------------------------------------
+
+    def _learn(self, *, trust_header: bool) -> None:
+        """Learn which frames there are, and from the first of them their size and orientation."""
+        index = self._reader.read_index(trust_header=trust_header)
+        if index is None:
+            self._decode_everything()
+            return
+        self._reader.seek(index, 0)
+        try:
+            frame = self._reader.next()
+        except FramesDisagreeError:
+            frame = None
+        first = index.find(frame.pts) if frame is not None else None
+        if frame is not None and first is not None and (first == 0 or index.keys[0].position == first):
+            self._reader.put_back(frame)
+            self._describe(index.without_first(first), frame)
+        elif index.source == "header":
+            self._learn(trust_header=False)
+        else:
+            self._decode_everything()
+
+    def _describe(self, index: FrameIndex, frame: VideoFrame) -> None:
+        self._index = index
+        self._orientation, rotation = orientation_of(frame)
+        self._size = frame.height, frame.width
+        height, width = self._size[::-1] if self._orientation[0] else self._size
+        self._timestamps = torch.from_numpy(index.seconds())
+        self._metadata = describe(
+            self._path, index, self._reader.stream, height=height, width=width, rotation=rotation, backend="pyav"
+        )
+
+    # --- decoding --------------------------------------------------------------------------------------------------
+
+    def _decode(self, wanted: list[int], visitor: Callable[[int, Tensor], None]) -> None:
+        numbers = sorted(set(wanted))
+        counts = self._index.source == "decoded"
+        frames = self._reader.count_to(numbers) if counts else self._reader.find(self._index, numbers)
+        converter = RGBConverter(self._size, self._orientation)
+
+        def hand_over(number: int, frame: VideoFrame) -> None:
+            visitor(number, converter.convert(frame))
+
+        if self._threads == 1 or len(numbers) == 1:
+            for number, frame in zip(numbers, frames, strict=True):
+                hand_over(number, frame)
+            return
+        waiting: deque[Future[None]] = deque()
+        with ThreadPoolExecutor(1, thread_name_prefix="tubelet-rgb") as pool:
+            for number, frame in zip(numbers, frames, strict=True):
+                waiting.append(pool.submit(hand_over, number, frame))
+                if len(waiting) > WAITING_PICTURES:
+                    waiting.popleft().result()
+            for picture in waiting:
+                picture.result()
+
+    def _decode_carefully(self, wanted: list[int], visitor: Callable[[int, Tensor], None]) -> None:
+        """`_decode`, after frames did not come out as the index promises: in one thread, and nothing passed over."""
+        self._reader.be_careful()
+        if self._index.source == "header":
+            self._learn(trust_header=False)
+        try:
+            self._decode(checked_indices(self._path, wanted, self._metadata.num_frames), visitor)
+        except FramesDisagreeError:
+            self._decode_everything()
+            self._decode(checked_indices(self._path, wanted, self._metadata.num_frames), visitor)
+
+    def _decode_everything(self) -> None:
+        """Decode the whole file once, in one thread so that no error is lost, to learn which frames there are."""
+        self._reader.be_careful()
+        first: VideoFrame | None = None
+        pts: list[int | None] = []
+        while (frame := self._reader.next()) is not None:
+            first = first or frame
+            pts.append(frame.pts)
+        if first is None:
+            raise no_frames(self._reader.stream, self._path)
+        self._describe(index_from_frames(pts, self._reader.stream), first)
+        self._reader.rewind()

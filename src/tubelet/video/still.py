@@ -1,0 +1,32 @@
+"""Frames to be looked at: made smaller, and as images that need no file."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.v2 import functional as transforms
+
+
+def shrink(frames: UInt8[Tensor, "T 3 H W"], height: int) -> UInt8[Tensor, "T 3 h w"]:
+    """Frames at most `height` pixels high, the aspect ratio kept; smaller ones stay as they are."""
+    if frames.shape[2] <= height:
+        return frames
+    width = max(1, round(frames.shape[3] * height / frames.shape[2]))
+    return transforms.resize(frames, [height, width], antialias=True)
+
+
+def spread(indices: range | list[int], count: int) -> list[int]:
+    """`count` of the indices, evenly apart: the middle one of each of as many equal parts. All, if there are fewer."""
+    count = min(count, len(indices))
+    return [indices[(2 * part + 1) * len(indices) // (2 * count)] for part in range(count)]
+
+
+def jpeg_data_uri(frame: UInt8[Tensor, "3 H W"], quality: int = 82) -> str:
+    """A frame as a JPEG inside a data URI, for the `src` of an HTML image."""
+    buffer = io.BytesIO()
+    Image.fromarray(frame.permute(1, 2, 0).cpu().numpy()).save(buffer, "jpeg", quality=quality)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,154 @@
+"""Frames through torchcodec, an optional second decoder. It needs FFmpeg's libraries on the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tubelet.errors import VideoError
+from tubelet.video.clip import Clip, VideoMetadata, checked_indices, collect
+from tubelet.video.frame_index import FrameIndex, index_from_frames
+from tubelet.video.pyav_reader import FrameReader, describe
+
+BATCH = 16
+"""Frames that are asked for in one call."""
+
+
+class TorchCodecDecoder:
+    """A video file, decoded by torchcodec in its exact mode.
+
+    Frames and their times are listed from the file's packets, as the PyAV backend does it, and torchcodec is held to
+    that list. The same stream is taken as there.
+
+    Args:
+        path: a file.
+        threads: of the decoder; 0 uses all cores.
+
+    Raises:
+        VideoError: torchcodec is not installed or does not find FFmpeg; or the file cannot be decoded.
+    """
+
+    def __init__(self, path: str | Path, *, threads: int = 0) -> None:
+        self._path = str(path)
+        video_decoder = _load(self._path)
+        reader = FrameReader(self._path, threads=1)
+        try:
+            index = reader.read_index(trust_header=False)
+            stream = reader.stream
+            try:
+                file = str(Path(path).absolute())
+                self._decoder = video_decoder(file, stream_index=stream.index, num_ffmpeg_threads=threads)
+                first = self._decoder.get_frame_at(0)
+            except (RuntimeError, ValueError, IndexError) as error:
+                raise self._failed(error) from error
+            if index is None or len(index.pts) != len(self._decoder):
+                unit = stream.time_base or 1
+                index = index_from_frames([round(time / unit) for time in self._decode_times()], stream)
+            self._describe(index, first, reader)
+        finally:
+            reader.close()
+
+    def _describe(self, index: FrameIndex, first: Any, reader: FrameReader) -> None:
+        height, width = first.data.shape[-2:]
+        rotation = round((self._decoder.metadata.rotation or 0) / 90) * 90 % 360
+        self._timestamps = torch.from_numpy(index.seconds())
+        self._metadata = describe(
+            self._path, index, reader.stream, height=height, width=width, rotation=rotation, backend="torchcodec"
+        )
+
+    def _decode_times(self) -> list[float]:
+        """When each frame is shown, learnt by decoding them all."""
+        count = len(self._decoder)
+        times: list[float] = []
+        try:
+            for start in range(0, count, BATCH):
+                times += self._decoder.get_frames_in_range(start, min(start + BATCH, count)).pts_seconds.tolist()
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise self._failed(error) from error
+        return times
+
+    @property
+    def metadata(self) -> VideoMetadata:
+        """See `Decoder`."""
+        return self._metadata
+
+    @property
+    def timestamps(self) -> Tensor:
+        """See `Decoder`."""
+        return self._timestamps
+
+    def frames_at(self, indices: Sequence[int]) -> Clip:
+        """See `Decoder`."""
+        return collect(self, indices)
+
+    @property
+    def damaged(self) -> frozenset[int]:
+        """See `VisitingDecoder`; torchcodec does not tell."""
+        return frozenset()
+
+    def visit(self, indices: Sequence[int], visitor: Callable[[int, Tensor], None]) -> None:
+        """See `VisitingDecoder`."""
+        numbers = sorted(set(checked_indices(self._path, indices, self._metadata.num_frames)))
+        for start in range(0, len(numbers), BATCH):
+            few = numbers[start : start + BATCH]
+            try:
+                batch = self._decoder.get_frames_at(few)
+            except (RuntimeError, ValueError, IndexError) as error:
+                raise self._failed(error) from error
+            late = (batch.pts_seconds.double() - self._timestamps[few]).abs()
+            if late.max() > 1e-4:
+                number = few[int(late.argmax())]
+                raise VideoError(
+                    self._path,
+                    f"torchcodec's frame {number} is the one of {batch.pts_seconds[late.argmax()]:.3f} s, but by the "
+                    f"file's timestamps it is shown at {self._timestamps[number]:.3f} s; use backend='pyav'",
+                )
+            for number, frame in zip(few, batch.data, strict=True):
+                visitor(number, frame)
+
+    def close(self) -> None:
+        """See `Decoder`."""
+        self._decoder = None
+
+    def __enter__(self) -> TorchCodecDecoder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"TorchCodecDecoder({self._path!r}, {self._metadata.num_frames} frames)"
+
+    def _failed(self, error: Exception) -> VideoError:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        if "libtorchcodec" in lines[0]:
+            return _without_ffmpeg(self._path)
+        return VideoError(self._path, f"torchcodec cannot decode it ({lines[0]}); re-encode it, or try backend='pyav'")
+
+
+def _load(path: str) -> Any:
+    """torchcodec's `VideoDecoder`, or a VideoError that says what is missing."""
+    try:
+        from torchcodec.decoders import VideoDecoder
+    except ImportError as error:
+        raise VideoError(
+            path, "backend='torchcodec' needs it installed: pip install 'tubelet[torchcodec]'; or use 'pyav'"
+        ) from error
+    except (RuntimeError, OSError) as error:
+        raise _without_ffmpeg(path) from error
+    return VideoDecoder
+
+
+def _without_ffmpeg(path: str) -> VideoError:
+    return VideoError(
+        path,
+        "torchcodec is installed, but cannot load FFmpeg's libraries; install an FFmpeg with shared libraries that it "
+        "supports, or use backend='pyav', which brings its own",
+    )

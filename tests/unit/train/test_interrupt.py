@@ -1,0 +1,77 @@
+"""Signals, the log, and the failures that are written down once."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from tubelet.data import Failure
+from tubelet.train import read_events
+from tubelet.train.interrupt import StopRequest
+from tubelet.train.log import EventLog
+from tubelet.train.run_folder import FailureLog
+
+
+def test_the_first_signal_is_remembered_and_the_second_ends_as_usual() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with StopRequest() as stop:
+        assert not stop
+        signal.raise_signal(signal.SIGINT)
+        assert stop
+        assert stop.signal_number == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_handlers_are_given_back_also_when_no_signal_came() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with StopRequest():
+        assert signal.getsignal(signal.SIGTERM) != before
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_training_in_a_thread_leaves_signals_alone() -> None:
+    seen: list[bool] = []
+
+    def inside() -> None:
+        with StopRequest() as stop:
+            seen.append(bool(stop))
+
+    thread = threading.Thread(target=inside)
+    thread.start()
+    thread.join()
+    assert seen == [False]
+
+
+def test_the_log_goes_back_to_a_position_and_drops_a_line_that_was_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    with EventLog(path) as log:
+        log.write("train", step=1)
+        position = log.position()
+        log.write("train", step=2)
+    with path.open("ab") as file:
+        file.write(b'{"event": "train", "st')
+    assert [event["step"] for event in read_events(path)] == [1, 2]
+    with EventLog(path) as log:
+        log.rewind(position)
+        log.write("train", step=2)
+        log.write("validation", step=2)
+    assert [event["step"] for event in read_events(path, "train")] == [1, 2]
+    assert len(read_events(path)) == 3
+
+
+def test_a_failure_is_written_once_also_across_a_resume(tmp_path: Path) -> None:
+    path = tmp_path / "failures.jsonl"
+    first, second = Failure(0, "a.mp4", "cut off"), Failure(1, "b.mp4", "empty")
+    log = FailureLog(path)
+    assert log.note([first]) == [first]
+    assert log.note([first]) == []
+    again = FailureLog(path)
+    assert again.note([first, second]) == [second]
+    assert [json.loads(line)["path"] for line in path.read_text().splitlines()] == ["a.mp4", "b.mp4"]
+    assert len(again) == 2
