@@ -1,7 +1,7 @@
 """ViViT, the Video Vision Transformer: the four models of the paper, from a folder of videos to a prediction.
 
 The public names below are imported when they are first used, so that `import tubelet` costs milliseconds.
-`evaluate`, `predict` and `train` are packages that can be called (see `tubelet.callable_module`).
+`evaluate`, `predict`, `pretrain` and `train` are packages that can be called (see `tubelet.callable_module`).
 """
 
 import importlib
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tubelet.model import ViViT
     from tubelet.predict import predict
     from tubelet.presets import create
+    from tubelet.pretrain import pretrain
     from tubelet.train import train
     from tubelet.video import Clip, read_video, write_video
     from tubelet.weights import convert, initialise, load, save
@@ -39,6 +40,7 @@ __all__ = [
     "initialise",
     "load",
     "predict",
+    "pretrain",
     "push_to_hub",
     "read_video",
     "save",
@@ -56,7 +58,7 @@ _HOMES = {
     "tubelet.weights.hub": ("from_pretrained", "push_to_hub"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_CALLABLE_ROOMS = ("evaluate", "predict", "train")
+_CALLABLE_ROOMS = ("evaluate", "predict", "pretrain", "train")
 
 
 def __getattr__(name: str) -> Any:

@@ -68,7 +68,7 @@ def test_every_public_name_is_there(name: str) -> None:
     assert getattr(tubelet, name) is not None
 
 
-@pytest.mark.parametrize("name", ["evaluate", "predict", "train"])
+@pytest.mark.parametrize("name", ["evaluate", "predict", "pretrain", "train"])
 def test_a_room_that_is_a_function_can_be_called_and_entered(name: str) -> None:
     code = (
         f"import inspect, sys, types, tubelet; room = tubelet.{name}; assert callable(room); inspect.signature(room)\n"

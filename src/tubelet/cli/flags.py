@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
 import tyro
 
-from tubelet.config import ModelConfig, PreprocessingConfig, TrainConfig
+from tubelet.config import ModelConfig, PreprocessingConfig, PretrainConfig, TrainConfig
 from tubelet.errors import ConfigError
 
 ALIASES = {"learning_rate": ["--lr"]}
@@ -28,21 +28,32 @@ EXAMPLES = {
     "fractions": '{"train": 0.8, "val": 0.2}',
 }
 
-ORDER = ("optimisation", "model", "preprocessing", "data", "augmentation", "validation", "runtime", "adaptation")
+ORDER = (
+    "optimisation",
+    "masking",
+    "model",
+    "preprocessing",
+    "data",
+    "augmentation",
+    "validation",
+    "runtime",
+    "adaptation",
+)
 """Of the groups in the help."""
 
 
-def flags_of(config: Any, name: str) -> type:
+def flags_of(config: Any, name: str, without: Collection[str] = ()) -> type:
     """A dataclass with a field for each setting of `config`, which has the values there as defaults.
 
     Args:
         config: a dataclass; its docstring is the help.
         name: heading of these flags in the help.
+        without: fields that are no flags.
     """
     hints = typing.get_type_hints(type(config))
     fields = []
     for field in dataclasses.fields(config):
-        if field.name not in NOT_FLAGS:
+        if field.name not in NOT_FLAGS and field.name not in without:
             hint, value = hints[field.name], getattr(config, field.name)
             if field.name in AS_JSON:
                 hint, value = str, json.dumps(value)
@@ -51,7 +62,7 @@ def flags_of(config: Any, name: str) -> type:
 
 
 def optional_flags_of(
-    cls: type, name: str, shown: Mapping[str, Any] | None = None, without: tuple[str, ...] = ()
+    cls: type, name: str, shown: Mapping[str, Any] | None = None, without: Collection[str] = ()
 ) -> type:
     """A dataclass with a field for each of `cls`, None where no flag is given.
 
@@ -71,10 +82,10 @@ def optional_flags_of(
     return _made(name, fields, cls.__doc__)
 
 
-def model_flags(shown: ModelConfig | None = None) -> type:
+def model_flags(shown: ModelConfig | None = None, without: Collection[str] = ()) -> type:
     """Fields of `ModelConfig`, each optional."""
     values = None if shown is None else {field.name: getattr(shown, field.name) for field in dataclasses.fields(shown)}
-    return optional_flags_of(ModelConfig, "Model", values)
+    return optional_flags_of(ModelConfig, "Model", values, without)
 
 
 def given(flags: Any) -> dict[str, Any]:
@@ -95,22 +106,25 @@ def changed(flags: Any, config: Any) -> dict[str, Any]:
     return changes
 
 
-def groups_of(config: TrainConfig) -> dict[str, Any]:
+def groups_of(config: TrainConfig | PretrainConfig) -> dict[str, Any]:
     """The parts of a training's configuration that are dataclasses, by name."""
     values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     return {name: value for name, value in values.items() if dataclasses.is_dataclass(value)}
 
 
-def training_flags(config: TrainConfig, model: ModelConfig | None) -> list[tuple[str, Any, Any]]:
+def training_flags(
+    config: TrainConfig | PretrainConfig, model: ModelConfig | None, without: Collection[str] = ()
+) -> list[tuple[str, Any, Any]]:
     """Fields for a dataclass of options: one group of flags for each group of the configuration.
 
     Args:
         config: whose values are the defaults.
         model: what the help shows as the model's defaults.
+        without: fields that are no flags.
     """
-    groups = [(name, flags_of(value, name.capitalize())) for name, value in groups_of(config).items()]
+    groups = [(name, flags_of(value, name.capitalize(), without)) for name, value in groups_of(config).items()]
     preprocessing = dict(config.preprocessing)
-    groups.append(("model", model_flags(model)))
+    groups.append(("model", model_flags(model, without)))
     groups.append(
         ("preprocessing", optional_flags_of(PreprocessingConfig, "Preprocessing", preprocessing, ("num_frames",)))
     )
@@ -118,7 +132,7 @@ def training_flags(config: TrainConfig, model: ModelConfig | None) -> list[tuple
     return [(name, cls, dataclasses.field(default_factory=cls)) for name, cls in groups]
 
 
-def training_changes(options: Any, config: TrainConfig) -> dict[str, Any]:
+def training_changes(options: Any, config: TrainConfig | PretrainConfig) -> dict[str, Any]:
     """What the flags of `training_flags` change, as `tubelet.train` takes it."""
     changes: dict[str, Any] = {}
     for name, group in groups_of(config).items():

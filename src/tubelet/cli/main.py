@@ -35,6 +35,7 @@ class Verb:
 
 VERBS: dict[str, Verb] = {
     "demo": Verb("demo", "A first minute: make clips, train, evaluate, predict, and a page to look at."),
+    "pretrain": Verb("pretrain", "Let a model learn from videos without labels, to start a training from."),
     "train": Verb("train", "Train a model on a folder or table of labelled videos."),
     "evaluate": Verb("evaluate", "Measure a model on labelled videos, over several views of each."),
     "predict": Verb("predict", "Say what is in a video, or in many."),

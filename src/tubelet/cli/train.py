@@ -19,7 +19,7 @@ from tubelet.cli.arguments import SETTINGS, CommonOptions
 from tubelet.cli.arguments import parse as parse_options
 from tubelet.cli.flags import training_changes, training_flags
 from tubelet.cli.output import Output
-from tubelet.config import ModelConfig, TrainConfig, from_dict
+from tubelet.config import ModelConfig, PretrainConfig, TrainConfig, from_dict
 from tubelet.config.recipes import recipes, train_config
 from tubelet.errors import ConfigError, TubeletError
 from tubelet.presets import preset as preset_config
@@ -89,7 +89,7 @@ def parse_with_flags(cls: type, words: Sequence[str], prog: str) -> Any:
         an instance of a subclass of `cls`; its `base` is the configuration that the flags change.
     """
     base = base_config(words, prog)
-    fields: list[Any] = training_flags(base, _shown_model(base))
+    fields: list[Any] = training_flags(base, shown_model(base))
     hints = typing.get_type_hints(cls, include_extras=True)
     fields += [(name, hints[name], dataclasses.field(default=getattr(base, name))) for name in TOP]
     fields.append(("base", tyro.conf.Suppress[tyro.conf.Fixed[TrainConfig]], dataclasses.field(default=base)))
@@ -180,7 +180,7 @@ def _show(result: TrainResult, evaluation: Evaluation | None, page: Path | None,
     )
 
 
-def _shown_model(config: TrainConfig) -> ModelConfig | None:
+def shown_model(config: TrainConfig | PretrainConfig) -> ModelConfig | None:
     """The model that the configuration describes, to be shown in the help; None if only the weights know."""
     if config.preset is None or config.init is not None:
         return None

@@ -19,7 +19,7 @@ class PreprocessingConfig:
         num_frames: frames of one clip.
         frame_stride: every how many frames of the video one is taken (`dense` sampling alone).
         sampling: `dense`, a run of frames `frame_stride` apart; or `uniform`, `num_frames` spread over the whole video.
-        short_clips: what is done where the video ends before the clip: `loop`, start over from the clip's first frame
+        short_clips: what is done where the video ends before the clip: `loop`, start over from the video's first frame
             (the original); or `mask`, hold the last frame and tell the model by a frame mask that these are not real.
         resize: short side in pixels after resizing, before the crop.
         crop_size: (height, width) of what the model sees, in pixels.

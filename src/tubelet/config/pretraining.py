@@ -156,7 +156,9 @@ class PretrainConfig:
             for name, value in neutral.items():
                 given = getattr(getattr(self, group), name)
                 if given != value:
-                    raise ConfigError(f"{name}={given!r} has no meaning in a pretraining, which has no labels and no head")
+                    raise ConfigError(
+                        f"{name}={given!r} has no meaning in a pretraining, which has no labels and no head"
+                    )
         for name in REGULARISERS:
             if self.model.get(name):
                 raise ConfigError(

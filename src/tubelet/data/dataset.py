@@ -20,7 +20,7 @@ from tubelet.data.table import Sample, Table
 from tubelet.data.temporal import check_temporal, real_mask, training_indices
 from tubelet.data.transforms import augment, is_flipped
 from tubelet.errors import ConfigError, VideoError
-from tubelet.video import Clip, Decoder, Preprocessing, VideoMetadata, open_video, read_frames
+from tubelet.video import Clip, Decoder, Preprocessing, VideoMetadata, open_video
 from tubelet.video.decode import window_indices
 
 
@@ -177,7 +177,7 @@ class ClipDataset(Dataset[Item | Failure]):
             return [inside[position] for position in chosen]
 
         with self._opened(sample, index) as (decoder, start, end):
-            return self.preprocessing.resize(read_frames(decoder, choose).frames), real
+            return self.preprocessing.read(decoder, choose).frames, real
 
     # --- evaluation ------------------------------------------------------------------------------------------------
 
@@ -218,7 +218,7 @@ class ClipDataset(Dataset[Item | Failure]):
         if not self.cache.has_room(index, 3 * height * width * len(choose(decoder))):
             return None
         try:
-            frames = self.preprocessing.resize(read_frames(decoder, choose).frames)
+            frames = self.preprocessing.read(decoder, choose).frames
         except VideoError:
             self.cache.refuse(index)
             return None

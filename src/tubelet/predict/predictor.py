@@ -15,7 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
+import numpy
 import torch
+from torch import Tensor
 
 from tubelet.errors import ConfigError, VideoError
 from tubelet.evaluate import autocast, parse_views, resolve_device, resolve_precision
@@ -24,8 +26,8 @@ from tubelet.evaluate.evaluator import VIEWS_PER_FORWARD, predict_views
 from tubelet.model import ViViT
 from tubelet.predict.html import thumbnails_of
 from tubelet.predict.result import TOP, Result, head_results
-from tubelet.predict.sources import Source, find_videos, is_one_source, open_source, path_of
-from tubelet.video import Decoder, Preprocessing, Views
+from tubelet.predict.sources import Source, find_videos, open_source, path_of
+from tubelet.video import Clip, Decoder, Preprocessing, Views
 
 AHEAD = 2
 """Videos that are decoded before the model is ready for them."""
@@ -115,11 +117,17 @@ class Predictor:
         batch_size: int = VIEWS_PER_FORWARD,
     ) -> Result | list[Result]:
         """Predict one video or several; see `tubelet.predict`."""
-        found = find_videos(videos) if isinstance(videos, str | os.PathLike) else None
-        if found is not None or not is_one_source(videos):
-            many = found if found is not None else list(_flattened(videos))  # type: ignore[arg-type]  # not one source
-            return list(self.stream(many, views=views, top=top, batch_size=batch_size))
-        result = next(self.stream([videos], views=views, top=top, batch_size=batch_size))  # type: ignore[list-item]  # one
+        if isinstance(videos, str | os.PathLike | Clip | Tensor | numpy.ndarray):
+            found = find_videos(videos) if isinstance(videos, str | os.PathLike) else None
+            if found is None:
+                return self._one(videos, views, top, batch_size)
+            many: list[Source] = [*found]
+        else:
+            many = list(_flattened(videos))
+        return list(self.stream(many, views=views, top=top, batch_size=batch_size))
+
+    def _one(self, video: Source, views: str | tuple[int, int], top: int, batch_size: int) -> Result:
+        result = next(self.stream([video], views=views, top=top, batch_size=batch_size))
         if result.error is not None:
             raise VideoError(result.path or "frames in memory", result.error)
         return result
@@ -205,7 +213,7 @@ class _Loaded:
     views: Views | None
     indices: tuple[int, ...]
     timestamps: tuple[float, ...] | None
-    thumbnails: torch.Tensor | None
+    thumbnails: Tensor | None
     seconds: float
 
 
@@ -216,7 +224,7 @@ def _flattened(videos: Iterable[Source]) -> Iterator[Source]:
         yield from [video] if found is None else found
 
 
-def _thumbnails(decoder: Decoder, path: str | None) -> torch.Tensor | None:
+def _thumbnails(decoder: Decoder, path: str | None) -> Tensor | None:
     """A few frames of a video that cannot be read from a file again."""
     if path is not None and os.path.exists(path):
         return None

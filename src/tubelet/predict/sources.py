@@ -155,11 +155,6 @@ def path_of(source: Source) -> str | None:
     return os.fspath(source) if isinstance(source, str | os.PathLike) else None
 
 
-def is_one_source(videos: object) -> bool:
-    """Whether this is one video, not several."""
-    return isinstance(videos, str | os.PathLike | Clip | Tensor | numpy.ndarray)
-
-
 def _clip_of(pixels: object) -> Clip:
     frames = torch.from_numpy(pixels) if isinstance(pixels, numpy.ndarray) else pixels
     is_video = isinstance(frames, Tensor) and frames.dtype == torch.uint8 and frames.ndim == 4 and frames.shape[1] == 3

@@ -46,6 +46,7 @@ class FrameIndex:
         time_base: seconds of one unit.
         last_duration: of the last frame, in units.
         source: see `VideoMetadata.frame_list`.
+        open_groups: whether frames may refer to frames on the other side of a key frame.
     """
 
     pts: list[int]
@@ -53,6 +54,7 @@ class FrameIndex:
     time_base: Fraction
     last_duration: int
     source: Literal["packets", "header", "decoded"]
+    open_groups: bool = True
 
     def find(self, pts: int | None) -> int | None:
         """The number of the frame shown at `pts`, or None."""
@@ -103,13 +105,15 @@ def index_from_packets(packets: Iterator[Packet[VideoStream]], stream: VideoStre
     codec = stream.codec_context.name
     shown: list[tuple[int, int]] = []
     keys: list[tuple[int | None, int | None]] = []
-    complete = True
+    complete, open_groups = True, False
     for number, packet in enumerate(packets):
         if not packet.size:
             continue
         pts = packet.pts
         if packet.is_keyframe or number == 0:
             keys.append((pts, packet.dts))
+        if keys and pts is not None and keys[-1][0] is not None and pts < keys[-1][0]:
+            open_groups = True
         if packet.is_discard or (codec in ("vp8", "libvpx") and _is_hidden_vp8(packet)):
             continue
         if pts is None:
@@ -122,8 +126,8 @@ def index_from_packets(packets: Iterator[Packet[VideoStream]], stream: VideoStre
         return None
     duration = shown[-1][1] or _usual_step(pts_list)
     placed = [KeyFrame(bisect.bisect_left(pts_list, pts), pts, dts) for pts, dts in keys if pts is not None]
-    placed = placed[:1] + sorted((key for key in placed[1:]), key=lambda key: key.position)
-    return FrameIndex(pts_list, placed, _time_base(stream), duration, "packets")
+    placed = placed[:1] + sorted(placed[1:], key=lambda key: key.position)
+    return FrameIndex(pts_list, placed, _time_base(stream), duration, "packets", open_groups)
 
 
 def index_from_header(container: InputContainer, stream: VideoStream) -> FrameIndex | None:
@@ -182,7 +186,7 @@ def _guesses_timestamps(stream: VideoStream) -> bool:
 
 def _is_hidden_vp8(packet: Packet[VideoStream]) -> bool:
     """A VP8 frame that is only there to be referred to: its header's show_frame bit (RFC 6386, section 9.1) is 0."""
-    return not bytes(packet)[0] >> 4 & 1
+    return not memoryview(packet)[0] >> 4 & 1
 
 
 def _usual_step(pts: list[int]) -> int:

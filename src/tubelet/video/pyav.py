@@ -15,10 +15,7 @@ from torch import Tensor
 from tubelet.errors import VideoError
 from tubelet.video.clip import Clip, VideoMetadata, checked_indices, collect
 from tubelet.video.colour import RGBConverter, orientation_of
-from tubelet.video.frame_index import (
-    FrameIndex,
-    index_from_frames,
-)
+from tubelet.video.frame_index import FrameIndex, index_from_frames
 from tubelet.video.pyav_open import no_frames
 from tubelet.video.pyav_reader import FrameReader, FramesDisagreeError, describe
 
@@ -113,6 +110,7 @@ class PyAVDecoder:
         if index is None:
             self._decode_everything()
             return
+        self._reader.be_strict(index)
         self._reader.seek(index, 0)
         try:
             frame = self._reader.next()
@@ -174,7 +172,7 @@ class PyAVDecoder:
 
     def _decode_everything(self) -> None:
         """Decode the whole file once, in one thread so that no error is lost, to learn which frames there are."""
-        self._reader.be_careful()
+        self._reader.be_lenient()
         first: VideoFrame | None = None
         pts: list[int | None] = []
         while (frame := self._reader.next()) is not None:

@@ -54,6 +54,7 @@ class FrameReader:
         self._path = path
         self._threads = threads
         self._is_careful = False
+        self._is_strict = False
         self._false_keys: set[int] = set()
         self.damaged: set[int] = set()
         self._open()
@@ -72,7 +73,7 @@ class FrameReader:
         context = self.stream.codec_context
         context.thread_count = self._threads if context.name in THREADED_CODECS else 1
         context.thread_type = "AUTO"
-        if not self._is_careful and context.name in ("h264", "hevc"):
+        if self._is_strict:
             context.options = {"err_detect": "explode"}
         self._set_useful(set())
         self._skipping = False
@@ -105,9 +106,24 @@ class FrameReader:
     def be_careful(self) -> None:
         """To the beginning, and from now on decode in one thread and pass over nothing, so that no error is lost."""
         self._threads = 1
-        self._skips_unused = False
         self._is_careful = True
+        self._skips_unused = False
         self.rewind()
+
+    def be_lenient(self) -> None:
+        """As `be_careful`, and take what the decoder makes of damage that it does not report as an error by itself."""
+        self._is_strict = False
+        self.be_careful()
+
+    def be_strict(self, index: FrameIndex) -> None:
+        """Before the first frame: let the decoder report all damage, also what it could hide by guessing pixels.
+
+        Not for H.264 with frames that refer across key frames: after a seek it would report those as damage.
+        """
+        codec = self.stream.codec_context.name
+        self._is_strict = codec == "hevc" or (codec == "h264" and not index.open_groups)
+        if self._is_strict:
+            self.stream.codec_context.options = {"err_detect": "explode"}
 
     def lose_position(self) -> None:
         """After an error: let the next request start from a key frame or from the beginning."""
@@ -118,7 +134,8 @@ class FrameReader:
 
         Raises:
             VideoError: the decoder refuses a packet.
-            FramesDisagreeError: the same, but as the decoder runs in threads, it may have been another packet.
+            FramesDisagreeError: the same, but it may have been another packet, as the decoder runs in threads, or
+                damage that it would otherwise hide.
         """
         while not self._ready:
             packet = next(self._packets, None)
@@ -132,7 +149,7 @@ class FrameReader:
             except av.EOFError:
                 return None
             except (av.FFmpegError, ValueError) as error:
-                if not self._is_careful:
+                if self._is_strict or not self._is_careful:
                     raise FramesDisagreeError from error
                 raise damaged(self._path, packet, error) from error
         return self._ready.popleft()

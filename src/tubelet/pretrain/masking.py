@@ -1,0 +1,77 @@
+"""What of a clip is hidden: whole tubes, and perhaps whole times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from tubelet.model import draw_places
+
+
+@dataclass(frozen=True)
+class Visible:
+    """The part of each clip's token grid that the encoder sees: some places, at some times.
+
+    Attributes:
+        times: ascending, [B, v].
+        places: row * w + column, ascending, the same at every time, [B, n].
+    """
+
+    times: Int[Tensor, "B v"]
+    places: Int[Tensor, "B n"]
+
+    def to(self, device: torch.device) -> Visible:
+        """The same on a device."""
+        return Visible(self.times.to(device), self.places.to(device))
+
+    def tokens(self, places: int) -> Int[Tensor, "B vn"]:
+        """The visible tokens' numbers in a grid of so many places a time: time * places + place."""
+        return (self.times[:, :, None] * places + self.places[:, None, :]).flatten(1)
+
+    def hidden(self, times: int, places: int) -> Bool[Tensor, "B t p"]:
+        """True at the tokens of a grid of this size that are hidden."""
+        batch, device = len(self.times), self.times.device
+        seen_times = torch.zeros(batch, times, dtype=torch.bool, device=device).scatter(1, self.times, True)
+        seen_places = torch.zeros(batch, places, dtype=torch.bool, device=device).scatter(1, self.places, True)
+        return ~(seen_times[:, :, None] & seen_places[:, None, :])
+
+
+def draw_visible(
+    batch: int,
+    times: int,
+    places: int,
+    *,
+    visible_times: int,
+    visible_places: int,
+    time_mask: Bool[Tensor, "B t"] | None = None,
+) -> Visible:
+    """Draw what stays visible, for each clip on its own; on the CPU, from torch's generator.
+
+    The hidden places are the same at every time (tube masking; Tong et al., NeurIPS 2022): what is behind a mask cannot
+    be looked up a moment earlier or later.
+
+    Args:
+        batch: clips, B.
+        times: of the token grid.
+        places: of the token grid, h * w.
+        visible_times: how many times are not hidden altogether.
+        visible_places: how many places are visible at those.
+        time_mask: True at the times that are real; others are visible only where there are too few real ones.
+    """
+    scores = torch.rand(batch, times)
+    if time_mask is not None:
+        scores = scores + (~time_mask).cpu()
+    chosen = scores.argsort(dim=1)[:, :visible_times].sort(dim=1).values
+    return Visible(chosen, draw_places(batch, places, 1 - visible_places / places))
+
+
+def hide_pixels(
+    video: Float[Tensor, "B T C H W"], hidden: Bool[Tensor, "B t h w"], tubelet_size: tuple[int, int, int]
+) -> Float[Tensor, "B T C H W"]:
+    """The video with 0, the mean of normalised pixels, in place of every hidden tubelet."""
+    frames, height, width = tubelet_size
+    pixels = hidden.repeat_interleave(frames, 1).repeat_interleave(height, 2).repeat_interleave(width, 3)
+    return video.masked_fill(pixels[:, :, None], 0)

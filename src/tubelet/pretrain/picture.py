@@ -1,0 +1,87 @@
+"""A picture of what the model guesses: for each clip what there was, what it saw, and what it made of that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+
+from tubelet.data import Batch, ClipDataset, Draw, Failure, collate, contact_sheet
+from tubelet.pretrain.model import MaskedTubelets
+from tubelet.pretrain.targets import to_tubelets, to_video
+from tubelet.train.step import seed_step
+from tubelet.video.still import spread
+from tubelet.weights.files import replacing
+
+CLIPS = 4
+FRAMES = 8
+HEIGHT = 96
+"""Pixels of a frame in the picture, at least."""
+
+
+def sample_batch(clips: ClipDataset, count: int = CLIPS) -> Batch:
+    """Clips spread over the data, as their first epoch shows them; unreadable ones are left out."""
+    chosen = spread(range(len(clips)), count)
+    items = [item for item in (clips[Draw(index)] for index in chosen) if not isinstance(item, Failure)]
+    return collate(items, (), clips.video_shape)
+
+
+@torch.no_grad()
+def reconstructions(masked: MaskedTubelets, batch: Batch, seed: int = 0) -> UInt8[Tensor, "3 H W"] | None:
+    """Three rows a clip: the clip, what of it is visible (the rest grey), and the hidden part as the model guesses it.
+
+    A guess has the mean and contrast of the tubelet that it stands for, which the model was not asked for.
+
+    Args:
+        masked: encoder and decoder.
+        batch: of clips.
+        seed: of what is hidden.
+
+    Returns:
+        RGB; None for an empty batch.
+    """
+    if not len(batch):
+        return None
+    config, clips = masked.model.config, masked.training
+    device = next(masked.parameters()).device
+    video = batch.video.to(device)
+    mask = None if batch.frame_mask is None else batch.frame_mask.to(device)
+    with torch.random.fork_rng(devices=[]):
+        seed_step(seed, -2)
+        visible = masked.draw(len(video), mask).to(device)
+    masked.eval()
+    guess = masked.guess(video, visible, mask)
+    masked.train(clips)
+    truth = to_tubelets(video, config).float()
+    hidden = visible.hidden(*truth.shape[1:3])[..., None]
+    guessed = guess.targets.pixels(guess.values.float())
+    height, width = video.shape[-2:]
+    rows = [
+        to_video(tubelets, config, height, width)
+        for tubelets in (truth, truth.masked_fill(hidden, 0), torch.where(hidden, guessed, truth))
+    ]
+    return _sheet(masked, torch.stack(rows, dim=1).flatten(0, 1).cpu())
+
+
+def save_picture(masked: MaskedTubelets, clips: ClipDataset, path: Path, seed: int) -> Path | None:
+    """Write `reconstructions` of some of the clips as a PNG, whole or not at all; None if no clip can be read."""
+    picture = reconstructions(masked, sample_batch(clips), seed)
+    if picture is None:
+        return None
+    image = Image.fromarray(picture.permute(1, 2, 0).numpy())
+    with replacing(path) as writing:
+        image.save(writing, "png")
+    return path
+
+
+def _sheet(masked: MaskedTubelets, videos: Tensor) -> UInt8[Tensor, "3 H W"]:
+    from tubelet.video import Preprocessing
+
+    assert masked.model.preprocessing is not None
+    enlarge = max(1, -(-HEIGHT // videos.shape[-2]))
+    videos = videos.repeat_interleave(enlarge, dim=-2).repeat_interleave(enlarge, dim=-1)
+    batch = Batch(videos, None, {}, torch.arange(len(videos)))
+    return contact_sheet(batch, Preprocessing(masked.model.preprocessing), clips=len(videos), frames=FRAMES)

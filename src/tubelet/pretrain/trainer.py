@@ -1,0 +1,133 @@
+"""Everything a pretraining consists of, put together, saved and restored. The loop itself is in `loop.py`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tubelet.config import PretrainConfig
+from tubelet.data import Batch, ClipDataset, FrameCache, Table, make_loader
+from tubelet.evaluate import autocast, resolve_device, resolve_precision
+from tubelet.model import ViViT
+from tubelet.pretrain.model import MaskedTubelets
+from tubelet.train.checkpoint import Checkpoint, save_checkpoint
+from tubelet.train.log import EventLog
+from tubelet.train.optimiser import make_optimiser
+from tubelet.train.run_folder import FailureLog, RunFolder
+from tubelet.train.schedule import cosine_with_warmup
+from tubelet.train.trainer import compiled
+from tubelet.weights import save
+
+STATE_FORMAT = 1
+
+
+@dataclass
+class Position:
+    """How far a pretraining is.
+
+    Attributes:
+        step: batches done in all.
+        epoch: epochs done.
+        batch: batches done of the next one.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+
+
+class Pretrainer:
+    """The parts of a pretraining and its position in it.
+
+    Args:
+        model: with its first weights and its preprocessing, without head.
+        table: the videos to learn from.
+        config: the rest.
+    """
+
+    folder: RunFolder
+    log: EventLog
+    failures: FailureLog
+
+    def __init__(self, model: ViViT, table: Table, config: PretrainConfig) -> None:
+        assert model.preprocessing is not None
+        optimisation, runtime = config.optimisation, config.runtime
+        self.config = config
+        self.device = resolve_device(runtime.device)
+        self.dtype = resolve_precision(runtime.precision, self.device)
+        self.masked = MaskedTubelets(model, config.masking).to(self.device).train()
+        self.model.set_checkpointing(runtime.activation_checkpointing)
+        self.forward: Callable[..., Any] = compiled(self.masked) if runtime.compile else self.masked
+        self.optimiser = make_optimiser(self.masked, optimisation)
+        data, workers = config.data, config.data.workers
+        cache = FrameCache(len(table), data.cache_gigabytes) if data.cache == "memory" else None
+        if workers is None and cache is not None and self.device.type == "cpu":
+            workers = 0  # clips come from memory, and processes of their own would only take the CPU from the model
+        self.clips = ClipDataset(
+            table, model.preprocessing, augmentation=config.augmentation, seed=config.seed, cache=cache
+        )
+        self.loader = make_loader(self.clips, optimisation.batch_size, workers=workers)
+        self.steps_per_epoch = self.loader.batch_sampler.batches
+        self.total_steps = self.steps_per_epoch * optimisation.epochs
+        self.position = Position()
+        self.clips_read = self.clips_failed = 0
+        self._saved_at = time.monotonic()
+
+    @property
+    def model(self) -> ViViT:
+        """What is pretrained."""
+        return self.masked.model
+
+    @contextmanager
+    def writing_to(self, folder: RunFolder) -> Iterator[None]:
+        """Inside the `with`, checkpoints and events go to this folder."""
+        self.folder, self.failures = folder, FailureLog(folder.failures)
+        with EventLog(folder.metrics) as self.log:
+            yield
+
+    def batches(self) -> Iterator[Batch]:
+        """The rest of the present epoch, on the device."""
+        self.loader.set_epoch(self.position.epoch, self.position.batch)
+        for batch in self.loader:
+            yield batch.to(self.device)
+
+    def learning_rate(self) -> float:
+        """Of the next step."""
+        optimisation = self.config.optimisation
+        warmup = optimisation.warmup * self.steps_per_epoch
+        return cosine_with_warmup(self.position.step, optimisation.learning_rate, warmup, self.total_steps)
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """The context of a forward pass."""
+        return autocast(self.device, self.dtype)
+
+    def checkpoint_is_due(self) -> bool:
+        """Whether enough time, or steps, have gone by since the last one."""
+        runtime = self.config.runtime
+        by_steps = runtime.checkpoint_steps is not None and self.position.step % runtime.checkpoint_steps == 0
+        return by_steps or time.monotonic() - self._saved_at > 60 * runtime.checkpoint_minutes
+
+    def save(self) -> None:
+        """Write the checkpoint `last`: encoder and decoder, optimiser, position."""
+        state = {
+            "format": STATE_FORMAT,
+            "position": asdict(self.position),
+            "optimiser": self.optimiser.state_dict(),
+            "log_position": self.log.position(),
+        }
+        save_checkpoint(self.folder.last, self.masked.state_dict(), state)
+        self._saved_at = time.monotonic()
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go back to a checkpoint, in the log too."""
+        self.masked.load_state_dict(checkpoint.weights)
+        self.optimiser.load_state_dict(checkpoint.state["optimiser"])
+        self.position = Position(**checkpoint.state["position"])
+        self.log.rewind(checkpoint.state["log_position"])
+
+    def deliver(self) -> None:
+        """Make the present weights those of the run: what `tubelet.load(folder)` gives. The decoder stays behind."""
+        save(self.model, self.folder.path, overwrite=True)
