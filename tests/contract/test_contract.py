@@ -16,6 +16,7 @@ from contract.configurations import EMBEDDINGS, VARIANTS, every_configuration, s
 from tubelet.config import replace
 from tubelet.model import ViViT
 from tubelet.nn import interpolate_grid, record_attention
+from tubelet.weights import load, save
 
 CONFIGURATIONS = every_configuration()
 every = pytest.mark.parametrize("name", CONFIGURATIONS)
@@ -72,6 +73,17 @@ def test_the_state_dict_is_the_whole_model(name: str) -> None:
     assert not torch.allclose(other(video), model(video))
     other.load_state_dict(model.state_dict())
     assert torch.equal(other(video), model(video))
+
+
+@every
+@torch.no_grad()
+def test_saving_and_loading_is_the_identity(name: str, tmp_path: Path) -> None:
+    model = build(name)
+    save(model, tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    video = a_video(model)
+    assert torch.equal(loaded(video), model(video))
+    assert loaded.config == model.config
 
 
 @every

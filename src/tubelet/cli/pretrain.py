@@ -12,7 +12,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from tubelet.cli.arguments import SETTINGS, CommonOptions, parse as parse_options
+from tubelet.cli.arguments import SETTINGS, CommonOptions
+from tubelet.cli.arguments import parse as parse_options
 from tubelet.cli.flags import training_changes, training_flags
 from tubelet.cli.output import Output
 from tubelet.cli.train import Sources, shown_model
@@ -34,8 +35,8 @@ class Options(CommonOptions):
 
     DATA is a folder of videos, or a CSV, TSV or JSONL table with their paths; labels are not read, and test videos not
     touched. Most of each clip is hidden, and the model learns by guessing it (masked tubelet modelling, VideoMAE). The
-    result is a folder with the model, and a picture of what it guesses (reconstructions.png). Ctrl-C stops after writing
-    a checkpoint, and --resume goes on from there.
+    result is a folder with the model, and a picture of what it guesses (reconstructions.png). Ctrl-C stops after
+    writing a checkpoint, and --resume goes on from there.
 
     The model is that of the recipe for trainings, then each --config file and the flags change it.
 

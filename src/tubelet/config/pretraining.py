@@ -28,7 +28,7 @@ WITHOUT_LABELS: dict[str, dict[str, Any]] = {
 """Settings of a training, by group, that have no meaning here, and the values that they must keep."""
 
 REGULARISERS: dict[str, float] = {"dropout": 0.0, "attention_dropout": 0.0, "drop_path": 0.0, "token_drop": 0.0}
-"""Fields of the model that are off: what is hidden is regularisation enough (VideoMAE's pretraining has none either)."""
+"""Fields of the model that are off: what is hidden is regularisation enough (nor has VideoMAE's pretraining any)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,7 @@ class MaskingConfig:
 
 
 def _optimisation() -> OptimisationConfig:
-    return OptimisationConfig(learning_rate=1e-3, betas=(0.9, 0.95), epochs=200, batch_size=32)
+    return OptimisationConfig(learning_rate=1e-3, betas=(0.9, 0.95), epochs=200, batch_size=16)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,8 +149,8 @@ class PretrainConfig:
             raise ConfigError("splits=() leaves nothing to learn from; use splits=('train',)")
         if any(split.strip().lower() in ("test", "testing") for split in self.splits):
             raise ConfigError(
-                f"splits={self.splits} names the test videos, and a model must not see them before it is tested, not even without "
-                "their labels; leave 'test' out"
+                f"splits={self.splits} names the test videos, and a model must not see them before it is tested, not "
+                "even without their labels; leave 'test' out"
             )
         for group, neutral in WITHOUT_LABELS.items():
             for name, value in neutral.items():

@@ -34,6 +34,8 @@ class Decoder(nn.Module):
             the context.
     """
 
+    positions: Tensor
+
     def __init__(
         self,
         grid: tuple[int, int, int],
@@ -49,9 +51,7 @@ class Decoder(nn.Module):
         self.embed = nn.Linear(encoder_dim, dim)
         self.mask_token = nn.Parameter(torch.zeros(dim))
         self.register_buffer("positions", grid_table(grid, dim), persistent=False)
-        self.blocks = nn.ModuleList(
-            Block(SelfAttention(dim, heads), MLP(dim, MLP_RATIO * dim, "gelu_tanh"), dim, EPS) for _ in range(layers)
-        )
+        self.blocks = nn.ModuleList([_block(dim, heads) for _ in range(layers)])
         self.norm = nn.LayerNorm(dim, eps=EPS)
         self.predict = nn.Linear(dim, pixels)
         self.each_time_alone = each_time_alone
@@ -91,6 +91,10 @@ class Decoder(nn.Module):
         grid = self.mask_token.to(tokens.dtype).expand(len(tokens), times * places, dim)
         filled = grid.scatter(1, index, tokens.flatten(1, 2))
         return filled.unflatten(1, (times, places))
+
+
+def _block(dim: int, heads: int) -> Block:
+    return Block(SelfAttention(dim, heads), MLP(dim, MLP_RATIO * dim, "gelu_tanh"), dim, EPS)
 
 
 def grid_table(grid: tuple[int, int, int], dim: int) -> Float[Tensor, "t p d"]:

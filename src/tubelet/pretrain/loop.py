@@ -19,8 +19,8 @@ from tubelet.model import ViViT
 from tubelet.pretrain.picture import save_picture
 from tubelet.pretrain.setup import resume_pretraining, start_pretraining
 from tubelet.pretrain.trainer import Pretrainer
-from tubelet.train.interrupt import StopRequest, TrainingInterrupted
 from tubelet.train.events import HOPELESS
+from tubelet.train.interrupt import StopRequest, TrainingInterrupted
 from tubelet.train.progress import ConsoleReporter, Pace, Reporter
 from tubelet.train.run_folder import RunFolder
 from tubelet.train.step import DivergedError, StepResult, seed_step, training_step

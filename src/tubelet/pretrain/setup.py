@@ -116,8 +116,8 @@ def choose(table: Table, splits: tuple[str, ...]) -> tuple[Table, str]:
     """
     if set(table.splits) <= {""}:
         note = (
-            f"the data has no splits: all {len(table)} videos are learned from, without labels. To keep some unseen for "
-            "a validation later, give the splits.csv of a training, or a table with a split column"
+            f"the data has no splits: all {len(table)} videos are learned from, without labels. To keep some unseen, "
+            "name the split_column of the table, or give the splits.csv of a training"
         )
         return table, note
     wanted = tuple(dict.fromkeys(split_name(split) for split in splits))

@@ -36,7 +36,7 @@ class Targets:
 
 
 def make_targets(tubelets: Float[Tensor, "B t p P"], normalise: bool) -> Targets:
-    """The pixels of every tubelet (`to_tubelets`); with `normalise` less their mean and divided by their standard deviation.
+    """The pixels of every tubelet (`to_tubelets`); with `normalise` less their mean, divided by their deviation.
 
     As in MAE and VideoMAE (there with the variance kept from 0 by 1e-6 alone; here by `NOISE`): structure counts, not
     brightness.
