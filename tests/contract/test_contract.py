@@ -272,7 +272,7 @@ def test_checkpointing_changes_memory_not_gradients(variant: str) -> None:
 @pytest.fixture(scope="module")
 def compiled() -> dict[str, dict[str, float | str]]:
     folder = Path(__file__).parent
-    environment = {**os.environ, "JAXTYPING_DISABLE": "1", "PYTHONWARNINGS": "ignore"}
+    environment = {**os.environ, "JAXTYPING_DISABLE": "1", "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
     script = subprocess.run(
         [sys.executable, str(folder / "compile_and_export.py")],
         capture_output=True,
@@ -284,6 +284,7 @@ def compiled() -> dict[str, dict[str, float | str]]:
     return json.loads(script.stdout)
 
 
+@pytest.mark.timeout(1200)  # the first of these runs all, which takes a minute and a half on an idle machine
 @pytest.mark.parametrize("name", [*CONFIGURATIONS, "inductor"])
 def test_compiles_to_one_graph_and_exports(name: str, compiled: dict[str, dict[str, float | str]]) -> None:
     differences = compiled[name]

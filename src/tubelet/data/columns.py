@@ -36,9 +36,16 @@ def plain(name: str) -> str:
 
 
 def find_column(header: Sequence[str], meaning: str) -> str | None:
-    """The column with this meaning, under any of its usual names, or None."""
+    """The column with this meaning, under any of its usual names, or None.
+
+    A split may have a first name too: the only column that ends in `split` (`cross_subject_split`) is one.
+    """
     by_name = {plain(column): column for column in reversed(header)}
-    return next((by_name[name] for name in NAMES[meaning] if name in by_name), None)
+    usual = next((by_name[name] for name in NAMES[meaning] if name in by_name), None)
+    if usual is not None or meaning != "split":
+        return usual
+    ending = [column for column in header if plain(column).endswith("split")]
+    return ending[0] if len(ending) == 1 else None
 
 
 def named_column(header: Sequence[str], name: str, where: str) -> str:

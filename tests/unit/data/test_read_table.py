@@ -182,3 +182,10 @@ def test_a_written_table_reads_the_same(videos: Path, tmp_path_factory: pytest.T
 def test_json_that_is_not_a_table(videos: Path, name: str, text: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         read(videos, text, name)
+
+
+def test_a_split_column_may_have_a_first_name_of_its_own(videos: Path) -> None:
+    table = read(videos, "path,label,cross_subject_split\na.mp4,x,train\nb.mp4,x,test\n")
+    assert [sample.split for sample in table.samples] == ["train", "test"]
+    two = read(videos, "path,label,subject_split,view_split\na.mp4,x,train,test\nb.mp4,x,test,train\n", "two.csv")
+    assert [sample.split for sample in two.samples] == [None, None], "nobody can tell which of two is meant"
