@@ -49,7 +49,7 @@ class DemoConfig:
     seed: int = 0
     train_clips: int = 60
     test_clips: int = 15
-    epochs: int = 30
+    epochs: int = 24
 
 
 @dataclass(frozen=True)
