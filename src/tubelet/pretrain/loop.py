@@ -131,7 +131,6 @@ def _fit(pretrainer: Pretrainer, reporter: Reporter, stop: StopRequest) -> float
     except _StopAsked:
         pretrainer.save()
         pretrainer.deliver()
-        reporter.message(_how_to_go_on(pretrainer))
         raise TrainingInterrupted(_how_to_go_on(pretrainer), stop.signal_number or 0) from None
     pretrainer.save()
     pretrainer.deliver()

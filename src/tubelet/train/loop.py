@@ -119,7 +119,6 @@ def fit(trainer: Trainer, reporter: Reporter, stop: StopRequest) -> Evaluation |
         trainer.save()
         if trainer.delivers_last or trainer.position.best is None:
             trainer.deliver()
-        reporter.message(events.how_to_go_on(trainer))
         raise TrainingInterrupted(events.how_to_go_on(trainer), stop.signal_number or 0) from None
     if trainer.delivers_last:
         trainer.deliver()

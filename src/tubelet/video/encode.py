@@ -45,7 +45,7 @@ def write_video(
         preset: of x264, `ultrafast` to `veryslow`.
         pixel_format: `yuv420p` halves the resolution of colour and needs an even height and width; `yuv444p` keeps it
             and takes any size, but many players do not show it.
-        threads: of the encoder. With 1 the same frames give the same file on every machine; 0 uses all cores.
+        threads: of the encoder; 0 uses all cores. More than one may give another file for the same frames.
         overwrite: replace an existing file.
 
     Returns:
