@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,17 +12,16 @@ import torch
 from torch import Tensor
 
 from tubelet.config import PretrainConfig, override, pretrain_config
-from tubelet.data import Batch, Table
-from tubelet.errors import DataError
+from tubelet.data import Table
 from tubelet.model import ViViT
 from tubelet.pretrain.picture import save_picture
 from tubelet.pretrain.setup import resume_pretraining, start_pretraining
 from tubelet.pretrain.trainer import Pretrainer
-from tubelet.train.events import HOPELESS
-from tubelet.train.interrupt import StopRequest, TrainingInterrupted
+from tubelet.train import events
+from tubelet.train.interrupt import StopAsked, StopRequest, TrainingInterrupted, until_stopped
 from tubelet.train.progress import ConsoleReporter, Pace, Reporter
 from tubelet.train.run_folder import RunFolder
-from tubelet.train.step import DivergedError, StepResult, seed_step, training_step
+from tubelet.train.step import DivergedError, seed_step, training_step
 from tubelet.weights import load
 
 PICTURE = "reconstructions.png"
@@ -115,10 +113,6 @@ def pretrain(
     return PretrainResult(folder.path, load(folder.path), loss, position.step, seconds, picture, failures)
 
 
-class _StopAsked(Exception):  # noqa: N818  # not an error
-    """A signal came; nothing is half done."""
-
-
 def _fit(pretrainer: Pretrainer, reporter: Reporter, stop: StopRequest) -> float:
     """From where the pretrainer stands to the end; the mean loss of the last epoch."""
     position, epochs, loss = pretrainer.position, pretrainer.config.optimisation.epochs, float("nan")
@@ -128,10 +122,10 @@ def _fit(pretrainer: Pretrainer, reporter: Reporter, stop: StopRequest) -> float
             position.epoch, position.batch, loss = position.epoch + 1, 0, pace.mean_loss
             pretrainer.log.write("epoch", step=position.step, epoch=position.epoch, loss=loss)
             reporter.epoch(f"epoch {position.epoch:>{len(str(epochs))}}/{epochs}  loss {loss:.4f}  {pace}")
-    except _StopAsked:
+    except StopAsked:
         pretrainer.save()
         pretrainer.deliver()
-        raise TrainingInterrupted(_how_to_go_on(pretrainer), stop.signal_number or 0) from None
+        raise TrainingInterrupted(events.how_to_go_on(pretrainer, "pretrain"), stop.signal_number or 0) from None
     pretrainer.save()
     pretrainer.deliver()
     return loss
@@ -140,9 +134,9 @@ def _fit(pretrainer: Pretrainer, reporter: Reporter, stop: StopRequest) -> float
 def _epoch(pretrainer: Pretrainer, reporter: Reporter, stop: StopRequest) -> Pace:
     """Take the steps that are left of the epoch."""
     position, optimisation, pace = pretrainer.position, pretrainer.config.optimisation, Pace()
-    for batch in _until_stopped(pretrainer.batches(), stop):
+    for batch in until_stopped(pretrainer.batches(), stop):
         pace.data_came()
-        _note_failures(pretrainer, reporter, batch)
+        events.note_failures(pretrainer, reporter, batch)
         if len(batch):
             seed_step(pretrainer.config.seed, position.step)
             try:
@@ -157,77 +151,18 @@ def _epoch(pretrainer: Pretrainer, reporter: Reporter, stop: StopRequest) -> Pac
                     autocast=pretrainer.autocast,
                 )
             except DivergedError as error:
-                raise DivergedError(_what_diverged(pretrainer, batch, error)) from None
+                raise events.diverged(pretrainer, batch, error) from None
             pace.step_done(len(batch), result.loss)
         position.step, position.batch = position.step + 1, position.batch + 1
         if len(batch):
-            _log_step(pretrainer, reporter, result, pace)
+            events.note_step(pretrainer, reporter, result, pace, digits=4)
         if pretrainer.checkpoint_is_due():
             pretrainer.save()
         if stop:
-            raise _StopAsked
+            raise StopAsked
     return pace
 
 
 def _the_loss_itself(losses: Tensor, targets: dict[str, Tensor]) -> Tensor:
     """`MaskedTubelets` gives the loss of each clip already: what is to be guessed is in the clip."""
     return losses
-
-
-def _until_stopped(batches: Iterator[Batch], stop: StopRequest) -> Iterator[Batch]:
-    """The batches. Ctrl-C reaches the workers of a loader too, and where it ends them, that is no error of theirs."""
-    try:
-        yield from batches
-    except RuntimeError:
-        if stop:
-            raise _StopAsked from None
-        raise
-
-
-def _note_failures(pretrainer: Pretrainer, reporter: Reporter, batch: Batch) -> None:
-    """Write unreadable videos down; give up if there is nothing but such."""
-    for failure in pretrainer.failures.note(batch.failures):
-        reporter.message(f"cannot be read and is left out: {failure.path}: {failure.reason}")
-    pretrainer.clips_read += len(batch)
-    pretrainer.clips_failed += len(batch.failures)
-    if not pretrainer.clips_read and pretrainer.clips_failed >= min(HOPELESS, len(pretrainer.clips)):
-        first = batch.failures[0]
-        raise DataError(
-            f"not one of the first {pretrainer.clips_failed} videos can be read, so there is nothing to learn from; "
-            f"{first.path}: {first.reason}"
-        )
-
-
-def _log_step(pretrainer: Pretrainer, reporter: Reporter, result: StepResult, pace: Pace) -> None:
-    position = pretrainer.position
-    pretrainer.log.write(
-        "train",
-        step=position.step,
-        epoch=position.epoch + 1,
-        loss=result.loss,
-        lr=result.learning_rate,
-        gradient_norm=result.gradient_norm,
-        clips_per_second=round(pace.clips_per_second, 3),
-        data_wait_share=round(pace.data_wait_share, 4),
-    )
-    reporter.step(position.step, f"loss {result.loss:.4f}  {pace}")
-
-
-def _what_diverged(pretrainer: Pretrainer, batch: Batch, error: DivergedError) -> str:
-    """Says where it broke, and writes down which clips it was given."""
-    position = pretrainer.position
-    paths = [pretrainer.clips.table.samples[index].path for index in batch.indices.tolist()]
-    pretrainer.log.write("diverged", step=position.step + 1, epoch=position.epoch + 1, reason=str(error), videos=paths)
-    shown = ", ".join(paths[:8]) + (f" and {len(paths) - 8} more (metrics.jsonl)" if len(paths) > 8 else "")
-    return (
-        f"{error} at step {position.step + 1}; {pretrainer.folder.last} is from before. A smaller learning_rate, a "
-        f"longer warm-up or a clip_norm may help. The batch: {shown}"
-    )
-
-
-def _how_to_go_on(pretrainer: Pretrainer) -> str:
-    folder, position = pretrainer.folder.path, pretrainer.position
-    return (
-        f"stopped after step {position.step} of {pretrainer.total_steps}, nothing is lost; go on with "
-        f"`tubelet pretrain --resume --out {folder}` or tubelet.pretrain(out={str(folder)!r}, resume=True)"
-    )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from tubelet.data import Batch, Failure
+from typing import Protocol, runtime_checkable
+
+from tubelet.data import Batch, ClipDataset, Failure
 from tubelet.errors import DataError
 from tubelet.evaluate import Evaluation
+from tubelet.train.log import EventLog
 from tubelet.train.progress import Pace, Reporter
+from tubelet.train.run_folder import FailureLog, RunFolder
 from tubelet.train.step import DivergedError, StepResult
 from tubelet.train.trainer import Trainer
 
@@ -16,28 +20,60 @@ SHOWN = 8
 """Videos that an error names; `metrics.jsonl` has all of them."""
 
 
-def note_failures(trainer: Trainer, reporter: Reporter, batch: Batch) -> None:
+@runtime_checkable
+class Progress(Protocol):
+    """How far something that learns is: steps and epochs done."""
+
+    step: int
+    epoch: int
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """What learns from clips in steps and keeps a run folder: a training, or a pretraining."""
+
+    folder: RunFolder
+    log: EventLog
+    failures: FailureLog
+    clips: ClipDataset
+    clips_read: int
+    clips_failed: int
+    total_steps: int
+
+    @property
+    def position(self) -> Progress:
+        """How far it is."""
+        ...
+
+
+def note_failures(learner: Learner, reporter: Reporter, batch: Batch, what: str = "videos") -> None:
     """Write down and tell which videos cannot be read; give up if there is nothing but such.
+
+    Args:
+        learner: whose videos they are.
+        reporter: is told.
+        batch: with its failures.
+        what: the videos in the words of the error: "training videos".
 
     Raises:
         DataError: not one video could be read so far, and enough were tried.
     """
-    for failure in trainer.failures.note(batch.failures):
+    for failure in learner.failures.note(batch.failures):
         reporter.message(f"cannot be read and is left out: {failure.path}: {failure.reason}")
-    trainer.clips_read += len(batch)
-    trainer.clips_failed += len(batch.failures)
-    if not trainer.clips_read and trainer.clips_failed >= min(HOPELESS, len(trainer.clips)):
+    learner.clips_read += len(batch)
+    learner.clips_failed += len(batch.failures)
+    if not learner.clips_read and learner.clips_failed >= min(HOPELESS, len(learner.clips)):
         first = batch.failures[0]
         raise DataError(
-            f"not one of the first {trainer.clips_failed} training videos can be read, so there is nothing to learn "
-            f"from; {first.path}: {first.reason}"
+            f"not one of the first {learner.clips_failed} {what} can be read, so there is nothing to learn from; "
+            f"{first.path}: {first.reason}"
         )
 
 
-def note_step(trainer: Trainer, reporter: Reporter, result: StepResult, pace: Pace) -> None:
-    """Write down and tell what a step did; it is counted already."""
-    position = trainer.position
-    trainer.log.write(
+def note_step(learner: Learner, reporter: Reporter, result: StepResult, pace: Pace, digits: int = 3) -> None:
+    """Write down and tell what a step did, the loss with so many digits; it is counted already."""
+    position = learner.position
+    learner.log.write(
         "train",
         step=position.step,
         epoch=position.epoch + 1,
@@ -47,7 +83,7 @@ def note_step(trainer: Trainer, reporter: Reporter, result: StepResult, pace: Pa
         clips_per_second=round(pace.clips_per_second, 3),
         data_wait_share=round(pace.data_wait_share, 4),
     )
-    reporter.step(position.step, f"loss {result.loss:.3f}  {pace}")
+    reporter.step(position.step, f"loss {result.loss:.{digits}f}  {pace}")
 
 
 def note_validation(trainer: Trainer, evaluation: Evaluation) -> None:
@@ -81,22 +117,22 @@ def epoch_line(trainer: Trainer, pace: Pace, evaluation: Evaluation | None, impr
     return text
 
 
-def diverged(trainer: Trainer, batch: Batch, error: DivergedError) -> DivergedError:
-    """The error that says where the training broke; the clips that it was given are written down."""
-    position = trainer.position
-    paths = [trainer.clips.table.samples[index].path for index in batch.indices.tolist()]
-    trainer.log.write("diverged", step=position.step + 1, epoch=position.epoch + 1, reason=str(error), videos=paths)
+def diverged(learner: Learner, batch: Batch, error: DivergedError) -> DivergedError:
+    """The error that says where it broke; the clips that it was given are written down."""
+    position = learner.position
+    paths = [learner.clips.table.samples[index].path for index in batch.indices.tolist()]
+    learner.log.write("diverged", step=position.step + 1, epoch=position.epoch + 1, reason=str(error), videos=paths)
     more = f" and {len(paths) - SHOWN} more (metrics.jsonl)" if len(paths) > SHOWN else ""
     return DivergedError(
-        f"{error} at step {position.step + 1}; {trainer.folder.last} is from before. A smaller learning_rate, a longer "
+        f"{error} at step {position.step + 1}; {learner.folder.last} is from before. A smaller learning_rate, a longer "
         f"warm-up or a clip_norm may help. The batch: {', '.join(paths[:SHOWN])}{more}"
     )
 
 
-def how_to_go_on(trainer: Trainer) -> str:
-    """For whoever stopped a training."""
-    folder, position = trainer.folder.path, trainer.position
+def how_to_go_on(learner: Learner, verb: str) -> str:
+    """For whoever stopped it; `verb` is what the command line and the library call it."""
+    folder, position = learner.folder.path, learner.position
     return (
-        f"stopped after step {position.step} of {trainer.total_steps}, nothing is lost; go on with "
-        f"`tubelet train --resume --out {folder}` or tubelet.train(out={str(folder)!r}, resume=True)"
+        f"stopped after step {position.step} of {learner.total_steps}, nothing is lost; go on with "
+        f"`tubelet {verb} --resume --out {folder}` or tubelet.{verb}(out={str(folder)!r}, resume=True)"
     )

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -54,3 +57,21 @@ class StopRequest:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._restore()
+
+
+class StopAsked(Exception):  # noqa: N818  # not an error
+    """Inside a loop: a signal came, and nothing is half done."""
+
+
+def until_stopped(batches: Iterator[T], stop: StopRequest) -> Iterator[T]:
+    """The batches. Ctrl-C reaches the workers of a loader too, and where it ends them, that is no error of theirs.
+
+    Raises:
+        StopAsked: the workers were ended by the signal that `stop` has seen.
+    """
+    try:
+        yield from batches
+    except RuntimeError:
+        if stop:
+            raise StopAsked from None
+        raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from tubelet.data import Batch, Table
 from tubelet.evaluate import Evaluation
 from tubelet.model import ViViT
 from tubelet.train import events
-from tubelet.train.interrupt import StopRequest, TrainingInterrupted
+from tubelet.train.interrupt import StopAsked, StopRequest, TrainingInterrupted, until_stopped
 from tubelet.train.progress import ConsoleReporter, Pace, Reporter
 from tubelet.train.run_folder import RunFolder
 from tubelet.train.setup import resume_run, start_run
@@ -115,11 +115,11 @@ def fit(trainer: Trainer, reporter: Reporter, stop: StopRequest) -> Evaluation |
         while trainer.position.epoch < trainer.config.optimisation.epochs:
             pace = train_epoch(trainer, reporter, stop)
             evaluation = finish_epoch(trainer, reporter, stop, pace) or evaluation
-    except _StopAsked:
+    except StopAsked:
         trainer.save()
         if trainer.delivers_last or trainer.position.best is None:
             trainer.deliver()
-        raise TrainingInterrupted(events.how_to_go_on(trainer), stop.signal_number or 0) from None
+        raise TrainingInterrupted(events.how_to_go_on(trainer, "train"), stop.signal_number or 0) from None
     if trainer.delivers_last:
         trainer.deliver()
     return evaluation
@@ -128,9 +128,9 @@ def fit(trainer: Trainer, reporter: Reporter, stop: StopRequest) -> Evaluation |
 def train_epoch(trainer: Trainer, reporter: Reporter, stop: StopRequest) -> Pace:
     """Take the steps that are left of the epoch."""
     position, pace = trainer.position, Pace()
-    for batch in _until_stopped(trainer.batches(), stop):
+    for batch in until_stopped(trainer.batches(), stop):
         pace.data_came()
-        events.note_failures(trainer, reporter, batch)
+        events.note_failures(trainer, reporter, batch, "training videos")
         result = take_step(trainer, batch) if len(batch) else None
         position.step, position.batch = position.step + 1, position.batch + 1
         if result is not None:
@@ -139,7 +139,7 @@ def train_epoch(trainer: Trainer, reporter: Reporter, stop: StopRequest) -> Pace
         if trainer.checkpoint_is_due():
             trainer.save()
         if stop:
-            raise _StopAsked
+            raise StopAsked
     return pace
 
 
@@ -186,26 +186,12 @@ def finish_epoch(trainer: Trainer, reporter: Reporter, stop: StopRequest, pace: 
     return evaluation
 
 
-class _StopAsked(Exception):  # noqa: N818  # not an error
-    """A signal came; nothing is half done."""
-
-
-def _until_stopped(batches: Iterator[Batch], stop: StopRequest) -> Iterator[Batch]:
-    """The batches. Ctrl-C reaches the workers of a loader too, and where it ends them, that is no error of theirs."""
-    try:
-        yield from batches
-    except RuntimeError:
-        if stop:
-            raise _StopAsked from None
-        raise
-
-
 def _validating(reporter: Reporter, stop: StopRequest) -> Callable[[int, int], None]:
     """Passes progress on, and leaves a validation when a signal came; it is done again after resuming."""
 
     def progress(done: int, total: int) -> None:
         reporter.validating(done, total)
         if stop:
-            raise _StopAsked
+            raise StopAsked
 
     return progress
