@@ -39,6 +39,7 @@ VERBS: dict[str, Verb] = {
     "train": Verb("train", "Train a model on a folder or table of labelled videos."),
     "evaluate": Verb("evaluate", "Measure a model on labelled videos, over several views of each."),
     "predict": Verb("predict", "Say what is in a video, or in many."),
+    "study": Verb("study", "Answer one of the paper's questions: models, embeddings, regularisers, tokens, frames."),
     "report": Verb("report", "Write the page of a run again: curves, classes, confusions, mistakes."),
     "data check": Verb("data_check", "Look for what is wrong with a data set before training on it."),
     "data preview": Verb("data_preview", "Show clips as the model will see them."),

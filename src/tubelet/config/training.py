@@ -89,12 +89,12 @@ class AdaptationConfig:
         tubelet_init: how patches become tubelets.
         init_positions: how the positions of an image become those of a video.
         init_behaviour: `default`; `original` does what the original code does, to the digit; `paper` what the paper
-            says.
+            says; `random` leaves the attention over time of model 3 as it was drawn.
     """
 
     tubelet_init: Literal["central_frame", "inflation", "rank_pooling", "random"] = "central_frame"
     init_positions: Literal["tile", "resize", "resize_tile"] = "resize_tile"
-    init_behaviour: Literal["default", "original", "paper"] = "default"
+    init_behaviour: Literal["default", "original", "paper", "random"] = "default"
 
     def __post_init__(self) -> None:
         check_types(self)

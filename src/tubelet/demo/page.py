@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from tubelet.demo.clips import CLASSES, PICTURES
+from tubelet.data.generated import CLASSES, PICTURES
 from tubelet.report import Section, write_report
 from tubelet.report.pictures import Picture, picture
 

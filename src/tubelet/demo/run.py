@@ -22,7 +22,7 @@ import torch
 
 from tubelet.config import NO_AUGMENTATION, OptimisationConfig, TrainConfig, ValidationConfig
 from tubelet.config.data import DataConfig
-from tubelet.demo.clips import CLASSES, PICTURES, write_clips
+from tubelet.data.generated import CLASSES, PICTURES, write_clips
 from tubelet.demo.page import write_page
 from tubelet.errors import DataError
 from tubelet.evaluate import Evaluation, evaluate

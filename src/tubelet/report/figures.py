@@ -83,7 +83,7 @@ def curves(title: str, lines: Sequence[Curve], *, x_label: str, percent: bool = 
             axes.set_ylim(bottom=0)
         if len(lines) > 1:
             axes.legend(loc="lower right" if percent else "upper right", handlelength=1.2)
-        return _to_svg(figure, title)
+        return to_svg(figure, title)
 
 
 def confusion_image(shares: ArrayLike, x_label: str, y_label: str) -> str:
@@ -98,10 +98,10 @@ def confusion_image(shares: ArrayLike, x_label: str, y_label: str) -> str:
         axes.imshow(image, interpolation="nearest")
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
-        return _to_svg(figure, "confusion")
+        return to_svg(figure, "confusion")
 
 
-def _to_svg(figure: Figure, name: str) -> str:
+def to_svg(figure: Figure, name: str) -> str:
     """The figure as an element; ids are its own, text is text, colours are the page's."""
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": name}):

@@ -61,6 +61,8 @@ def initialise(
               `adapt_table_as_original` describes.
             - `paper`: the attention over time of model 3 is 0 throughout (the paper's section 3.4). It never learns:
               see "Why this design choice?" in docs/weights.md. Otherwise as `default`.
+            - `random`: the attention over time of model 3 stays as it was in the model, to compare the others with.
+              Otherwise as `default`.
         head: copy the classifier too; the number of classes must be the same.
         architecture: timm's name of the architecture, for files that hold timm's keys and nothing else.
         allow_unexpected: names, or patterns with `*`, of tensors that no ViT has and that may be left out.

@@ -32,7 +32,7 @@ from tubelet.weights.inflate import (
 )
 from tubelet.weights.tensors import Incoming
 
-Behaviour = Literal["default", "original", "paper"]
+Behaviour = Literal["default", "original", "paper", "random"]
 
 NOT_IN_SOURCE = "as it was: the source has none"
 NO_TIME = "as it was: an image has no time"
@@ -228,7 +228,9 @@ class Plan:
         behaviour = self.options.behaviour
         copy = replace(incoming, how="a copy of the image's attention", adapted=True)
         zero = Incoming(torch.zeros_like(incoming.tensor), "", "0: the attention over time adds nothing at first")
-        if ".norm_time." in time and behaviour == "original":
+        if behaviour == "random":
+            self.new[time] = "as it was: behaviour='random'"
+        elif ".norm_time." in time and behaviour == "original":
             self.new[time] = "as it was: the original copies no norm to it"
         elif ".norm_time." in time and behaviour == "paper":
             self.new[time] = NO_TIME

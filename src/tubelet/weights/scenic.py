@@ -91,7 +91,7 @@ def save_scenic(
         WeightsError: the original has no such model, or the file is there already.
     """
     file = Path(file)
-    _refuse_what_they_lack(model.config)
+    refuse_what_they_lack(model.config)
     if file.exists() and (not overwrite or not file.is_file()):
         raise WeightsError(f"{file} is there already; overwrite=True replaces a file")
     state = model.state_dict()
@@ -189,7 +189,8 @@ def _preprocessing_note(config: ModelConfig) -> str:
     return f"preprocessing: pixels in [-1, 1], {stride} (frame_stride=1)"
 
 
-def _refuse_what_they_lack(config: ModelConfig) -> None:
+def refuse_what_they_lack(config: ModelConfig) -> None:
+    """Raise a WeightsError if the original's layout cannot say what this model is."""
     lacking = [f"{name}={getattr(config, name)!r}" for name, value in FIXED.items() if getattr(config, name) != value]
     if config.embedding == "conv_stem":
         lacking.append("embedding='conv_stem'")

@@ -14,7 +14,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tubelet.demo.clips import CLASSES, PICTURES, PLACES, Motion, render_scene, write_clips
+from tubelet.data.generated import CLASSES, PICTURES, PLACES, Motion, render_scene, write_clips
 from tubelet.errors import DataError
 from tubelet.video import read_video
 

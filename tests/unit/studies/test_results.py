@@ -1,0 +1,83 @@
+"""From outcomes to a table and to verdicts in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tubelet.config import TrainConfig
+from tubelet.studies.folder import Outcome
+from tubelet.studies.results import Row, judge, rows_of, verdict_in_words
+from tubelet.studies.study import Cell, Claim
+
+VIDEOS = 100
+
+
+def outcome(score: float, train: float = 0.9, views: str = "1x1") -> Outcome:
+    right = [1.0] * round(score * VIDEOS) + [0.0] * round((1 - score) * VIDEOS)
+    return Outcome("done", top1={views: score}, right={views: right}, train_top1=train, multiply_adds=10)
+
+
+def table(scores: dict[str, list[float]], train: dict[str, float] | None = None) -> list[Row]:
+    cells = [Cell(name=name, label=name, config=TrainConfig(preset="vivit_tiny_16x2")) for name in scores]
+    train = train or {}
+    outcomes = {
+        name: {seed: outcome(score, train.get(name, 0.9)) for seed, score in enumerate(values)}
+        for name, values in scores.items()
+    }
+    return rows_of(cells, outcomes)
+
+
+def judged(scores: dict[str, list[float]], train: dict[str, float] | None = None, **fields: Any) -> Any:
+    rows = {row.key: row for row in table(scores, train)}
+    return judge(Claim("a is better", "a", "b", **fields), rows)
+
+
+def test_a_clear_difference_agrees_or_contradicts() -> None:
+    assert judged({"a": [0.8, 0.82, 0.81], "b": [0.5, 0.52, 0.51]}).verdict == "agrees"
+    assert judged({"a": [0.5, 0.52, 0.51], "b": [0.8, 0.82, 0.81]}).verdict == "contradicts"
+
+
+def test_a_difference_within_chance_stays_open() -> None:
+    judgement = judged({"a": [0.8, 0.5, 0.65], "b": [0.6, 0.62, 0.61]})
+    assert judgement.verdict == "open"
+    assert judgement.difference is not None
+    assert judgement.difference.mean > 0
+
+
+def test_a_contradiction_is_explained_by_the_training_videos() -> None:
+    scores = {"a": [0.5, 0.5, 0.5], "b": [0.8, 0.8, 0.8]}
+    assert "not learned enough" in judged(scores, {"a": 0.5, "b": 0.9}).reason
+    assert "overfits" in judged(scores, {"a": 1.0, "b": 0.9}).reason
+    assert "generalises worse" in judged(scores, {"a": 0.9, "b": 0.9}).reason
+
+
+def test_videos_that_are_too_easy_are_said_to_be() -> None:
+    assert "too easy" in judged({"a": [1.0, 1.0, 0.99], "b": [0.99, 1.0, 1.0]}).reason
+
+
+def test_only_seeds_that_both_have_are_compared() -> None:
+    rows = {row.key: row for row in table({"a": [0.9, 0.9, 0.1], "b": [0.5, 0.5]})}
+    judgement = judge(Claim("", "a", "b"), rows)
+    assert judgement.difference is not None
+    assert judgement.difference.count == 2
+    assert judgement.difference.mean == 0.4
+
+
+def test_the_verdict_names_the_best_what_it_beats_and_the_papers_findings() -> None:
+    rows = table({"a": [0.8, 0.82, 0.81], "b": [0.5, 0.52, 0.51], "c": [0.8, 0.83, 0.79]})
+    by_key = {row.key: row for row in rows}
+    judgements = [judge(Claim("", "a", "b", "80 against 70"), by_key), judge(Claim("", "b", "a", "2 to 1"), by_key)]
+    text = " ".join(verdict_in_words(rows, judgements))
+    assert "Best is “a”" in text
+    assert "better than 1 of 2 other rows" in text
+    assert "not to be told from it: c" in text
+    assert "Of 2 findings of the paper 1 shows here too, 1 shows the other way round, and 0 cannot be told" in text
+
+
+def test_views_multiply_the_cost_and_a_failed_seed_is_left_out_of_the_mean() -> None:
+    cell = Cell(name="x", label="x", config=TrainConfig(preset="vivit_tiny_16x2"), views=("4x3",))
+    rows = rows_of([cell], {"x": {0: outcome(0.5, views="4x3"), 1: Outcome("failed", "DivergedError: oh")}})
+    assert rows[0].multiply_adds == 120
+    assert rows[0].failures == {1: "DivergedError: oh"}
+    assert rows[0].top1 is not None
+    assert rows[0].top1.count == 1

@@ -1,0 +1,44 @@
+"""Intervals against scipy, and what counts as a difference."""
+
+from __future__ import annotations
+
+import pytest
+from scipy import stats  # comes with scikit-learn
+
+from tubelet.studies.statistics import difference, mean_interval, t_quantile
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 3, 4, 9, 10, 429])
+@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.99])
+def test_the_quantile_is_students(degrees: int, confidence: float) -> None:
+    assert t_quantile(degrees, confidence) == pytest.approx(stats.t.ppf((1 + confidence) / 2, degrees), rel=1e-9)
+
+
+def test_the_interval_is_the_textbooks() -> None:
+    values = [0.61, 0.70, 0.66]
+    low, high = stats.t.interval(0.95, 2, loc=sum(values) / 3, scale=stats.sem(values))
+    interval = mean_interval(values)
+    assert interval.mean - (interval.half or 0) == pytest.approx(low)
+    assert interval.mean + (interval.half or 0) == pytest.approx(high)
+
+
+def test_one_seed_has_no_interval_and_proves_nothing() -> None:
+    interval = difference([[1.0] * 10], [[0.0] * 10])
+    assert interval.mean == 1
+    assert interval.half is None
+    assert not interval.excludes_zero
+
+
+def test_seeds_that_agree_by_luck_are_not_certainty() -> None:
+    # Every seed has one video more of ten right: no spread over seeds at all, but it is one video.
+    ours, theirs = [1.0] * 6 + [0.0] * 4, [1.0] * 5 + [0.0] * 5
+    interval = difference([ours] * 3, [theirs] * 3)
+    assert interval.mean == pytest.approx(0.1)
+    assert not interval.excludes_zero
+
+
+def test_a_difference_in_many_videos_and_every_seed_counts() -> None:
+    ours = [[1.0] * 80 + [0.0] * 20, [1.0] * 82 + [0.0] * 18, [1.0] * 81 + [0.0] * 19]
+    theirs = [[1.0] * 50 + [0.0] * 50, [1.0] * 52 + [0.0] * 48, [1.0] * 51 + [0.0] * 49]
+    assert difference(ours, theirs).excludes_zero
+    assert difference(theirs, ours).mean == pytest.approx(-0.3)
