@@ -52,7 +52,7 @@ class TableOptions(CommonOptions):
     nested: bool = False
     allow_missing: bool = False
 
-    def read(self, source: str | Path) -> Table:
+    def read(self, source: str | Path, *, group_column: str | None = None) -> Table:
         """The table that these options describe."""
         from tubelet.data import read_table
 
@@ -60,6 +60,7 @@ class TableOptions(CommonOptions):
             source,
             labels=self.labels or None,
             split_column=self.split_column,
+            group_column=group_column,
             format=self.format,
             video_root=self.video_root,
             nested=self.nested,

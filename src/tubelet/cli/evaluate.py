@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from tubelet.cli.arguments import TableOptions
 from tubelet.cli.output import Output
-from tubelet.errors import ConfigError
+from tubelet.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from tubelet.data import Table
     from tubelet.evaluate import Evaluation
+    from tubelet.model import ViViT
 
 WORST = 5
 """Classes that are named in the terminal; the page has all."""
@@ -31,85 +34,196 @@ class Options(TableOptions):
         model: a run, a model folder, a checkpoint or a Hub id.
         data: a folder or a table of labelled videos; without it, the videos that the run was given.
         split: evaluate these samples alone; test, or else val, by default if the data has splits.
-        views: CLIPSxCROPS: clips spread over each video, times 1 crop (centre) or 3 along its longer side.
+        group_column: column of the table whose groups (a person, a source video) are drawn together for the intervals.
+        views: 4x3 is 4 clips spread over each video, 3 crops of each; dense:16 a clip every 16 frames; whole the whole
+            video in one clip.
         average: of the views: logits (the paper), or probabilities.
+        calibrate_on: split to fit a temperature on, which is then measured on the others; val for instance.
+        probe: temporal evaluates with frames shuffled, reversed, and a single one too: does time matter to the model?
+        stored: compute the figures of these predictions again, without a model: a folder, or a predictions.jsonl.
+        classes: for --from, a JSON file with the names of the classes of each head, where nothing beside it has them.
         out: folder for the results; the run itself by default.
         device: auto (the first GPU, else the CPU), cpu, cuda, cuda:1, mps.
         precision: of matrix products; auto is bfloat16 on GPUs that are made for it.
         batch_size: views of a video that go through the model at once.
         workers: processes that decode; 0 decodes in this one.
+        seed: of the random orders of --probe.
     """
 
-    model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
+    model: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[MODEL]")] = None
     data: Annotated[str | None, tyro.conf.arg(metavar="DATA")] = None
     split: Annotated[str | None, tyro.conf.arg(metavar="SPLIT")] = None
+    group_column: Annotated[str | None, tyro.conf.arg(metavar="COLUMN")] = None
     views: str = "1x1"
     average: Literal["logits", "probabilities"] = "logits"
+    calibrate_on: Annotated[str | None, tyro.conf.arg(metavar="SPLIT")] = None
+    probe: Literal["temporal"] | None = None
+    stored: Annotated[Path | None, tyro.conf.arg(name="from", metavar="PREDICTIONS")] = None
+    classes: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
     batch_size: int = 4
     workers: int = 0
+    seed: int = 0
+
+
+FOR_STORED = ("stored", "classes", "split", "out", "json")
+"""Options that mean something with `--from`."""
 
 
 def run(options: Options, output: Output) -> int:
     """Evaluate, store, print."""
-    from tubelet.evaluate import evaluate, parse_views
-    from tubelet.report import write_report
+    if options.stored is not None:
+        return _again(options, output)
+    if options.model is None:
+        raise ConfigError("name a model to evaluate: tubelet evaluate MODEL; or stored predictions: --from RUN")
+    if options.classes is not None:
+        raise ConfigError("--classes belongs to --from; a model knows its classes itself")
+    from tubelet.evaluate import plan_views
     from tubelet.weights import load
 
-    parse_views(options.views)  # before the model is loaded, which takes seconds
+    plan_views(options.views)  # before the model is loaded, which takes seconds
     run_folder = Path(options.model)
     out = options.out or (run_folder if run_folder.is_dir() else None)
-    table = _table(options, run_folder)
-    split = options.split or next((name for name in ("test", "val") if name in table.splits), None)
-    if split is not None:
-        table = table.split(split)
+    whole = _table(options, run_folder)
+    split = options.split or next((name for name in ("test", "val") if name in whole.splits), None)
+    table = whole if split is None else whole.split(split)
+    fitted_on = None if options.calibrate_on is None else _others(whole, options.calibrate_on, split)
     for note in table.notes:
         output.warn(note)
     model = load(options.model)
-    with output.progress("evaluating") as progress:
-        evaluation = evaluate(
-            model,
-            table,
-            views=options.views,
-            average=options.average,
-            views_per_forward=options.batch_size,
-            workers=options.workers,
-            device=options.device,
-            precision=options.precision,
-            progress=progress,
-        )
+    evaluation = dataclasses.replace(_measured(options, model, table, out, output), split=split)
     written = None if out is None else evaluation.save(out)
+    code = 0
+    if fitted_on is not None:
+        try:
+            evaluation = _calibrated(options, model, evaluation, fitted_on, out, output)
+        except DataError as error:  # what was measured is kept
+            output.warn(f"no temperature was fitted: {error}")
+            code = 1
+    return _finish(evaluation, written, out, output) or code
+
+
+def _measured(options: Options, model: ViViT, table: Table, out: Path | None, output: Output) -> Evaluation:
+    """The evaluation that the options ask for, the probe included."""
+    from tubelet.evaluate import evaluate, probe_temporal
+
+    how: dict[str, Any] = {
+        "views": options.views,
+        "average": options.average,
+        "views_per_forward": options.batch_size,
+        "workers": options.workers,
+        "device": options.device,
+        "precision": options.precision,
+    }
+    with output.progress("evaluating") as progress:
+        if options.probe == "temporal":
+            return probe_temporal(model, table, seed=options.seed, out=out, progress=progress, **how)
+        return evaluate(model, table, progress=progress, **how)
+
+
+def _calibrated(
+    options: Options, model: ViViT, evaluation: Evaluation, table: Table, out: Path | None, output: Output
+) -> Evaluation:
+    """The evaluation with temperatures fitted on `table`, whose predictions are stored too."""
+    from tubelet.evaluate.stored import CALIBRATION_FOLDER
+
+    once = dataclasses.replace(options, probe=None)
+    other = dataclasses.replace(_measured(once, model, table, None, output), split=options.calibrate_on)
+    if out is not None:
+        other.save(out / CALIBRATION_FOLDER)
+    evaluation = evaluation.calibrated(other)
+    if out is not None:
+        evaluation.save(out)
+    return evaluation
+
+
+def _again(options: Options, output: Output) -> int:
+    """The figures of stored predictions."""
+    from tubelet.evaluate import evaluate_stored
+    from tubelet.evaluate.predictions import PREDICTIONS_FILE
+
+    defaults = {field.name: field.default for field in dataclasses.fields(Options)}
+    unused = [
+        name.replace("_", "-")
+        for name, default in defaults.items()
+        if name not in FOR_STORED and getattr(options, name) != default
+    ]
+    if unused:
+        raise ConfigError(
+            f"with --from nothing is predicted, so these mean nothing: {', '.join(unused)}; leave them out"
+        )
+    stored = options.stored
+    assert stored is not None
+    beside = stored if stored.is_dir() else stored.parent
+    out = options.out or beside
+    if options.out is None and stored.is_file() and stored.name != PREDICTIONS_FILE:
+        raise ConfigError(f"--from {stored}: name a folder for the figures, --out FOLDER")
+    classes = None if options.classes is None else _class_names(options.classes)
+    evaluation = evaluate_stored(stored, classes=classes, split=options.split)
+    written = evaluation.save(out, predictions=out.resolve() != beside.resolve())
+    return _finish(evaluation, written, out, output)
+
+
+def _class_names(path: Path) -> dict[str, list[str]]:
+    try:
+        names = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--classes {path}: cannot be read as JSON ({error})") from error
+    fits = isinstance(names, dict) and all(
+        isinstance(one, list) and all(isinstance(name, str) for name in one) for one in names.values()
+    )
+    if not fits:
+        raise ConfigError(f'--classes {path}: expected head to names, {{"label": ["run", "jump"]}}')
+    return names
+
+
+def _finish(evaluation: Evaluation, written: Path | None, out: Path | None, output: Output) -> int:
+    """Write the page, name what failed, print."""
+    from tubelet.report import write_report
+
     page = write_report(out) if out is not None and (out / "run.json").is_file() else None
     for failure in evaluation.failures:
         output.warn(f"{failure.path}: could not be read and counts as wrong: {failure.reason}")
     if not output.as_json:
-        _show(evaluation, split, output)
+        _show(evaluation, output)
         for name, path in (("results", written), ("report ", page)):
             if path is not None:
                 output.console.print(f"{name}  {path}", markup=False, soft_wrap=True)
     files = {"file": written, "report": page}
-    output.data(
-        {"split": split, **evaluation.to_dict(), **{k: None if v is None else str(v) for k, v in files.items()}}
-    )
+    output.data({**evaluation.to_dict(), **{k: None if v is None else str(v) for k, v in files.items()}})
     return 0
 
 
 def _table(options: Options, run_folder: Path) -> Table:
     if options.data is not None:
-        return options.read(options.data)
+        return options.read(options.data, group_column=options.group_column)
+    if options.group_column is not None:
+        raise ConfigError("--group-column is a column of --data; a run knows the groups that it was trained with")
     splits = run_folder / "splits.csv"
     if not splits.is_file():
         raise ConfigError(f"{options.model} is not a run that knows its videos; name some: --data DATA")
     return options.read(splits)
 
 
-def _show(evaluation: Evaluation, split: str | None, output: Output) -> None:
+def _others(table: Table, wanted: str, split: str | None) -> Table:
+    """The samples to fit a temperature on."""
+    from tubelet.data.table import split_name
+
+    if split is None or split_name(wanted) == split_name(split):
+        raise ConfigError(
+            f"--calibrate-on {wanted}: a temperature is fitted on other videos than it is measured on; "
+            "the data needs two splits, --split test --calibrate-on val for instance"
+        )
+    return table.split(wanted)
+
+
+def _show(evaluation: Evaluation, output: Output) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    output.console.print(f"{'all videos' if split is None else split}: {evaluation}", markup=False)
+    output.console.print(f"{evaluation.split or 'all videos'}: {evaluation}", markup=False)
     for head, metrics in evaluation.metrics.items():
         rows = sorted((row for row in metrics.per_class if row.recall is not None), key=lambda row: row.recall or 0.0)
         table = Table(box=None, pad_edge=False, header_style="bold")
@@ -120,3 +234,26 @@ def _show(evaluation: Evaluation, split: str | None, output: Output) -> None:
             precision = "" if row.precision is None else f"{row.precision:.1%}"
             table.add_row(escape(row.name), str(row.support), f"{row.recall:.1%}", precision)
         output.console.print(table)
+    _show_probe(evaluation, output)
+
+
+def _show_probe(evaluation: Evaluation, output: Output) -> None:
+    from rich.table import Table
+
+    if evaluation.probe is None:
+        return
+    for head, probe in evaluation.probe.heads.items():
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("frames" if head == "label" else f"frames, {head}", no_wrap=True)
+        for title in ("top-1", "95 %", "difference", "p (McNemar)", "says the same"):
+            table.add_column(title, justify="right")
+        table.add_row("in order", f"{probe.top1:.1%}", _range(probe.interval), "", "", "")
+        for order, one in probe.orders.items():
+            cells = (f"{one.top1:.1%}", _range(one.interval), f"{one.difference.difference:+.1%}")
+            table.add_row(order.replace("_", " "), *cells, f"{one.difference.p_value:.2g}", f"{one.same:.1%}")
+        output.console.print(table)
+        output.console.print(probe.verdict, markup=False)
+
+
+def _range(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f"{interval[0]:.1%} to {interval[1]:.1%}"

@@ -38,6 +38,7 @@ VERBS: dict[str, Verb] = {
     "pretrain": Verb("pretrain", "Let a model learn from videos without labels, to start a training from."),
     "train": Verb("train", "Train a model on a folder or table of labelled videos."),
     "evaluate": Verb("evaluate", "Measure a model on labelled videos, over several views of each."),
+    "compare": Verb("compare", "Compare runs on the same videos, with paired tests and a page."),
     "predict": Verb("predict", "Say what is in a video, or in many."),
     "study": Verb("study", "Answer one of the paper's questions: models, embeddings, regularisers, tokens, frames."),
     "report": Verb("report", "Write the page of a run again: curves, classes, confusions, mistakes."),

@@ -20,7 +20,7 @@ from tubelet.data.table import Sample, Table
 from tubelet.data.temporal import check_temporal, real_mask, training_indices
 from tubelet.data.transforms import augment, is_flipped
 from tubelet.errors import ConfigError, VideoError
-from tubelet.video import Clip, Decoder, Preprocessing, VideoMetadata, open_video
+from tubelet.video import Clip, Clips, Decoder, Preprocessing, VideoMetadata, open_video
 from tubelet.video.decode import window_indices
 
 
@@ -79,7 +79,7 @@ class ClipDataset(Dataset[Item | Failure]):
         table: what there is; take a split first (`table.split("train")`).
         preprocessing: of the model.
         mode: `train`: one varied clip, as `augmentation` says; `evaluate`: all views, nothing random.
-        clips: evaluation: how many clips are spread over the video.
+        clips: evaluation: how many clips are spread over the video, or which; see `tubelet.video.Preprocessing.clips`.
         crops: evaluation: of each clip.
         augmentation: training; None is `AugmentationConfig()`.
         seed: of the run.
@@ -96,7 +96,7 @@ class ClipDataset(Dataset[Item | Failure]):
         preprocessing: Preprocessing | PreprocessingConfig,
         *,
         mode: Literal["train", "evaluate"] = "train",
-        clips: int = 1,
+        clips: Clips = 1,
         crops: int = 1,
         augmentation: AugmentationConfig | None = None,
         seed: int = 0,
@@ -131,10 +131,12 @@ class ClipDataset(Dataset[Item | Failure]):
 
     @property
     def video_shape(self) -> tuple[int, ...]:
-        """Shape of an item's video."""
+        """Shape of an item's video; where the number of clips depends on the video, that of a video of one clip."""
         config = self.preprocessing.config
         clip = (config.num_frames, len(config.mean), *config.crop_size)
-        return clip if self.mode == "train" else (self.clips * self.crops, *clip)
+        if self.mode == "train":
+            return clip
+        return ((self.clips if isinstance(self.clips, int) else 1) * self.crops, *clip)
 
     def __getitem__(self, wanted: int | Draw) -> Item | Failure:
         draw = wanted if isinstance(wanted, Draw) else Draw(wanted, self.epoch)

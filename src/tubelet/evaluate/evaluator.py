@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from itertools import islice
 from typing import Literal
 
@@ -18,10 +19,11 @@ from torch import Tensor, nn
 from tubelet.data import Batch, ClipDataset, Failure, Item, Sample, Table, make_loader, read_table
 from tubelet.data.loader import usable_cores
 from tubelet.errors import ConfigError, DataError
+from tubelet.evaluate.cost import evaluation_cost
 from tubelet.evaluate.device import Precision, autocast, resolve_device, resolve_precision
 from tubelet.evaluate.predictions import VideoPrediction
 from tubelet.evaluate.results import Evaluation
-from tubelet.evaluate.views import parse_views
+from tubelet.evaluate.views import ViewPlan, plan_views
 from tubelet.model import ViViT
 from tubelet.weights import load
 
@@ -37,7 +39,7 @@ def evaluate(
     data: Table | str | os.PathLike[str],
     *,
     split: str | None = None,
-    views: str | tuple[int, int] = (1, 1),
+    views: str | tuple[int, int] | ViewPlan = (1, 1),
     average: Average = "logits",
     views_per_forward: int = VIEWS_PER_FORWARD,
     workers: int | None = None,
@@ -58,7 +60,7 @@ def evaluate(
         model: with `preprocessing`, put in evaluation mode for the time being; or what `tubelet.load` reads.
         data: a table, or what `tubelet.data.read_table` reads. Class indices are matched to the model's by name.
         split: evaluate only these samples of it.
-        views: "4x3", or (clips, crops).
+        views: "4x3", or (clips, crops); "dense:16x1", "whole" (see `plan_views`).
         average: what is averaged over the views: `logits` (the paper), or `probabilities`.
         views_per_forward: at most so many views of a video at once; more is faster on a GPU and takes more memory.
             Logits depend on it in the last digits (1e-5 in float32).
@@ -75,7 +77,33 @@ def evaluate(
         ConfigError: the model does not say how to preprocess, or views that do not exist.
         DataError: no videos, or classes that the model does not know.
     """
-    clips, crops = parse_views(views)
+    model, clips, workers = set_up(model, data, split=split, views=views, workers=workers, device=device)
+    evaluation = evaluate_clips(
+        model,
+        clips,
+        average=average,
+        views_per_forward=views_per_forward,
+        workers=workers,
+        precision=precision,
+        progress=progress,
+    )
+    return replace(evaluation, split=split)
+
+
+def set_up(
+    model: ViViT | str | os.PathLike[str],
+    data: Table | str | os.PathLike[str],
+    *,
+    split: str | None,
+    views: str | tuple[int, int] | ViewPlan,
+    workers: int | None,
+    device: str | torch.device | None,
+) -> tuple[ViViT, ClipDataset, int]:
+    """The model where it shall run, the views of the videos with the model's classes, and how many workers to use.
+
+    The arguments and the errors are those of `evaluate`.
+    """
+    plan_views(views)  # before the model is loaded, which takes seconds
     if not isinstance(model, ViViT):
         model, device = load(os.fspath(model)), device or "auto"
     if model.preprocessing is None:
@@ -88,15 +116,9 @@ def evaluate(
     if workers is None:
         on_cpu = next(model.parameters()).device.type == "cpu"
         workers = 0 if on_cpu else min(8, usable_cores())
-    return evaluate_clips(
-        model,
-        ClipDataset(table, model.preprocessing, mode="evaluate", clips=clips, crops=crops),
-        average=average,
-        views_per_forward=views_per_forward,
-        workers=workers,
-        precision=precision,
-        progress=progress,
-    )
+    plan = plan_views(views, tubelet_frames=model.config.tubelet_size[0])
+    clips = ClipDataset(table, model.preprocessing, mode="evaluate", clips=plan.clips, crops=plan.crops)
+    return model, clips, workers
 
 
 def evaluate_clips(
@@ -134,12 +156,15 @@ def evaluate_clips(
             predictions.append(_predict(model, sample, item, views_per_forward, average))
             if progress is not None:
                 progress(number, len(clips))
+    seconds = time.perf_counter() - started
+    where = f"{device}, {str(resolve_precision(precision, device)).removeprefix('torch.')}"
     return Evaluation.of(
         predictions,
         clips.table.classes,
-        views=(clips.clips, clips.crops),
+        views=ViewPlan(clips.clips, clips.crops),
         average=average,
-        seconds=time.perf_counter() - started,
+        seconds=seconds,
+        cost=evaluation_cost(model.config, clips.preprocessing.config, predictions, where),
     )
 
 
@@ -224,17 +249,17 @@ def _item(batch: Batch) -> Item:
 def _predict(
     model: ViViT, sample: Sample, item: Item | Failure, views_per_forward: int, average: Average
 ) -> VideoPrediction:
-    path = os.path.abspath(sample.path)
-    if isinstance(item, Failure):
-        return VideoPrediction(path, sample.labels, None, item.reason, sample.start, sample.end)
-    logits = predict_views(
-        model, item["video"], item["frame_mask"], views_per_forward=views_per_forward, average=average
+    blank = VideoPrediction(
+        os.path.abspath(sample.path), sample.labels, start=sample.start, end=sample.end, group=sample.group
     )
+    if isinstance(item, Failure):
+        return replace(blank, error=item.reason)
+    video = item["video"]
+    logits = predict_views(model, video, item["frame_mask"], views_per_forward=views_per_forward, average=average)
     if not all(bool(values.isfinite().all()) for values in logits.values()):
-        reason = "the model's output for it is not finite"
-        return VideoPrediction(path, sample.labels, None, reason, sample.start, sample.end)
+        return replace(blank, error="the model's output for it is not finite")
     numbers = {head: tuple(float(f"{value:.9g}") for value in values.tolist()) for head, values in logits.items()}
-    return VideoPrediction(path, sample.labels, numbers, None, sample.start, sample.end)
+    return replace(blank, logits=numbers, views=video.shape[0], frames=video.shape[1])
 
 
 @contextmanager

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from tubelet.errors import DataError
+from tubelet.evaluate.calibration import ReliabilityBin, calibration_error, reliability
+from tubelet.evaluate.intervals import Range, Resampling
 from tubelet.evaluate.predictions import VideoPrediction
 
 TOP_K = 5
-CALIBRATION_BINS = 15
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class HeadMetrics:
         num_failures: those that could not be read.
         per_class: figures of each class.
         confusion: [true class][predicted class] counts, unreadable videos left out.
+        reliability: confidence and accuracy by bins of confidence; empty if no video could be read.
+        intervals: of the figures above by name, 95 % (see `tubelet.evaluate.intervals`); those that there are.
     """
 
     top1: float
@@ -63,6 +67,8 @@ class HeadMetrics:
     num_failures: int
     per_class: tuple[ClassMetrics, ...]
     confusion: tuple[tuple[int, ...], ...]
+    reliability: tuple[ReliabilityBin, ...] = ()
+    intervals: dict[str, Range] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,50 +79,83 @@ class JointMetrics:
         top1: share of all videos for which every head is right.
         top5: share whose combination of classes is among the five with the highest product of probabilities; None if
             there are no more than five combinations.
+        intervals: of these by name, 95 %.
     """
 
     top1: float
     top5: float | None
+    intervals: dict[str, Range] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What the figures of a head are made of.
+
+    Attributes:
+        logits: float64 [M, K] of the videos that could be read.
+        target: int64 [M], their classes.
+        readable: int64 [M], their places among all.
+        all_targets: int64 [N], the classes of all videos.
+    """
+
+    logits: Float[Tensor, "M K"]
+    target: Int[Tensor, "M"]
+    readable: Int[Tensor, "M"]
+    all_targets: Int[Tensor, "N"]
+
+    def hits(self, k: int) -> Float[Tensor, "N"]:
+        """1 for each video whose class is among the `k` with the highest logits, else 0; 0 if it could not be read."""
+        found = torch.zeros(len(self.all_targets), dtype=torch.float64)
+        if len(self.target):
+            best = self.logits.argmax(dim=1, keepdim=True) if k == 1 else self.logits.topk(k, dim=1).indices
+            found[self.readable] = (best == self.target[:, None]).any(dim=1).double()
+        return found
+
+    def losses(self) -> Float[Tensor, "N"]:
+        """Cross entropy of each video; not a number for one that could not be read."""
+        found = torch.full((len(self.all_targets),), math.nan, dtype=torch.float64)
+        if len(self.target):
+            found[self.readable] = torch.nn.functional.cross_entropy(self.logits, self.target, reduction="none")
+        return found
 
 
 def compute_metrics(
-    predictions: Sequence[VideoPrediction], classes: Mapping[str, Sequence[str]]
+    predictions: Sequence[VideoPrediction],
+    classes: Mapping[str, Sequence[str]],
+    resampling: Resampling | None = None,
 ) -> tuple[dict[str, HeadMetrics], JointMetrics | None]:
     """The figures of each head, and of all together if there are several.
+
+    Args:
+        predictions: of all videos, unreadable ones too.
+        classes: head to class names.
+        resampling: draws for the intervals; none without.
 
     Raises:
         DataError: no predictions, or logits that do not fit the classes.
     """
     if not predictions:
         raise DataError("there are no videos to evaluate; name a split that has some")
-    metrics = {head: head_metrics(predictions, head, names) for head, names in classes.items()}
-    return metrics, joint_metrics(predictions, classes) if len(classes) > 1 else None
+    metrics = {head: head_metrics(predictions, head, names, resampling) for head, names in classes.items()}
+    return metrics, joint_metrics(predictions, classes, resampling) if len(classes) > 1 else None
 
 
-def head_metrics(predictions: Sequence[VideoPrediction], head: str, names: Sequence[str]) -> HeadMetrics:
+def head_metrics(
+    predictions: Sequence[VideoPrediction], head: str, names: Sequence[str], resampling: Resampling | None = None
+) -> HeadMetrics:
     """The figures of one head; see `compute_metrics`."""
     # Here and not above: it takes three seconds, and whoever reads stored figures does not need it.
-    from torchmetrics.functional.classification import (
-        multiclass_accuracy,
-        multiclass_calibration_error,
-        multiclass_confusion_matrix,
-    )
+    from torchmetrics.functional.classification import multiclass_confusion_matrix
 
     size, total = len(names), len(predictions)
-    logits, target = _tensors(predictions, head, size)
-    support = torch.bincount(torch.tensor([p.labels[head] for p in predictions]), minlength=size)
-    readable = len(target)
+    scores = scores_of(predictions, head, size)
+    support = torch.bincount(scores.all_targets, minlength=size)
     confusion = torch.zeros(size, size, dtype=torch.int64)
-    top5, loss, calibration_error = None, None, None
-    if readable:
-        confusion = multiclass_confusion_matrix(logits.argmax(dim=1), target, size)
-        loss = torch.nn.functional.cross_entropy(logits, target).item()
-        calibration_error = multiclass_calibration_error(
-            logits.softmax(dim=1), target, size, n_bins=CALIBRATION_BINS, norm="l1"
-        ).item()
-    if size > TOP_K:
-        hit = multiclass_accuracy(logits, target, size, top_k=TOP_K, average="micro").item() if readable else 0.0
-        top5 = round(hit * readable) / total
+    loss, bins = None, ()
+    if len(scores.target):
+        confusion = multiclass_confusion_matrix(scores.logits.argmax(dim=1), scores.target, size)
+        loss = torch.nn.functional.cross_entropy(scores.logits, scores.target).item()
+        bins = reliability(scores.logits, scores.target)
     hits, called = confusion.diagonal(), confusion.sum(dim=0)
     per_class = tuple(
         ClassMetrics(name, int(all_), _share(int(hit), int(all_)), _share(int(hit), int(count)))
@@ -125,30 +164,58 @@ def head_metrics(predictions: Sequence[VideoPrediction], head: str, names: Seque
     recalls = [one.recall for one in per_class if one.recall is not None]
     return HeadMetrics(
         top1=int(hits.sum()) / total,
-        top5=top5,
+        top5=int(scores.hits(TOP_K).sum()) / total if size > TOP_K else None,
         mean_class_accuracy=math.fsum(recalls) / len(recalls),
         loss=loss,
-        calibration_error=calibration_error,
+        calibration_error=calibration_error(bins) if bins else None,
         num_videos=total,
-        num_failures=total - readable,
+        num_failures=total - len(scores.target),
         per_class=per_class,
         confusion=tuple(tuple(row) for row in confusion.tolist()),
+        reliability=bins,
+        intervals=_intervals(scores, size, resampling),
     )
 
 
-def joint_metrics(predictions: Sequence[VideoPrediction], classes: Mapping[str, Sequence[str]]) -> JointMetrics:
+def _intervals(scores: Scores, size: int, resampling: Resampling | None) -> dict[str, Range]:
+    if resampling is None:
+        return {}
+    hits = scores.hits(1)
+    found = {
+        "top1": resampling.share(hits),
+        "top5": resampling.share(scores.hits(TOP_K)) if size > TOP_K else None,
+        "mean_class_accuracy": resampling.class_mean(hits, scores.all_targets, size),
+        "loss": resampling.mean(scores.losses()) if len(scores.target) else None,
+    }
+    return {name: interval for name, interval in found.items() if interval is not None}
+
+
+def joint_metrics(
+    predictions: Sequence[VideoPrediction],
+    classes: Mapping[str, Sequence[str]],
+    resampling: Resampling | None = None,
+) -> JointMetrics:
     """All heads at once: their probabilities multiplied, as the original scores the actions of EPIC-Kitchens."""
+    top1, top5 = joint_hits(predictions, classes)
+    enough = math.prod(len(names) for names in classes.values()) > TOP_K
+    hits = {"top1": top1, **({"top5": top5} if enough else {})}
+    intervals = {} if resampling is None else {name: resampling.share(values) for name, values in hits.items()}
+    known = {name: interval for name, interval in intervals.items() if interval is not None}
     total = len(predictions)
-    combinations = math.prod(len(names) for names in classes.values())
-    top1 = top5 = 0
-    for prediction in predictions:
-        if prediction.logits is None:
-            continue
-        truth = tuple(prediction.labels[head] for head in classes)
-        best = _best_combinations([prediction.logits[head] for head in classes])
-        top1 += best[0] == truth
-        top5 += truth in best
-    return JointMetrics(top1 / total, top5 / total if combinations > TOP_K else None)
+    return JointMetrics(int(top1.sum()) / total, int(top5.sum()) / total if enough else None, known)
+
+
+def joint_hits(
+    predictions: Sequence[VideoPrediction], classes: Mapping[str, Sequence[str]]
+) -> tuple[Float[Tensor, "N"], Float[Tensor, "N"]]:
+    """1 for each video whose combination of classes is the best one; and is among the best five."""
+    top1, top5 = torch.zeros(2, len(predictions), dtype=torch.float64)
+    for place, prediction in enumerate(predictions):
+        if prediction.logits is not None:
+            truth = tuple(prediction.labels[head] for head in classes)
+            best = _best_combinations([prediction.logits[head] for head in classes])
+            top1[place], top5[place] = float(best[0] == truth), float(truth in best)
+    return top1, top5
 
 
 def _best_combinations(logits: Sequence[Sequence[float]]) -> list[tuple[int, ...]]:
@@ -169,21 +236,28 @@ def _best_combinations(logits: Sequence[Sequence[float]]) -> list[tuple[int, ...
     return [chosen for _, chosen in best]
 
 
-def _tensors(predictions: Sequence[VideoPrediction], head: str, size: int) -> tuple[Tensor, Tensor]:
-    """Logits float64 [N, K] and classes [N] of the videos that could be read."""
-    rows, target = [], []
-    for prediction in predictions:
+def scores_of(predictions: Sequence[VideoPrediction], head: str, size: int) -> Scores:
+    """The logits and classes of a head.
+
+    Raises:
+        DataError: a class or a number of logits that does not fit.
+    """
+    rows, readable, targets = [], [], []
+    for place, prediction in enumerate(predictions):
         label = prediction.labels.get(head)
         if label is None or not 0 <= label < size:
             raise DataError(f"{prediction.path}: class {label} of head {head!r} is not one of its {size} classes")
+        targets.append(label)
         if prediction.logits is None:
             continue
         row = prediction.logits.get(head, ())
         if len(row) != size:
             raise DataError(f"{prediction.path}: {len(row)} logits for the {size} classes of head {head!r}")
         rows.append(row)
-        target.append(label)
-    return torch.tensor(rows, dtype=torch.float64).view(-1, size), torch.tensor(target, dtype=torch.int64)
+        readable.append(place)
+    logits = torch.tensor(rows, dtype=torch.float64).view(-1, size)
+    places, all_targets = (torch.tensor(numbers, dtype=torch.int64) for numbers in (readable, targets))
+    return Scores(logits, all_targets[places], places, all_targets)
 
 
 def _share(part: int, whole: int) -> float | None:

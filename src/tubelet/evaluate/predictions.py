@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tubelet.config import from_dict, to_dict
@@ -26,14 +26,27 @@ class VideoPrediction:
         error: why the video could not be read.
         start: seconds; where the part begins, if it is not the whole video.
         end: seconds.
+        group: the person or the source that the video shares with others, if the data say so.
+        views: how many clips and crops were looked at.
+        frames: of each of them.
+        label_sets: for heads whose videos may show several classes or none: head to the indices of all that are shown.
     """
 
     path: str
-    labels: dict[str, int]
+    labels: dict[str, int] = field(default_factory=dict)
     logits: dict[str, tuple[float, ...]] | None = None
     error: str | None = None
     start: float | None = None
     end: float | None = None
+    group: str | None = None
+    views: int | None = None
+    frames: int | None = None
+    label_sets: dict[str, tuple[int, ...]] | None = None
+
+    @property
+    def key(self) -> tuple[str, float | None, float | None]:
+        """What makes it the same video in another evaluation."""
+        return self.path, self.start, self.end
 
 
 def save_predictions(predictions: Sequence[VideoPrediction], folder: Path) -> None:
@@ -46,16 +59,21 @@ def save_predictions(predictions: Sequence[VideoPrediction], folder: Path) -> No
         path.write_text("".join(lines), encoding="utf-8")
 
 
-def load_predictions(folder: str | Path) -> list[VideoPrediction]:
-    """Read the `predictions.jsonl` of a folder.
+def load_predictions(source: str | Path) -> list[VideoPrediction]:
+    """Read a `predictions.jsonl`, or that of a folder.
 
     Raises:
-        DataError: there is none.
+        DataError: there is none, or a line that is no prediction.
+        ConfigError: a line with fields that a prediction does not have.
     """
-    path = Path(folder) / PREDICTIONS_FILE
+    path = Path(source) / PREDICTIONS_FILE if Path(source).is_dir() else Path(source)
     if not path.is_file():
-        raise DataError(f"{path} does not exist; `tubelet evaluate {folder}` writes it")
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [
-        from_dict(VideoPrediction, json.loads(line), where=f"{path}:{number}") for number, line in enumerate(lines, 1)
-    ]
+        raise DataError(f"{path} does not exist; `tubelet evaluate {source}` writes it")
+    predictions = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            fields = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(f"{path}:{number}: not a line of JSON ({error}); is it a predictions.jsonl?") from error
+        predictions.append(from_dict(VideoPrediction, fields, where=f"{path}:{number}"))
+    return predictions

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from tubelet.config import from_dict, to_dict
 from tubelet.errors import DataError
-from tubelet.evaluate.metrics import HeadMetrics, JointMetrics, compute_metrics
+from tubelet.evaluate.calibration import Calibration, calibrate, fit_temperature
+from tubelet.evaluate.cost import EvaluationCost
+from tubelet.evaluate.intervals import RESAMPLES, Bootstrap, Resampling
+from tubelet.evaluate.metrics import HeadMetrics, JointMetrics, compute_metrics, scores_of
+from tubelet.evaluate.multi_label import MultiLabelMetrics, multi_label_metrics
 from tubelet.evaluate.predictions import VideoPrediction, load_predictions, save_predictions
+from tubelet.evaluate.temporal import TemporalProbe
+from tubelet.evaluate.views import ViewPlan, plan_views
 from tubelet.weights.files import replacing
 
 EVALUATION_FILE = "evaluation.json"
@@ -34,22 +40,34 @@ class Evaluation:
         predictions: one for every video, in the order of the data; empty if only the figures were loaded.
         metrics: head to figures.
         joint: with several heads, the figures of all heads together (verb and noun: the action).
-        views: (clips, crops).
+        views: as `plan_views` reads them, `4x3`.
         average: whether `logits` or `probabilities` were averaged over the views.
         num_videos: how many, unreadable ones included.
         failures: videos that could not be read. They count as wrong.
         seconds: the evaluation took.
+        split: of the data that this is; None if it is all.
+        multi_label: figures of the heads whose videos show several classes, from stored predictions alone.
+        bootstrap: what the intervals of the figures are over; None without intervals.
+        calibration: head to what a temperature does that was fitted on other videos (see `calibrated`).
+        cost: multiply-adds and views of a video; None where the model is not known.
+        probe: whether time matters to the model; None if that was not asked (see `tubelet.evaluate.probe_temporal`).
     """
 
     classes: dict[str, list[str]]
     metrics: dict[str, HeadMetrics]
     joint: JointMetrics | None
-    views: tuple[int, int]
+    views: str
     average: Literal["logits", "probabilities"]
     num_videos: int
     failures: tuple[VideoFailure, ...]
     seconds: float
     predictions: tuple[VideoPrediction, ...] = field(default=(), repr=False)
+    split: str | None = None
+    multi_label: dict[str, MultiLabelMetrics] = field(default_factory=dict)
+    bootstrap: Bootstrap | None = None
+    calibration: dict[str, Calibration] = field(default_factory=dict)
+    cost: EvaluationCost | None = None
+    probe: TemporalProbe | None = None
 
     @classmethod
     def of(
@@ -57,19 +75,96 @@ class Evaluation:
         predictions: Sequence[VideoPrediction],
         classes: Mapping[str, Sequence[str]],
         *,
-        views: tuple[int, int] = (1, 1),
+        views: str | tuple[int, int] | ViewPlan = (1, 1),
         average: Literal["logits", "probabilities"] = "logits",
         seconds: float = 0.0,
+        split: str | None = None,
+        cost: EvaluationCost | None = None,
+        resamples: int = RESAMPLES,
     ) -> Evaluation:
-        """The evaluation that these predictions amount to. No model is needed."""
+        """The evaluation that these predictions amount to. No model is needed.
+
+        Args:
+            predictions: of all videos, unreadable ones too.
+            classes: head to class names.
+            views: that were looked at.
+            average: that was taken over them.
+            seconds: it took.
+            split: of the data.
+            cost: of the model.
+            resamples: of the bootstrap; 0 for no intervals.
+
+        Raises:
+            DataError: no predictions, or such as do not fit the classes.
+        """
         named = {head: list(names) for head, names in classes.items()}
-        metrics, joint = compute_metrics(predictions, named)
-        failures = tuple(VideoFailure(p.path, p.error or "") for p in predictions if p.logits is None)
-        return cls(named, metrics, joint, views, average, len(predictions), failures, seconds, tuple(predictions))
+        several = multi_label_metrics(predictions, named)
+        single = {head: names for head, names in named.items() if head not in several}
+        resampling = Resampling.over(predictions, resamples=resamples) if resamples and predictions else None
+        metrics, joint = compute_metrics(predictions, single, resampling)
+        return cls(
+            classes=named,
+            metrics=metrics,
+            joint=joint,
+            views=str(plan_views(views)),
+            average=average,
+            num_videos=len(predictions),
+            failures=tuple(VideoFailure(p.path, p.error or "") for p in predictions if p.logits is None),
+            seconds=seconds,
+            predictions=tuple(predictions),
+            split=split,
+            multi_label=several,
+            bootstrap=None if resampling is None else resampling.bootstrap,
+            cost=cost,
+        )
+
+    def calibrated(self, fitted_on: Evaluation) -> Evaluation:
+        """The same with a temperature for each head, fitted on the predictions of another evaluation.
+
+        Args:
+            fitted_on: of the same model on other videos, the validation split.
+
+        Raises:
+            DataError: the two share a video or not their classes; or no temperature is best.
+        """
+        shared = {one.key for one in self.predictions} & {one.key for one in fitted_on.predictions}
+        if shared:
+            raise DataError(
+                f"{len(shared)} videos are in both, {next(iter(shared))[0]} for one: a temperature that is fitted on "
+                "the videos it is measured on says nothing; name another split"
+            )
+        if fitted_on.classes != self.classes:
+            raise DataError("a temperature is fitted on the same model, and these have other classes")
+        temperatures = {}
+        for head, names in self.classes.items():
+            if head in self.metrics:
+                scores = scores_of(fitted_on.predictions, head, len(names))
+                temperatures[head] = (fit_temperature(scores.logits, scores.target), len(scores.target))
+        return self.with_temperatures(temperatures, fitted_on.split)
+
+    def with_temperatures(self, temperatures: Mapping[str, tuple[float, int]], split: str | None) -> Evaluation:
+        """The same with temperatures that are known already.
+
+        Args:
+            temperatures: head to temperature and number of videos that it was fitted on.
+            split: that these are of.
+        """
+        found = {}
+        for head, (temperature, count) in temperatures.items():
+            scores = scores_of(self.predictions, head, len(self.classes[head]))
+            if len(scores.target):
+                found[head] = calibrate(scores.logits, scores.target, temperature, count, split)
+        return replace(self, calibration=found)
 
     @property
     def top1(self) -> float:
-        """Share of videos whose class has the highest logit; with several heads, the mean over them."""
+        """Share of videos whose class has the highest logit; with several heads, the mean over them.
+
+        Raises:
+            DataError: all heads are multi-label, for which there is no top-1.
+        """
+        if not self.metrics:
+            raise DataError("there is no top-1 where videos show several classes; see multi_label")
         return _mean([head.top1 for head in self.metrics.values()])
 
     @property
@@ -79,14 +174,27 @@ class Evaluation:
         return _mean(losses) if losses else None
 
     def __str__(self) -> str:
-        clips, crops = self.views
-        lines = [f"{self.num_videos} videos, {clips}x{crops} views, {self.seconds:.1f} s"]
+        lines = [f"{self.num_videos} videos, {self.views} views, {self.seconds:.1f} s"]
+        if self.cost is not None:
+            lines[0] += f", {self.cost.multiply_adds / 1e9:.4g} G multiply-adds a video"
         figures: dict[str, HeadMetrics | JointMetrics] = {**self.metrics}
         if self.joint is not None:
             figures["all heads"] = self.joint
         for name, head in figures.items():
-            top5 = "" if head.top5 is None else f"   top-5 {head.top5:.2%}"
-            lines.append(f"  {name}: top-1 {head.top1:.2%}{top5}")
+            shares = [("top-1", "top1", head.top1)] + ([("top-5", "top5", head.top5)] if head.top5 is not None else [])
+            said = (f"{title} {share:.2%}{_interval(head.intervals.get(key))}" for title, key, share in shares)
+            lines.append(f"  {name}: {'   '.join(said)}")
+        for name, several in self.multi_label.items():
+            if several.mean_average_precision is not None:
+                lines.append(f"  {name}: mean average precision {several.mean_average_precision:.2%}")
+        if self.bootstrap is not None and any(head.intervals for head in figures.values()):
+            lines.append(f"  in brackets: 95 % bootstrap intervals over {self.bootstrap.units} {self.bootstrap.unit}s")
+        for name, one in self.calibration.items():
+            before = self.metrics[name].calibration_error or 0.0
+            lines.append(
+                f"  {name}: calibration error {before:.2%}, with temperature {one.temperature:.3f} "
+                f"fitted on {one.fitted_on} videos {one.calibration_error:.2%}"
+            )
         if self.failures:
             lines.append(f"  {len(self.failures)} could not be read and count as wrong, first {self.failures[0].path}")
         return "\n".join(lines)
@@ -95,25 +203,32 @@ class Evaluation:
         """JSON-ready, without the predictions, which have a file of their own."""
         data = to_dict(self)
         del data["predictions"]
-        return {"top1": self.top1, "loss": self.loss, **data}
+        return {"top1": self.top1 if self.metrics else None, "loss": self.loss, **data}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], predictions: Sequence[VideoPrediction] = ()) -> Evaluation:
         """The inverse of `to_dict`."""
         fields = {key: value for key, value in data.items() if key not in ("top1", "loss")}
+        if isinstance(fields.get("views"), list):  # as it was written before views had other forms
+            fields["views"] = str(plan_views(tuple(fields["views"])))
         evaluation = from_dict(cls, fields, where=EVALUATION_FILE)
         object.__setattr__(evaluation, "predictions", tuple(predictions))
         return evaluation
 
-    def save(self, folder: str | Path) -> Path:
+    def save(self, folder: str | Path, *, predictions: bool = True) -> Path:
         """Write `evaluation.json` and `predictions.jsonl` into `folder`, each whole or not at all.
+
+        Args:
+            folder: is made if it does not exist.
+            predictions: whether to write these too, and not the figures alone.
 
         Returns:
             the path of `evaluation.json`.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        save_predictions(self.predictions, folder)
+        if predictions:
+            save_predictions(self.predictions, folder)
         with replacing(folder / EVALUATION_FILE) as path:
             path.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
         return folder / EVALUATION_FILE
@@ -138,3 +253,7 @@ class Evaluation:
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
+
+
+def _interval(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f" [{interval[0]:.1%}, {interval[1]:.1%}]"

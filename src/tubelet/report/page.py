@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from tubelet.errors import DataError
-from tubelet.report import sections
+from tubelet.report import measured, sections
 from tubelet.report.run_files import RunFiles, read_run
 from tubelet.version import __version__
 
@@ -56,6 +56,15 @@ def write_report(
     files = read_run(run_folder)
     page = Path(out) if out is not None else files.folder / REPORT_FILE
     html = render(files, title or files.folder.resolve().name, extra)
+    return write_page(html, page)
+
+
+def write_page(html: str, page: Path) -> Path:
+    """Write a page, whole or not at all.
+
+    Raises:
+        DataError: it cannot be written there.
+    """
     if page.is_dir() or not page.absolute().parent.is_dir():
         raise DataError(f"{page} cannot be written: it is a folder, or lies in one that does not exist")
     unfinished = page.with_name(f".{page.name}.{os.getpid()}.unfinished")
@@ -80,6 +89,9 @@ def render(files: RunFiles, title: str, extra: Sequence[Section] = ()) -> str:
         extra=[(section.title, Markup(section.html)) for section in extra],  # the caller's own HTML
         curves=[Markup(svg) for svg in sections.learning_curves(files)],  # drawn by matplotlib
         heads=[_head(files, head) for head in sections.heads(files)],
+        temporal=measured.temporal(files),
+        multi_label=measured.multi_label(files),
+        how_measured=measured.how_measured(files),
         unreadable=sections.unreadable(files),
         notes=[str(note) for note in files.run.get("notes", [])],
         settings=sections.settings(files),
@@ -97,20 +109,25 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters["percent"] = sections.percent
+    made.filters["interval"] = measured.interval_text
     return made
 
 
 def _head(files: RunFiles, head: str) -> dict[str, Any]:
-    measured = head in files.evaluation.get("metrics", {})
-    matrix = sections.confusion(files, head) if measured else None
+    is_measured = head in files.evaluation.get("metrics", {})
+    matrix = sections.confusion(files, head) if is_measured else None
     if matrix is not None and matrix["image"] is not None:
         matrix["image"] = Markup(matrix["image"])  # drawn by matplotlib
+    calibration = measured.calibration(files, head) if is_measured else None
+    if calibration is not None:
+        calibration["svg"] = Markup(calibration["svg"])  # drawn by matplotlib
     return {
         "name": head,
-        "metrics": files.evaluation["metrics"][head] if measured else None,
-        "classes": sections.class_table(files, head) if measured else [],
+        "metrics": files.evaluation["metrics"][head] if is_measured else None,
+        "classes": sections.class_table(files, head) if is_measured else [],
         "confusion": matrix,
-        "mistakes": sections.mistakes(files, head) if measured else [],
+        "calibration": calibration,
+        "mistakes": sections.mistakes(files, head) if is_measured else [],
         "examples": sections.examples(files, head),
         "data": sections.data_summary(files, head),
     }

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tubelet.report import figures
+from tubelet.report.measured import interval_text, views_text
 from tubelet.report.pictures import Picture, picture
 from tubelet.report.run_files import RunFiles
 
@@ -60,36 +61,45 @@ def headline(files: RunFiles) -> list[Figure]:
     for head, metrics in evaluation.get("metrics", {}).items():
         prefix = "" if head == "label" else f"{head} "
         classes = len(evaluation.get("classes", {}).get(head, []))
-        shown.append(
-            Figure(f"{prefix}top-1", percent(metrics.get("top1")), f"chance {1 / classes:.1%}" if classes else "")
-        )
+        intervals = {name: interval_text(one) for name, one in (metrics.get("intervals") or {}).items()}
+        chance = f"chance {1 / classes:.1%}" if classes else ""
+        note = ", ".join(filter(None, (intervals.get("top1"), chance)))
+        shown.append(Figure(f"{prefix}top-1", percent(metrics.get("top1")), note))
         if metrics.get("top5") is not None:
-            shown.append(Figure(f"{prefix}top-5", percent(metrics["top5"])))
-        shown.append(Figure(f"{prefix}mean class accuracy", percent(metrics.get("mean_class_accuracy"))))
+            shown.append(Figure(f"{prefix}top-5", percent(metrics["top5"]), intervals.get("top5", "")))
+        mean = percent(metrics.get("mean_class_accuracy"))
+        shown.append(Figure(f"{prefix}mean class accuracy", mean, intervals.get("mean_class_accuracy", "")))
         if metrics.get("calibration_error") is not None:
-            shown.append(Figure(f"{prefix}calibration error", percent(metrics["calibration_error"])))
-    if evaluation.get("joint"):
-        shown.append(Figure("all heads right", percent(evaluation["joint"].get("top1"))))
+            after = (evaluation.get("calibration") or {}).get(head)
+            note = f"{percent(after['calibration_error'])} with a temperature" if after else ""
+            shown.append(Figure(f"{prefix}calibration error", percent(metrics["calibration_error"]), note))
+    joint = evaluation.get("joint")
+    if joint:
+        intervals = joint.get("intervals") or {}
+        shown.append(Figure("all heads right", percent(joint.get("top1")), interval_text(intervals.get("top1"))))
+        if joint.get("top5") is not None:
+            note = interval_text(intervals.get("top5"))
+            shown.append(Figure("all heads, among the best five", percent(joint["top5"]), note))
+    for head, one in (evaluation.get("multi_label") or {}).items():
+        prefix = "" if head == "label" else f"{head} "
+        shown.append(Figure(f"{prefix}mean average precision", percent(one.get("mean_average_precision"))))
     if not evaluation:
         best = _best_validation(files)
         if best is not None:
             shown.append(Figure("best validation top-1", percent(best)))
     if evaluation.get("num_videos") is not None:
-        clips, crops = (*evaluation.get("views", (1, 1)), 1, 1)[:2]
-        shown.append(Figure("videos", f"{evaluation['num_videos']:,}", f"{clips}×{crops} views each"))
+        views = views_text(evaluation.get("views"))
+        shown.append(Figure("videos", f"{evaluation['num_videos']:,}", f"{views} views each"))
     return shown
 
 
 def learning_curves(files: RunFiles) -> list[str]:
     """Loss, accuracy, learning rate and waiting time against epochs, each a plot if there is something to plot."""
-    train, validation = files.events_of("train"), files.events_of("validation")
+    train, validation = "train", "validation"
     plots = []
 
-    per_epoch = files.run.get("steps_per_epoch")
-
-    def line(name: str, events: list[dict[str, Any]], field: str) -> list[figures.Curve]:
-        places = [(_place(event, per_epoch), event[field]) for event in events if _is_number(event.get(field))]
-        points = _thinned(sorted((place, value) for place, value in places if place is not None))
+    def line(name: str, kind: str, field: str) -> list[figures.Curve]:
+        points = event_points(files, kind, field)
         return [figures.Curve(name, [x for x, _ in points], [y for _, y in points])] if points else []
 
     loss = line("training", train, "loss") + line("validation", validation, "loss")
@@ -100,6 +110,13 @@ def learning_curves(files: RunFiles) -> list[str]:
     plots.append(("Time spent waiting for data", line("", train, "data_wait_share"), {"percent": True}))
     plots.append(("Clips per second", line("", train, "clips_per_second"), {"from_zero": True}))
     return [figures.curves(title, lines, x_label="epoch", **how) for title, lines, how in plots if lines]
+
+
+def event_points(files: RunFiles, kind: str, field: str) -> list[tuple[float, float]]:
+    """(epoch, value) of every event of a kind that has this field, thinned."""
+    per_epoch = files.run.get("steps_per_epoch")
+    places = [(_place(one, per_epoch), one[field]) for one in files.events_of(kind) if _is_number(one.get(field))]
+    return _thinned(sorted((place, value) for place, value in places if place is not None))
 
 
 def class_table(files: RunFiles, head: str) -> list[dict[str, Any]]:
@@ -260,7 +277,7 @@ def _shown(
     path, start, end = str(prediction["path"]), prediction.get("start"), prediction.get("end")
     return Shown(
         path=path,
-        name=_name(path, start, end),
+        name=video_name(path, start, end),
         truth=names[truth],
         said=names[said],
         probability=shares[said],
@@ -272,10 +289,11 @@ def _shown(
 def _from_row(row: Mapping[str, Any], name: str) -> Shown:
     start, end = (float(row[key]) if row.get(key) else None for key in ("start", "end"))
     path = str(row["path"])
-    return Shown(path, _name(path, start, end), name, None, None, None, picture(path, start, end))
+    return Shown(path, video_name(path, start, end), name, None, None, None, picture(path, start, end))
 
 
-def _name(path: str, start: float | None, end: float | None) -> str:
+def video_name(path: str, start: float | None, end: float | None) -> str:
+    """The file's name, and the part of it in seconds."""
     part = "" if start is None and end is None else f" {start or 0:.2f}–{'end' if end is None else f'{end:.2f}'} s"
     return Path(path).name + part
 

@@ -5,21 +5,29 @@ from tubelet.video.decode import BACKENDS, Decoder, open_video, read_frames, rea
 from tubelet.video.encode import write_video
 from tubelet.video.preprocessing import Preprocessing, Views
 from tubelet.video.sampling import (
+    Clips,
+    WholeVideo,
+    Windows,
     clip_indices,
     clip_starts,
     random_start,
     segment_indices,
     uniform_indices,
+    whole_length,
     window,
+    window_starts,
 )
 
 __all__ = [
     "BACKENDS",
     "Clip",
+    "Clips",
     "Decoder",
     "Preprocessing",
     "VideoMetadata",
     "Views",
+    "WholeVideo",
+    "Windows",
     "clip_indices",
     "clip_starts",
     "open_video",
@@ -28,6 +36,8 @@ __all__ = [
     "read_video",
     "segment_indices",
     "uniform_indices",
+    "whole_length",
     "window",
+    "window_starts",
     "write_video",
 ]

@@ -17,7 +17,16 @@ from tubelet.config import PreprocessingConfig
 from tubelet.errors import ConfigError
 from tubelet.video.clip import Clip, VisitingDecoder, collect
 from tubelet.video.decode import Decoder, until_settled, window_indices
-from tubelet.video.sampling import clip_indices, clip_starts, uniform_indices
+from tubelet.video.sampling import (
+    Clips,
+    WholeVideo,
+    Windows,
+    clip_indices,
+    clip_starts,
+    uniform_indices,
+    whole_length,
+    window_starts,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,24 +135,37 @@ class Preprocessing:
 
     # --- time ------------------------------------------------------------------------------------------------------
 
-    def clips(self, total: int, clips: int = 1) -> tuple[list[list[int]], list[list[bool]]]:
+    def clips(self, total: int, clips: Clips = 1) -> tuple[list[list[int]], list[list[bool]]]:
         """The frames of each clip of an evaluation.
 
         Args:
             total: frames of the video, or of the part of it that is used.
-            clips: how many clips; one stands in the middle.
+            clips: how many clips, spread over the video (one stands in the middle); `Windows`, or the `WholeVideo`.
 
         Returns:
-            for each clip `num_frames` indices in [0, total), and which of them are real.
+            for each clip its indices in [0, total), and which of them are real. Clips have `num_frames` frames, but for
+            that of the whole video.
+
+        Raises:
+            ConfigError: windows, or the whole video, with `uniform` sampling, whose clips reach over all of it anyway.
         """
         config = self.config
+        length = config.num_frames
         if config.sampling == "uniform":
-            chosen = [uniform_indices(total, config.num_frames, clip=clip, clips=clips) for clip in range(clips)]
-            return chosen, [[True] * config.num_frames for _ in chosen]
-        starts = clip_starts(total, config.num_frames * config.frame_stride, clips)
-        pairs = [
-            clip_indices(start, config.num_frames, config.frame_stride, total, config.short_clips) for start in starts
-        ]
+            if not isinstance(clips, int):
+                raise ConfigError(
+                    "the model's sampling is uniform: each clip is spread over the whole video already; "
+                    "use 1x1 views, or 4x1 for four clips between each other"
+                )
+            chosen = [uniform_indices(total, length, clip=clip, clips=clips) for clip in range(clips)]
+            return chosen, [[True] * length for _ in chosen]
+        if isinstance(clips, WholeVideo):
+            length, starts = whole_length(total, config.frame_stride, clips.multiple), [0]
+        elif isinstance(clips, Windows):
+            starts = window_starts(total, length * config.frame_stride, clips.hop)
+        else:
+            starts = clip_starts(total, length * config.frame_stride, clips)
+        pairs = [clip_indices(start, length, config.frame_stride, total, config.short_clips) for start in starts]
         return [indices for indices, _ in pairs], [real for _, real in pairs]
 
     def read(self, decoder: Decoder, choose: Sequence[int] | Callable[[Decoder], Sequence[int]]) -> Clip:
@@ -170,7 +192,7 @@ class Preprocessing:
     def views(
         self,
         decoder: Decoder,
-        clips: int = 1,
+        clips: Clips = 1,
         crops: int = 1,
         start: int | float | None = None,
         end: int | float | None = None,
@@ -179,7 +201,7 @@ class Preprocessing:
 
         Args:
             decoder: an open video.
-            clips: how many, spread over the video.
+            clips: which; see `clips`.
             crops: of each clip, along the longer side.
             start: use only frames from here, seconds on the file's own clock.
             end: use only frames before this, seconds.
@@ -188,13 +210,13 @@ class Preprocessing:
             ConfigError: less than one clip or crop.
             VideoError: the video cannot be decoded, or has no frame between `start` and `end`.
         """
-        if clips < 1 or crops < 1:
+        if (isinstance(clips, int) and clips < 1) or crops < 1:
             raise ConfigError(f"{clips} clips x {crops} crops: at least one of each is needed")
         return until_settled(decoder, lambda: self._views(decoder, clips, crops, window_indices(decoder, start, end)))
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
-    def _views(self, decoder: Decoder, clips: int, crops: int, inside: range) -> Views:
+    def _views(self, decoder: Decoder, clips: Clips, crops: int, inside: range) -> Views:
         places, real = self.clips(len(inside), clips)
         chosen = [[inside[place] for place in clip] for clip in places]
         uses: dict[int, list[tuple[int, int]]] = {}
@@ -202,7 +224,7 @@ class Preprocessing:
             for time, number in enumerate(numbers):
                 uses.setdefault(number, []).append((clip, time))
         height, width = self.config.crop_size
-        video = torch.empty((clips, crops, self.config.num_frames, len(self._scale), height, width))
+        video = torch.empty((len(chosen), crops, len(chosen[0]), len(self._scale), height, width))
 
         def place_frame(number: int, frame: Tensor) -> None:
             frame = self._channels_of_model(self.resize(frame))

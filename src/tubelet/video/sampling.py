@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -15,6 +16,32 @@ from torch import Generator, Tensor
 
 TIME_TOLERANCE = 1e-6
 """Seconds by which a timestamp may miss the edge of a window and still count as on it."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Clips in overlapping windows over the whole video, as many as it takes.
+
+    Attributes:
+        hop: frames of the video from the start of one clip to the start of the next.
+    """
+
+    hop: int
+
+
+@dataclass(frozen=True)
+class WholeVideo:
+    """The whole video in one clip, however many frames that makes.
+
+    Attributes:
+        multiple: the clip's number of frames is a multiple of this, the frames of a tubelet.
+    """
+
+    multiple: int = 1
+
+
+Clips = int | Windows | WholeVideo
+"""Which clips an evaluation takes from a video: so many of them spread over it, windows, or all of it in one."""
 
 
 def window(
@@ -55,6 +82,31 @@ def clip_starts(num_frames: int, span: int, clips: int) -> list[int]:
     if clips == 1:
         return [room // 2]
     return torch.linspace(0, room, clips, dtype=torch.float32).int().tolist()
+
+
+def window_starts(num_frames: int, span: int, hop: int) -> list[int]:
+    """Where overlapping windows start that cover a video to its end.
+
+    Args:
+        num_frames: frames there are.
+        span: frames that one clip takes up, as for `clip_starts`.
+        hop: frames from one start to the next.
+
+    Returns:
+        0, hop, 2 hop and so on; the last window ends with the video, so that its step may be shorter.
+    """
+    room = max(0, num_frames - span)
+    starts = list(range(0, room + 1, hop))
+    return starts if starts[-1] == room else [*starts, room]
+
+
+def whole_length(num_frames: int, stride: int, multiple: int = 1) -> int:
+    """Frames of a clip that takes every `stride`-th frame of a whole video, a multiple of `multiple` and at least that.
+
+    A remainder at the end of the video is left out; a video too short for one multiple is continued as a short clip is.
+    """
+    frames = -(-num_frames // stride)
+    return max(multiple, frames // multiple * multiple)
 
 
 def clip_indices(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ import torch
 
 import tubelet
 from tubelet.config import PreprocessingConfig
+from tubelet.evaluate import VideoPrediction
 from tubelet.model import ViViT
 from tubelet.video import write_video
 
@@ -53,3 +54,21 @@ def model() -> ViViT:
     torch.nn.init.normal_(model.head.weight)
     model.preprocessing = PreprocessingConfig(num_frames=4, frame_stride=2, resize=20, crop_size=(16, 16))
     return model
+
+
+@pytest.fixture
+def drawn() -> Callable[..., list[VideoPrediction]]:
+    """Makes predictions of five classes that are as often right as the logits say, before these are sharpened."""
+
+    def draw(videos: int, seed: int, sharpness: float = 1.0, name: str = "v") -> list[VideoPrediction]:
+        """Classes drawn with the probabilities that the logits say, then logits `sharpness` times as large."""
+        generator = torch.Generator().manual_seed(seed)
+        logits = 2 * torch.randn(videos, 5, generator=generator, dtype=torch.float64)
+        labels = torch.multinomial(logits.softmax(dim=1), 1, generator=generator)[:, 0].tolist()
+        rows = (logits * sharpness).tolist()
+        return [
+            VideoPrediction(f"{name}{n}.mp4", {"label": label}, {"label": tuple(row)})
+            for n, (label, row) in enumerate(zip(labels, rows, strict=True))
+        ]
+
+    return draw

@@ -1,0 +1,107 @@
+"""`tubelet compare`: several runs on the same videos."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from tubelet.cli.arguments import CommonOptions
+from tubelet.cli.output import Output
+from tubelet.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tubelet.evaluate import Comparison
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(CommonOptions):
+    """Compare runs on the videos that all of them were evaluated on, with paired tests, and write a page.
+
+    Needs what `tubelet evaluate` stored in their folders; no model is loaded. The tests say whether other videos of the
+    same kind might turn the order around. They say nothing of other seeds: train each with several for that.
+
+    Attributes:
+        runs: folders of two runs or more (or of evaluations, --out of `tubelet evaluate`).
+        out: file to write the page to; comparison.html here by default.
+        open: open the page in a browser.
+    """
+
+    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN RUN [RUN ...]")]
+    out: Path = Path("comparison.html")
+    open: bool = False
+
+
+def run(options: Options, output: Output) -> int:
+    """Compare, write the page, print."""
+    from tubelet.evaluate import Evaluation, compare
+    from tubelet.report import write_comparison
+
+    folders = _named(options.runs)
+    comparison = compare({name: Evaluation.load(folder) for name, folder in folders.items()})
+    page = write_comparison(folders, comparison.to_dict(), out=options.out)
+    if not output.as_json:
+        _show(comparison, output)
+        output.console.print(f"page  {page}", markup=False, soft_wrap=True)
+    output.data({**comparison.to_dict(), "page": str(page)})
+    if options.open:
+        import webbrowser
+
+        webbrowser.open(page.resolve().as_uri())
+    return 0
+
+
+def _named(runs: tuple[Path, ...]) -> dict[str, Path]:
+    """The folders by the shortest ends of their paths that tell them apart."""
+    paths = [run.resolve() for run in runs]
+    if len(set(paths)) < max(2, len(paths)):
+        raise ConfigError("a comparison needs two runs or more, each named once: tubelet compare RUN RUN")
+    for length in range(1, max(len(path.parts) for path in paths) + 1):
+        names = [os.path.join(*path.parts[-length:]) for path in paths]
+        if len(set(names)) == len(names):
+            break
+    return dict(zip(names, runs, strict=True))
+
+
+def _show(comparison: Comparison, output: Output) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    how = comparison.bootstrap
+    output.console.print(f"{comparison.num_videos} videos that all runs were asked about", markup=False)
+    for name, count in comparison.left_out.items():
+        if count:
+            output.warn(f"{count} videos of {name} were left out: another run was not asked about them")
+    for head in comparison.classes:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("run" if head == "label" else f"run, {head}", no_wrap=True)
+        for title in ("top-1", "95 %", "mean class", "views", "G multiply-adds"):
+            table.add_column(title, justify="right")
+        for name in comparison.names:
+            figures, cost = comparison.metrics[name][head], comparison.multiply_adds[name]
+            between = figures.intervals.get("top1")
+            table.add_row(
+                escape(name),
+                f"{figures.top1:.1%}",
+                "" if between is None else f"{between[0]:.1%} to {between[1]:.1%}",
+                f"{figures.mean_class_accuracy:.1%}",
+                comparison.views[name],
+                "" if cost is None else f"{cost / 1e9:.4g}",
+            )
+        output.console.print(table)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("difference of top-1", no_wrap=True)
+    for title in ("", f"95 %, {how.units} {how.unit}s", "only one right", "p (McNemar)", "p (Holm)"):
+        table.add_column(title, justify="right")
+    for pair in comparison.pairs:
+        one = pair.difference
+        head = "" if pair.head == "label" else f", {pair.head}"
+        between = "" if one.interval is None else f"{one.interval[0]:+.1%} to {one.interval[1]:+.1%}"
+        discordant = f"{one.only_first} : {one.only_second}"
+        p_values = (f"{one.p_value:.3g}", f"{pair.adjusted_p_value:.3g}")
+        title = escape(f"{pair.second} − {pair.first}{head}")
+        table.add_row(title, f"{one.difference:+.1%}", between, discordant, *p_values)
+    output.console.print(table)

@@ -1,0 +1,181 @@
+"""One page about several runs: what `tubelet.evaluate.compare` found, and what their folders say besides."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from tubelet.report import plots, sections
+from tubelet.report.figures import Curve
+from tubelet.report.measured import interval_text, multiply_adds_text, views_text
+from tubelet.report.page import environment, write_page
+from tubelet.report.pictures import picture
+from tubelet.report.run_files import RunFiles, read_run
+from tubelet.version import __version__
+
+ALL_HEADS = "all heads"
+EXAMPLES = 4
+"""Videos of each pair of runs that are shown."""
+SETTINGS_PER_PAGE = 60
+
+
+def write_comparison(
+    runs: Mapping[str, str | Path], comparison: Mapping[str, Any], *, out: str | Path = "comparison.html"
+) -> Path:
+    """Write the page: one HTML file that needs nothing else, not even a network.
+
+    Args:
+        runs: name to folder.
+        comparison: what `tubelet.evaluate.compare` found for these names, as `Comparison.to_dict` gives it.
+        out: file to write.
+
+    Returns:
+        the path of the page.
+
+    Raises:
+        DataError: no such folder, or the page cannot be written there.
+    """
+    files = {name: read_run(runs[name]) for name in comparison["names"]}
+    template = environment().get_template("comparison.html.j2")
+    html = template.render(
+        title=" · ".join(files),
+        version=__version__,
+        written=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+        comparison=comparison,
+        problems=[f"{name}: {problem}" for name, one in files.items() for problem in one.problems],
+        heads=[_head(comparison, files, head) for head in comparison["classes"]],
+        joint=[(name, comparison["joint"][name]) for name in files] if len(comparison["classes"]) > 1 else [],
+        pairs=[_pair(comparison, pair) for pair in comparison["pairs"]],
+        examples=_examples(comparison),
+        curves=[Markup(svg) for svg in _curves(files)],  # drawn by matplotlib
+        settings=_differing_settings(files),
+    )
+    return write_page(html, Path(out))
+
+
+def _head(comparison: Mapping[str, Any], files: Mapping[str, RunFiles], head: str) -> dict[str, Any]:
+    """The table of a head, its classes by how much the runs differ on them, and the plot of accuracy against cost."""
+    rows = []
+    for number, (name, one) in enumerate(files.items(), 1):
+        metrics, cost = comparison["metrics"][name][head], comparison["multiply_adds"][name]
+        parameters = one.run.get("parameters") or (one.evaluation.get("cost") or {}).get("parameters")
+        rows.append(
+            {
+                "number": number,
+                "name": name,
+                **metrics,
+                "interval": interval_text(metrics["intervals"].get("top1")),
+                "views": views_text(comparison["views"][name]),
+                "cost": "–" if cost is None else multiply_adds_text(cost),
+                "parameters": f"{parameters / 1e6:.2f} M" if isinstance(parameters, int) else "–",
+            }
+        )
+    classes = []
+    for number, name in enumerate(comparison["classes"][head]):
+        recalls = [comparison["metrics"][run][head]["per_class"][number]["recall"] for run in files]
+        if recalls[0] is not None:
+            support = comparison["metrics"][comparison["names"][0]][head]["per_class"][number]["support"]
+            classes.append(
+                {"name": name, "support": support, "recalls": recalls, "spread": max(recalls) - min(recalls)}
+            )
+    classes.sort(key=lambda row: (-row["spread"], row["name"]))
+    return {"name": head, "rows": rows, "classes": classes, "plot": _cost_plot(comparison, head)}
+
+
+def _cost_plot(comparison: Mapping[str, Any], head: str) -> Markup | None:
+    """None where a cost is not known, or all are the same."""
+    costs = comparison["multiply_adds"]
+    if None in costs.values() or len(set(costs.values())) < 2:
+        return None
+    points = {}
+    for name in comparison["names"]:
+        metrics = comparison["metrics"][name][head]
+        points[name] = (costs[name], metrics["top1"], metrics["intervals"].get("top1"))
+    title = "Accuracy and cost" if head == "label" else f"Accuracy and cost, {head}"
+    return Markup(plots.accuracy_against_cost(title, points))  # drawn by matplotlib
+
+
+def _pair(comparison: Mapping[str, Any], pair: Mapping[str, Any]) -> dict[str, Any]:
+    """A pair in words: a difference counts as shown where its whole interval lies on one side of 0."""
+    one = pair["difference"]
+    interval = one["interval"]
+    if interval is None or interval[0] <= 0 <= interval[1]:
+        said = "these videos do not tell them apart"
+    else:
+        better, worse = (pair["second"], pair["first"]) if interval[0] > 0 else (pair["first"], pair["second"])
+        said = f"{better} is better than {worse}"
+    return {
+        "head": "" if pair["head"] == "label" else pair["head"],
+        "first": pair["first"],
+        "second": pair["second"],
+        "said": said,
+        "difference": f"{100 * one['difference']:+.1f} points",
+        "interval": "" if interval is None else f"{100 * interval[0]:+.1f} to {100 * interval[1]:+.1f}",
+        "only_first": one["only_first"],
+        "only_second": one["only_second"],
+        "p_value": f"{one['p_value']:.3g}",
+        "adjusted": f"{pair['adjusted_p_value']:.3g}",
+    }
+
+
+def _examples(comparison: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Videos that only one run of a pair gets right, with their frames."""
+    groups = []
+    for pair in comparison["pairs"]:
+        heads = list(comparison["classes"]) if pair["head"] == ALL_HEADS else [pair["head"]]
+        shown = [_example(comparison, pair, place, heads) for place in pair["examples"][:EXAMPLES]]
+        if shown:
+            title = f"{pair['first']} and {pair['second']}"
+            groups.append({"title": title if pair["head"] == "label" else f"{title}: {pair['head']}", "videos": shown})
+    return groups
+
+
+def _example(comparison: Mapping[str, Any], pair: Mapping[str, Any], place: int, heads: list[str]) -> dict[str, Any]:
+    videos = comparison["videos"]
+    video = videos[place] if place in videos else videos[str(place)]
+    answers = []
+    for name in (pair["first"], pair["second"]):
+        said = video["said"][name]
+        parts = [(comparison["classes"][head], said[head]) for head in heads] if said is not None else []
+        right = said is not None and all(said[head][0] == video["labels"][head] for head in heads)
+        words = ", ".join(f"{names[label]} {share:.0%}" for names, (label, share) in parts)
+        answers.append({"name": name, "right": right, "said": words or "could not read it"})
+    return {
+        "truth": ", ".join(comparison["classes"][head][video["labels"][head]] for head in heads),
+        "name": sections.video_name(video["path"], video["start"], video["end"]),
+        "answers": answers,
+        "picture": picture(video["path"], video["start"], video["end"], moving=False),
+    }
+
+
+def _curves(files: Mapping[str, RunFiles]) -> list[str]:
+    """Loss and accuracy of all runs that have some."""
+    drawn = []
+    for title, kind, field, percent in (
+        ("Training loss", "train", "loss", False),
+        ("Validation top-1", "validation", "top1", True),
+    ):
+        lines = []
+        for number, one in enumerate(files.values(), 1):
+            points = sections.event_points(one, kind, field)
+            if points:
+                lines.append(Curve(str(number), [x for x, _ in points], [y for _, y in points]))
+        if lines:
+            drawn.append(plots.runs_curves(title, lines, percent=percent))
+    return drawn
+
+
+def _differing_settings(files: Mapping[str, RunFiles]) -> list[tuple[str, list[str]]]:
+    """Settings that are not the same in all runs, with their value in each."""
+    tables = {name: _flat_settings(one) for name, one in files.items()}
+    keys = dict.fromkeys(key for table in tables.values() for key in table)
+    rows = [(key, [table.get(key, "–") for table in tables.values()]) for key in keys]
+    return [(key, values) for key, values in rows if len(set(values)) > 1][:SETTINGS_PER_PAGE]
+
+
+def _flat_settings(files: RunFiles) -> dict[str, str]:
+    return {f"{title}: {name}": value for title, rows in sections.settings(files) for name, value in rows}
