@@ -99,9 +99,9 @@ def _show(comparison: Comparison, output: Output) -> None:
     for pair in comparison.pairs:
         one = pair.difference
         head = "" if pair.head == "label" else f", {pair.head}"
-        between = "" if one.interval is None else f"{one.interval[0]:+.1%} to {one.interval[1]:+.1%}"
+        interval = "" if one.interval is None else f"{one.interval[0]:+.1%} to {one.interval[1]:+.1%}"
         discordant = f"{one.only_first} : {one.only_second}"
         p_values = (f"{one.p_value:.3g}", f"{pair.adjusted_p_value:.3g}")
         title = escape(f"{pair.second} − {pair.first}{head}")
-        table.add_row(title, f"{one.difference:+.1%}", between, discordant, *p_values)
+        table.add_row(title, f"{one.difference:+.1%}", interval, discordant, *p_values)
     output.console.print(table)

@@ -151,7 +151,8 @@ def head_metrics(
     scores = scores_of(predictions, head, size)
     support = torch.bincount(scores.all_targets, minlength=size)
     confusion = torch.zeros(size, size, dtype=torch.int64)
-    loss, bins = None, ()
+    loss: float | None = None
+    bins: tuple[ReliabilityBin, ...] = ()
     if len(scores.target):
         confusion = multiclass_confusion_matrix(scores.logits.argmax(dim=1), scores.target, size)
         loss = torch.nn.functional.cross_entropy(scores.logits, scores.target).item()

@@ -18,7 +18,7 @@ def run_of(hits: list[int], names: list[str] = NAMES, *, start: int = 0) -> Eval
     right, wrong = names.index("a"), names.index("b")
     rows = []
     for number, hit in enumerate(hits, start):
-        logits = [0.0, 0.0]
+        logits = [0.0] * len(names)
         logits[right if hit else wrong] = 2.0
         rows.append(VideoPrediction(f"{number}.mp4", {"label": right}, {"label": tuple(logits)}))
     return Evaluation.of(rows, {"label": names}, resamples=0)
