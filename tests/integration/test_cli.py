@@ -101,11 +101,48 @@ def test_evaluate_takes_the_runs_own_videos_or_others(
     own = called(capsys, "evaluate", run, "--views", "2x3", "--out", tmp_path / "own")
     assert own["split"] == "val"
     assert own["num_videos"] == 6
-    assert own["views"] == [2, 3]
+    assert own["views"] == "2x3"
+    assert own["cost"]["views"] == 6
     assert own["top1"] == 1.0
     assert len((tmp_path / "own" / "predictions.jsonl").read_text().splitlines()) == 6
     others = called(capsys, "evaluate", run, "--data", clips, "--split", "train", "--out", tmp_path / "others")
     assert others["num_videos"] == 12
+
+
+def test_figures_are_computed_again_and_runs_compared_without_a_model(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    own = called(capsys, "evaluate", run, "--out", first, "--views", "whole")
+    called(capsys, "evaluate", run, "--out", second, "--views", "dense:1x3")
+    stored = (first / "predictions.jsonl").read_bytes()
+    again = called(capsys, "evaluate", "--from", first)
+    assert again["metrics"] == own["metrics"]
+    assert (first / "predictions.jsonl").read_bytes() == stored
+    said = called(capsys, "compare", first, second, "--out", tmp_path / "page.html")
+    assert said["num_videos"] == 6
+    assert said["views"] == {"first": "wholex1", "second": "dense:1x3"}
+    assert "Two by two" in Path(said["page"]).read_text(encoding="utf-8")
+    assert main(["evaluate", "--from", str(first), "--views", "4x3"]) == 2
+    assert "these mean nothing: views" in capsys.readouterr().err
+    assert main(["evaluate", "--from", str(tmp_path / "first" / "evaluation.json")]) == 2
+    assert "--out FOLDER" in capsys.readouterr().err
+    assert main(["compare", str(first), str(first)]) == 2
+
+
+def test_a_probe_and_a_temperature_are_asked_for_by_name(
+    run: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = called(capsys, "evaluate", run, "--probe", "temporal", "--out", tmp_path)
+    assert set(said["probe"]["heads"]["label"]["orders"]) == {"shuffled", "reversed", "single_frame"}
+    assert main(["evaluate", str(run), "--split", "val", "--calibrate-on", "val"]) == 2
+    assert "two splits" in capsys.readouterr().err
+    # Every video of the other split is right: no temperature is best, and what was measured is kept all the same.
+    words = ["--data", str(clips), "--split", "val", "--calibrate-on", "train", "--out", str(tmp_path / "out")]
+    assert main(["evaluate", str(run), *words]) == 1
+    assert "no temperature was fitted" in capsys.readouterr().err
+    assert (tmp_path / "out" / "evaluation.json").is_file()
+    assert (tmp_path / "out" / "calibration" / "predictions.jsonl").is_file()
 
 
 def test_evaluate_counts_an_unreadable_video_as_wrong_and_names_it(

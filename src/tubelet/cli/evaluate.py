@@ -204,7 +204,15 @@ def _table(options: Options, run_folder: Path) -> Table:
     splits = run_folder / "splits.csv"
     if not splits.is_file():
         raise ConfigError(f"{options.model} is not a run that knows its videos; name some: --data DATA")
-    return options.read(splits)
+    return dataclasses.replace(options, labels=options.labels or _heads(run_folder)).read(splits)
+
+
+def _heads(run_folder: Path) -> tuple[str, ...]:
+    """The heads of a run, which are the label columns of its splits.csv."""
+    from tubelet.weights.files import read_json
+
+    labels = read_json(run_folder / "config.json").get("labels")
+    return tuple(labels) if isinstance(labels, dict) else ()
 
 
 def _others(table: Table, wanted: str, split: str | None) -> Table:

@@ -180,5 +180,7 @@ def test_a_folder_of_weights_can_be_named_instead_of_a_model(model: ViViT, video
 
 
 def test_views_that_do_not_exist_are_refused(model: ViViT, videos: list[Path]) -> None:
-    with pytest.raises(ConfigError, match="crops are 1"):
-        predict(model, videos[0], views="1x2")
+    with pytest.raises(ConfigError, match="at least one crop"):
+        predict(model, videos[0], views="1x0")
+    with pytest.raises(ConfigError, match="belong to an evaluation"):
+        predict(model, videos[0], views="whole")
