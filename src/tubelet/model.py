@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tubelet.config import ModelConfig, PreprocessingConfig
 from tubelet.errors import ConfigError
 from tubelet.nn.attention import AxisAttention, FactorisedDotProductAttention, SelfAttention
+from tubelet.nn.batch_norm import BatchNorm
 from tubelet.nn.blocks import ACTIVATIONS, MLP, Block, FactorisedSelfAttentionBlock
 from tubelet.nn.embedding import ConvStemEmbedding, TubeletEmbedding, UniformFrameEmbedding, hold_masked_frames
 from tubelet.nn.encoder import Encoder
@@ -32,7 +33,7 @@ class ViViT(nn.Module):
         3 factorised_self_attention  encoder whose blocks attend over space, then over time
         4 factorised_dot_product     encoder whose heads attend half over time, half over space
 
-        -> pool -> head -> logits [B, K], or a dictionary of them with several heads
+        -> pool -> (head_norm) -> head -> logits [B, K], or a dictionary of them with several heads
 
     Any number of frames and any height and width that divide into tubelets may be given, not only those of the
     configuration: positions are interpolated.
@@ -44,7 +45,7 @@ class ViViT(nn.Module):
 
     Attributes:
         config, preprocessing, labels: as above; `preprocessing` and `labels` may be None.
-        embedding, encoder (or spatial_encoder and temporal_encoder), head: the parts.
+        embedding, encoder (or spatial_encoder and temporal_encoder), head_norm, head: the parts.
         load_report: a `tubelet.weights.LoadReport` after `tubelet.load`, None for a new model.
     """
 
@@ -67,8 +68,9 @@ class ViViT(nn.Module):
                 self.temporal_encoder = _encoder(config, (time, 1, 1), config.temporal_layers)
         else:
             self.encoder = _encoder(config, (time, height, width), config.num_layers)
+        self.head_norm = BatchNorm(config.hidden_size, affine=False) if config.head_norm == "batch" else nn.Identity()
         self.head = _head(config)
-        initialise_parameters(self)
+        initialise_parameters(self, config.residual_init)
         initialise_head(self.head)
 
     def forward(
@@ -160,14 +162,15 @@ class ViViT(nn.Module):
         Args:
             tokens: [B, N, D].
             frame_mask: the one that `forward_features` was given.
-            pre_logits: return the pooled vector [B, D] instead of logits.
+            pre_logits: return the pooled vector [B, D], before `head_norm`, instead of logits.
         """
         pooled = self._pool(tokens, self._time_mask(frame_mask))
         if pre_logits or isinstance(self.head, nn.Identity):
             return pooled
+        normed = self.head_norm(pooled)
         if isinstance(self.head, nn.ModuleDict):
-            return {name: head(pooled) for name, head in self.head.items()}
-        return self.head(pooled)
+            return {name: head(normed) for name, head in self.head.items()}
+        return self.head(normed)
 
     def reset_classifier(self, num_classes: int | dict[str, int], labels: Labels | None = None) -> None:
         """Replace the head (or heads) by a new one, drawn at random; 0 takes it away. `config` and `labels` follow.

@@ -27,7 +27,7 @@ def small(variant: str = "spatio_temporal", embedding: str = "tubelet", **fields
 
 
 def every_configuration() -> dict[str, ModelConfig]:
-    """By name; class tokens only where the paper has them, and the average-pool baseline among them."""
+    """By name; class tokens where the paper has them; the average-pool baseline and what small-data trains, too."""
     table = {}
     for variant, embedding, pool in itertools.product(VARIANTS, EMBEDDINGS, ("cls", "mean", "max")):
         if pool == "cls" and variant in ("factorised_self_attention", "factorised_dot_product"):
@@ -35,4 +35,5 @@ def every_configuration() -> dict[str, ModelConfig]:
         table[f"{variant}-{embedding}-{pool}"] = small(variant, embedding, pool=pool)
         if variant == "factorised_encoder":
             table[f"average_pool-{embedding}-{pool}"] = small(variant, embedding, pool=pool, temporal_layers=0)
+    table["from_scratch"] = small("factorised_encoder", "conv_stem", pool="mean", head_norm="batch", residual_init=0.1)
     return table

@@ -68,7 +68,7 @@ def test_every_parameter_gets_a_gradient_from_the_first_batch(name: str) -> None
 @torch.no_grad()
 def test_the_state_dict_is_the_whole_model(name: str) -> None:
     model, other = build(name), build(name)
-    assert set(dict(model.named_parameters())) == set(model.state_dict())
+    assert {*dict(model.named_parameters()), *dict(model.named_buffers())} == set(model.state_dict())
     video = a_video(model)
     assert not torch.allclose(other(video), model(video))
     other.load_state_dict(model.state_dict())

@@ -64,9 +64,9 @@ def _embedding(config: ModelConfig) -> tuple[int, int]:
     first, second = max(dim // 8, 8), max(dim // 4, 16)
     half_height, half_width = math.ceil(config.image_size[0] / 2), math.ceil(config.image_size[1] / 2)
     cells = config.num_frames * math.ceil(half_height / 2) * math.ceil(half_width / 2)
-    kernel1, kernel2 = 27 * channels * first, 27 * first * second
+    kernel1, kernel2 = 27 * 2 * channels * first, 27 * first * second
     kernel = second * frames * (height // CONV_STEM_STRIDE) * (width // CONV_STEM_STRIDE) * dim
-    parameters = kernel1 + 3 * first + kernel2 + 3 * second + kernel + dim
+    parameters = kernel1 + 2 * first + kernel2 + 2 * second + kernel + dim
     multiply_adds = config.num_frames * half_height * half_width * kernel1 + cells * kernel2
     return parameters, multiply_adds + config.num_tokens * kernel
 

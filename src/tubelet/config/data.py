@@ -67,9 +67,12 @@ class AugmentationConfig:
             2016); `centre`: as in evaluation with one clip.
         speed: range of a factor on the frame stride, drawn log-uniformly; dense sampling alone. (1, 1) is off.
         coverage: range of the share of the video that a clip spreads over, at a random place; uniform sampling alone.
+        warp: uniform sampling alone: the pace changes within the clip, by at most this share faster or slower. 0 is
+            off, and it is below 1: time never stands still.
         reverse: probability of playing a clip backwards. Only clips whose class is in `reverse_labels` are.
         reverse_labels: by head, what a class becomes when played backwards: {"label": {"sit": "stand"}}. Both ways.
         scale_jitter: range of two independent factors on height and width. (1, 1) is off.
+        rotate: a clip is turned by at most so many degrees, either way; what comes into the frame repeats its edge.
         crop: `random` or `centre`.
         flip: probability of a horizontal flip.
         flip_labels: by head, what a class becomes when flipped: {"label": {"swipe left": "swipe right"}}. Both ways;
@@ -94,9 +97,11 @@ class AugmentationConfig:
     temporal: Literal["random", "segments", "centre"] = "random"
     speed: tuple[float, float] = (1.0, 1.0)
     coverage: tuple[float, float] = (1.0, 1.0)
+    warp: float = 0.0
     reverse: float = 0.0
     reverse_labels: dict[str, dict[str, str]] = field(default_factory=dict)
     scale_jitter: tuple[float, float] = (0.9, 1.33)
+    rotate: float = 0.0
     crop: Literal["random", "centre"] = "random"
     flip: float = 0.5
     flip_labels: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -118,6 +123,11 @@ class AugmentationConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
+        self._check_ranges()
+        self._check_probabilities()
+        self._check_strengths()
+
+    def _check_ranges(self) -> None:
         for name in ("speed", "coverage", "scale_jitter", "contrast", "saturation", "erase_area"):
             object.__setattr__(self, name, tuple(map(float, getattr(self, name))))
             low, high = getattr(self, name)
@@ -131,12 +141,25 @@ class AugmentationConfig:
         for name in ("coverage", "erase_area"):
             if getattr(self, name)[1] > 1:
                 raise ConfigError(f"{name}={getattr(self, name)} is a range of shares; the larger number is at most 1")
+
+    def _check_probabilities(self) -> None:
         for name in ("reverse", "flip", "colour", "grey", "erase", "mix_probability"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name}={getattr(self, name)} is a probability; use a number from 0 to 1")
+        if self.reverse and not self.reverse_labels:
+            raise ConfigError(
+                f"reverse={self.reverse} plays only classes named in reverse_labels backwards, and it is empty; "
+                'say what a class becomes, {"label": {"sit": "stand"}} for example'
+            )
+
+    def _check_strengths(self) -> None:
         for name in ("brightness", "rand_augment_layers", "rand_augment_magnitude", "mixup", "cutmix"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name}={getattr(self, name)} must be 0 (off) or more")
+        if not 0 <= self.warp < 1:
+            raise ConfigError(f"warp={self.warp} is a share of the pace; use a number from 0 (off) to below 1")
+        if not 0 <= self.rotate <= 180:
+            raise ConfigError(f"rotate={self.rotate} is an angle in degrees; use a number from 0 (off) to 180")
         if not 0 <= self.hue <= 0.5:
             raise ConfigError(f"hue={self.hue} is a share of the colour circle; use a number from 0 to 0.5")
         if not 0 <= self.label_smoothing < 1:
@@ -145,11 +168,6 @@ class AugmentationConfig:
             raise ConfigError(
                 f"rand_augment_magnitude={self.rand_augment_magnitude}: torchvision's operations go from 0 to 10; "
                 "use 10, or rand_augment_ops='original'"
-            )
-        if self.reverse and not self.reverse_labels:
-            raise ConfigError(
-                f"reverse={self.reverse} plays only classes named in reverse_labels backwards, and it is empty; "
-                'say what a class becomes, {"label": {"sit": "stand"}} for example'
             )
 
     @property

@@ -31,7 +31,7 @@ class ModelConfig:
         num_frames: frames of a clip, T.
         in_channels: channels of a frame, C.
         embedding: `tubelet`, `uniform_frames` (section 3.2), or `conv_stem`: tubelets cut from the feature map of a
-            small 3-D ConvNet (the hybrid ViT in space and time).
+            small 3-D ConvNet over frames and their differences (the hybrid ViT in space and time).
         tubelet_size: (frames, height, width) of a tubelet; frames is 1 with `uniform_frames`.
         sampled_frames: `uniform_frames` alone: how many of the T frames are embedded, picked by
             `uniform_frame_indices`. None embeds every frame.
@@ -47,6 +47,15 @@ class ModelConfig:
             transformers does to a VideoMAE without mean pooling). Models 3 and 4 have no class token. Default: `cls`
             for models 1 and 2, `mean` for 3 and 4.
         num_classes: an int, or a size for each of several heads: `{"verb": 97, "noun": 300}`. 0 means no head.
+        head_norm: `none`, or `batch`: the pooled vector is normalised over the batch before the heads, without scale
+            and bias (as in MAE's linear probe, He et al., CVPR 2022). Where all clips look much alike their vectors
+            hardly differ, and a training from scratch is slow to find what does; with it, it learns many times faster.
+            In evaluation it is a constant map, which other formats get inside the heads. With accumulation or several
+            processes each part of a batch has its own statistics.
+        residual_init: factor on the first kernels that add to the tokens: output of the attention, second layer of the
+            MLP. 1 is the original; near 0, a training from scratch begins with the embedding alone, which is easier to
+            optimise, and the blocks come in as they learn (Zhang et al., ICLR 2019, "Fixup"; Bachlechner et al., UAI
+            2021, "ReZero").
         positions: `learned`, or `sinusoidal`: fixed sine and cosine over the token index (VideoMAE).
         activation: of the MLP: `gelu_tanh` (the original), `gelu` (timm) or `gelu_quick` (CLIP).
         layer_norm_eps: of every LayerNorm.
@@ -78,6 +87,8 @@ class ModelConfig:
     attention_order: Literal["space_time", "time_space"] | None = None
     pool: Literal["cls", "mean", "max", "first"] | None = None
     num_classes: int | dict[str, int] = 400
+    head_norm: Literal["none", "batch"] = "none"
+    residual_init: float = 1.0
     positions: Literal["learned", "sinusoidal"] = "learned"
     activation: Literal["gelu_tanh", "gelu", "gelu_quick"] = "gelu_tanh"
     layer_norm_eps: float = 1e-6
@@ -163,6 +174,8 @@ class ModelConfig:
         for name in ("layer_norm_eps", "output_norm_eps"):
             if getattr(self, name) is not None and getattr(self, name) <= 0:
                 raise ConfigError(f"{name}={getattr(self, name)} must be above 0")
+        if self.residual_init <= 0:
+            raise ConfigError(f"residual_init={self.residual_init} must be above 0: from 0 some kernels never move")
         if self.hidden_size % self.num_heads:
             raise ConfigError(
                 f"hidden_size={self.hidden_size} is not a multiple of num_heads={self.num_heads}; "

@@ -1,7 +1,11 @@
-"""Where in the frame a training clip looks: scale jitter and crop, the same for all frames."""
+"""Where in the frame a training clip looks: scale jitter, crop and turn, the same for all frames."""
 
 from __future__ import annotations
 
+import math
+
+import torch
+import torch.nn.functional as F
 from jaxtyping import UInt8
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
@@ -34,12 +38,40 @@ def crop_region(
 def jitter_crop(
     frames: UInt8[Tensor, "T 3 H W"], augmentation: AugmentationConfig, preprocessing: PreprocessingConfig, draws: Draws
 ) -> UInt8[Tensor, "T 3 h w"]:
-    """Crop the drawn region out of resized frames and make it `crop_size`."""
-    top, left, height, width = crop_region(frames.shape[-2], frames.shape[-1], augmentation, preprocessing, draws)
-    region = frames[..., top : top + height, left : left + width]
+    """Crop the drawn region, turned by the drawn angle, out of resized frames and make it `crop_size`."""
+    region = crop_region(frames.shape[-2], frames.shape[-1], augmentation, preprocessing, draws)
+    if augmentation.rotate:
+        angle = uniform(draws.of("rotate"), -augmentation.rotate, augmentation.rotate)
+        return turned_crop(frames, region, angle, preprocessing.crop_size)
+    top, left, height, width = region
+    cropped = frames[..., top : top + height, left : left + width]
     if (height, width) == tuple(preprocessing.crop_size):
-        return region
+        return cropped
     mode = InterpolationMode.BICUBIC if preprocessing.interpolation == "bicubic" else InterpolationMode.BILINEAR
     return transforms.resize(
-        region, list(preprocessing.crop_size), interpolation=mode, antialias=preprocessing.antialias
+        cropped, list(preprocessing.crop_size), interpolation=mode, antialias=preprocessing.antialias
     )
+
+
+def turned_crop(
+    frames: UInt8[Tensor, "T 3 H W"], region: tuple[int, int, int, int], angle: float, size: tuple[int, int]
+) -> UInt8[Tensor, "T 3 h w"]:
+    """A region of the frames, turned about its own centre, as a picture of `size`; bilinear, in one pass.
+
+    Args:
+        frames: of a clip.
+        region: (top, left, height, width) before it is turned.
+        angle: in degrees; the picture's content turns clockwise.
+        size: (h, w).
+    """
+    top, left, height, width = region
+    turn = math.radians(angle)
+    rows = (torch.arange(size[0]) + 0.5) / size[0] * height - height / 2
+    columns = (torch.arange(size[1]) + 0.5) / size[1] * width - width / 2
+    y, x = rows[:, None], columns[None, :]
+    across = left + width / 2 + x * math.cos(turn) + y * math.sin(turn)
+    down = top + height / 2 - x * math.sin(turn) + y * math.cos(turn)
+    grid = torch.stack([2 * across / frames.shape[-1] - 1, 2 * down / frames.shape[-2] - 1], dim=-1)
+    pictures = frames.flatten(0, 1)[None].float()
+    sampled = F.grid_sample(pictures, grid[None], mode="bilinear", padding_mode="border", align_corners=False)
+    return sampled[0].round_().to(torch.uint8).unflatten(0, frames.shape[:2])

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 
 from tubelet.config import AugmentationConfig, PreprocessingConfig
 from tubelet.data.draws import Draws, uniform
 from tubelet.errors import ConfigError
-from tubelet.video import clip_indices, clip_starts, random_start, segment_indices, uniform_indices
+from tubelet.video import clip_indices, clip_starts, random_start, uniform_indices
+
+WARP_KNOTS = 4
+"""Places of a clip at which `warp` draws the pace."""
 
 
 def check_temporal(augmentation: AugmentationConfig, preprocessing: PreprocessingConfig) -> None:
@@ -28,6 +32,10 @@ def check_temporal(augmentation: AugmentationConfig, preprocessing: Preprocessin
         raise ConfigError(f"coverage={augmentation.coverage} belongs to sampling='uniform'; with 'dense' use speed")
     if not dense and augmentation.speed != (1.0, 1.0):
         raise ConfigError(f"speed={augmentation.speed} belongs to sampling='dense'; with 'uniform' use coverage")
+    if augmentation.warp and (dense or augmentation.temporal == "centre"):
+        raise ConfigError(
+            f"warp={augmentation.warp} belongs to sampling='uniform' with temporal='random' or 'segments'; leave it out"
+        )
 
 
 def training_indices(
@@ -38,7 +46,8 @@ def training_indices(
     Dense: a run of frames from a random start (the original's `sample_sequence`), at the frame stride times a factor
     from `speed`, drawn log-uniformly so that faster and slower are equally likely (speed jitter). Uniform: frames
     spread over a random part of the video as long as `coverage` says; one out of each of its equal parts, at the same
-    random place in all of them (`random`) or at independent ones (`segments`, Wang et al., ECCV 2016).
+    random place in all of them (`random`) or at independent ones (`segments`, Wang et al., ECCV 2016). With `warp` the
+    parts are not equal: the pace rises and falls through the clip.
 
     Args:
         total: frames of the video, or of the part of it that is used.
@@ -77,14 +86,32 @@ def _spread(total: int, count: int, augmentation: AugmentationConfig, draws: Dra
     share = uniform(draws.of("coverage"), *augmentation.coverage)
     part = min(total, max(1, round(share * total)))
     first = random_start(total, part, draws.of("start"))
-    if augmentation.temporal == "segments":
-        inside = segment_indices(part, count, draws.of("segments"))
-    elif augmentation.temporal == "centre":
+    if augmentation.temporal == "centre":
         inside = uniform_indices(part, count)
     else:
-        place = uniform(draws.of("segments"), 0.0, 1.0)
-        inside = [min(int((piece + place) * part / count), part - 1) for piece in range(count)]
+        edges = [part * edge for edge in _edges(count, augmentation.warp, draws)]
+        generator = draws.of("segments")
+        together = augmentation.temporal == "random"
+        places = torch.rand(1 if together else count, generator=generator, dtype=torch.float64).tolist()
+        inside = [
+            min(int(low + place * (high - low)), part - 1)
+            for low, high, place in zip(edges, edges[1:], places * count if together else places, strict=False)
+        ]
     return [first + index for index in inside]
+
+
+def _edges(count: int, warp: float, draws: Draws) -> list[float]:
+    """Where the parts of a clip begin and end, from 0 to 1: equal, or at a pace that changes.
+
+    The pace is 1 + warp * u, u drawn from [-1, 1] at a few knots and linear in between (Fawaz et al., 2018, warp series
+    in the same way to augment them).
+    """
+    if not warp:
+        return [part / count for part in range(count + 1)]
+    knots = torch.rand(WARP_KNOTS, generator=draws.of("warp"), dtype=torch.float64) * 2 - 1
+    pace = 1 + warp * F.interpolate(knots[None, None], count, mode="linear", align_corners=True)[0, 0]
+    steps = (pace / pace.sum()).cumsum(0).tolist()
+    return [0.0, *steps[:-1], 1.0]
 
 
 def _log_uniform(bounds: tuple[float, float], draws: Draws) -> float:

@@ -25,7 +25,7 @@ def augment(
 ) -> Float[Tensor, "T C h w"]:
     """Vary a clip, the same draw for all its frames.
 
-    In the original's order: scale jitter, crop, flip, RandAugment, colour jitter, normalisation, erasing.
+    In the original's order: scale jitter and crop (turned), flip, RandAugment, colour jitter, normalisation, erasing.
 
     Args:
         frames: resized (`Preprocessing.resize`), not cropped.

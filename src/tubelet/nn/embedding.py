@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from tubelet.config import uniform_frame_indices
+from tubelet.nn.batch_norm import BatchNorm
 
 
 class TubeletEmbedding(nn.Module):
@@ -78,10 +79,13 @@ class UniformFrameEmbedding(TubeletEmbedding):
 class ConvStemEmbedding(nn.Module):
     """Tubelets cut from the feature map of two 3-D convolutions: a hybrid ViT in space and time.
 
-    Two 3x3x3 convolutions, each halving height and width and keeping every frame, each followed by a LayerNorm over
-    channels and a GELU; then tubelets of the feature map. Early convolutions make a transformer from scratch easier to
-    optimise (Xiao et al., 2021, "Early Convolutions Help Transformers See Better"). LayerNorm, not BatchNorm: a sample
-    must not depend on its batch. Neighbouring tubelets share a border of pixels, in time too.
+    The stem sees each frame and, beside it, its difference from the one before: where the camera stands still, motion
+    is what tells clips apart, and nearly everything else is the same in all of them. Two 3x3x3 convolutions each halve
+    height and width and keep every frame, each followed by a BatchNorm and a GELU; then tubelets of the feature map.
+    Early convolutions make a transformer from scratch easier to optimise (Xiao et al., NeurIPS 2021, "Early
+    Convolutions Help Transformers See Better", with BatchNorm as here). In training a sample depends on its batch
+    through the statistics; in evaluation they are constants. Neighbouring tubelets share a border of pixels, in time
+    too.
 
     Args:
         in_channels: channels of a frame, C.
@@ -93,18 +97,24 @@ class ConvStemEmbedding(nn.Module):
         super().__init__()
         frames, height, width = tubelet_size
         first, second = max(dim // 8, 8), max(dim // 4, 16)
-        self.conv1 = nn.Conv3d(in_channels, first, 3, stride=(1, 2, 2), padding=1)
-        self.norm1 = nn.LayerNorm(first, eps=1e-6)
-        self.conv2 = nn.Conv3d(first, second, 3, stride=(1, 2, 2), padding=1)
-        self.norm2 = nn.LayerNorm(second, eps=1e-6)
+        self.conv1 = nn.Conv3d(2 * in_channels, first, 3, stride=(1, 2, 2), padding=1, bias=False)
+        self.norm1 = BatchNorm(first)
+        self.conv2 = nn.Conv3d(first, second, 3, stride=(1, 2, 2), padding=1, bias=False)
+        self.norm2 = BatchNorm(second)
         self.tubelets = TubeletEmbedding(second, dim, (frames, height // 4, width // 4))
 
     def forward(self, video: Float[Tensor, "B T C H W"]) -> Float[Tensor, "B t h w D"]:
-        maps = video.transpose(1, 2)
+        maps = self.maps(video)
         for convolution, norm in ((self.conv1, self.norm1), (self.conv2, self.norm2)):
-            maps = convolution(maps)
-            maps = F.gelu(norm(maps.movedim(1, -1))).movedim(-1, 1)
+            maps = F.gelu(norm(convolution(maps)), approximate="tanh")
         return self.tubelets(maps.transpose(1, 2))
+
+    @staticmethod
+    def maps(video: Float[Tensor, "B T C H W"]) -> Float[Tensor, "B C2 T H W"]:
+        """Frames and twice their differences from the frame before (0 for the first), channels innermost in memory."""
+        frames = video.movedim(2, -1)
+        differences = F.pad(2 * (frames[:, 1:] - frames[:, :-1]), (0, 0, 0, 0, 0, 0, 1, 0))
+        return torch.cat([frames, differences], dim=-1).movedim(-1, 1)
 
     def token_mask(self, frame_mask: Bool[Tensor, "B T"]) -> Bool[Tensor, "B t"]:
         """True at the times whose tubelets hold a real frame."""

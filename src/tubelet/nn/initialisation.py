@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tubelet.nn.attention import FactorisedDotProductAttention, SelfAttention
+from tubelet.nn.batch_norm import BatchNorm
 from tubelet.nn.blocks import MLP
 from tubelet.nn.embedding import TubeletEmbedding
 from tubelet.nn.encoder import Encoder
@@ -16,32 +17,38 @@ HEAD_STD = 0.02
 
 
 @torch.no_grad()
-def initialise_parameters(model: nn.Module) -> None:
+def initialise_parameters(model: nn.Module, residual_init: float = 1.0) -> None:
     """Draw every parameter of `model` as the original code does, with one exception.
 
     - attention: Xavier-uniform kernels, each of query, key, value and output on its own; biases 0
     - MLP: Xavier-uniform kernels; biases normal with standard deviation 1e-6
     - tubelet and stem kernels: normal, truncated at two standard deviations, variance 1 / fan-in; biases 0
     - class tokens 0; learned positions normal with standard deviation 0.02
-    - LayerNorm: scale 1, bias 0
+    - LayerNorm and BatchNorm: scale 1, bias 0
     - heads: normal with standard deviation 0.02, biases 0. The original starts them at 0, and with a head of 0 no other
       parameter gets a gradient from the first batch.
+
+    Args:
+        model: whose modules are drawn.
+        residual_init: factor on the kernels of the attention's output and of the MLP's second layer.
     """
     for module in model.modules():
         if isinstance(module, SelfAttention | FactorisedDotProductAttention):
             for kernel in (*module.qkv.weight.chunk(3), module.out.weight):
                 nn.init.xavier_uniform_(kernel)
+            module.out.weight.mul_(residual_init)
             nn.init.zeros_(module.qkv.bias)
             nn.init.zeros_(module.out.bias)
         elif isinstance(module, MLP):
             for linear in (module.fc1, module.fc2):
                 nn.init.xavier_uniform_(linear.weight)
                 nn.init.normal_(linear.bias, std=1e-6)
+            module.fc2.weight.mul_(residual_init)
         elif isinstance(module, TubeletEmbedding | nn.Conv3d):
             _truncated_lecun_normal(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.LayerNorm):
+        elif isinstance(module, nn.LayerNorm | BatchNorm) and module.weight is not None:
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
         elif isinstance(module, Encoder):

@@ -13,8 +13,8 @@ from tubelet.presets import preset
 from tubelet.studies.study import Cell, Claim, Plan, Setting, Study
 
 EPIC = "EPIC-Kitchens' actions"
-BASIC = ("temporal", "crop", "scale_jitter", "flip", "colour", "grey")
-TIME = ("speed", "coverage", "reverse")
+BASIC = ("temporal", "crop", "scale_jitter", "rotate", "flip", "colour", "grey")
+TIME = ("speed", "coverage", "warp", "reverse")
 MODEL = ("drop_path", "dropout", "attention_dropout", "token_drop")
 
 

@@ -13,7 +13,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class WeightAverage(Generic[M]):
-    """A second copy of a model whose weights follow the trained ones slowly.
+    """A second copy of a model whose weights, and statistics of a BatchNorm, follow the trained ones slowly.
 
     After step n (from 1): average = d * average + (1 - d) * weights with d = min(decay, (1 + n) / (10 + n)). The second
     term lets short trainings forget their random start (TensorFlow's `ExponentialMovingAverage`).
@@ -31,8 +31,8 @@ class WeightAverage(Generic[M]):
     def update(self, model: M, step: int) -> None:
         """Take in the weights after optimiser step `step` (counted from 1)."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        average: list[Tensor] = list(self.model.parameters())
-        weights: list[Tensor] = list(model.parameters())
+        average: list[Tensor] = [*self.model.parameters(), *self.model.buffers()]
+        weights: list[Tensor] = [*model.parameters(), *model.buffers()]
         torch._foreach_lerp_(average, weights, 1 - decay)
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -25,6 +25,8 @@ _DESCRIBES_A_MODEL = (
     "temporal_layers",
     "attention_order",
     "pool",
+    "head_norm",
+    "residual_init",
     "dropout",
     "attention_dropout",
     "drop_path",

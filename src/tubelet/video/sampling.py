@@ -152,12 +152,3 @@ def uniform_indices(total: int, num_frames: int, *, clip: int = 0, clips: int = 
         `num_frames` ascending indices; some repeat if the video has fewer frames than that.
     """
     return [(2 * (part * clips + clip) + 1) * total // (2 * num_frames * clips) for part in range(num_frames)]
-
-
-def segment_indices(total: int, num_frames: int, generator: Generator | None = None) -> list[int]:
-    """Training's counterpart of `uniform_indices`: a random frame out of each of `num_frames` equal parts.
-
-    The sampling of temporal segment networks (Wang et al., ECCV 2016).
-    """
-    places = torch.rand(num_frames, generator=generator, dtype=torch.float64).tolist()
-    return [min(int((part + place) * total / num_frames), total - 1) for part, place in enumerate(places)]

@@ -28,6 +28,7 @@ from tubelet.config import ModelConfig, PreprocessingConfig, replace
 from tubelet.errors import ConfigError
 from tubelet.model import ViViT
 from tubelet.nn.positions import interpolate_grid
+from tubelet.weights.fold import fold_head_norm
 from tubelet.weights.inflate import resize_kernel
 from tubelet.weights.report import Entry, LoadReport
 from tubelet.weights.tensors import Incoming, put_tensors
@@ -43,6 +44,8 @@ ADAPTABLE = (
     "pool",
     "temporal_layers",
     "attention_order",
+    "head_norm",
+    "residual_init",
     "dropout",
     "attention_dropout",
     "drop_path",
@@ -62,7 +65,8 @@ def adapt(model: ViViT, **fields: Any) -> ViViT:
     - `num_classes`: a new head, but for heads that keep their name and size.
     - `variant`: see the top of this file. `temporal_layers`: 0, or any number where there was none.
     - `pool`: class tokens are dropped, or made anew at 0.
-    - `dropout`, `attention_dropout`, `drop_path`, `token_drop`: set.
+    - `head_norm`: taken into the heads (`fold_head_norm`), or a new one.
+    - `residual_init`, `dropout`, `attention_dropout`, `drop_path`, `token_drop`: set.
 
     The preprocessing follows the frames and the image size.
 
@@ -79,6 +83,8 @@ def adapt(model: ViViT, **fields: Any) -> ViViT:
     """
     given = {name: value for name, value in fields.items() if value is not None}
     config = _new_config(model.config, given)
+    if config.head_norm == "none":
+        model = fold_head_norm(model)
     labels = model.labels if config.num_classes == model.config.num_classes else None
     adapted = ViViT(config, _new_preprocessing(model.preprocessing, model.config, config), labels)
     first = next(model.parameters())

@@ -25,6 +25,7 @@ from tubelet.config import PreprocessingConfig
 from tubelet.errors import ConfigError, WeightsError
 from tubelet.model import ViViT
 from tubelet.weights.files import read_json, replacing
+from tubelet.weights.fold import fold_head_norm
 from tubelet.weights.hf_folder import (
     CONFIG_FILE,
     PICKLED_FILE,
@@ -120,7 +121,7 @@ def save_hf_vivit(
     Raises:
         WeightsError: `VivitForVideoClassification` is not this model; or there is a model in the folder already.
     """
-    folder = Path(folder)
+    folder, model = Path(folder), fold_head_norm(model)
     _refuse_what_they_lack(model, key_layout)
     _refuse_to_overwrite(folder, overwrite)
     notes = []

@@ -88,6 +88,7 @@ class Plan:
         self._plan_blocks()
         self._plan_head()
         self._keep("temporal_encoder.", NO_TIME)
+        self._keep("head_norm.", NOT_IN_SOURCE)
 
     def _keep(self, prefix: str, why: str) -> None:
         self.new |= {name: why for name in self.names if name.startswith(prefix)}

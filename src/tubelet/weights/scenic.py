@@ -17,6 +17,7 @@ from torch import Tensor
 from tubelet.config import ModelConfig, PreprocessingConfig
 from tubelet.errors import WeightsError
 from tubelet.model import ViViT
+from tubelet.weights.fold import fold_head_norm
 from tubelet.weights.labels import label_notes
 from tubelet.weights.msgpack_tree import flatten, read_tree, unflatten, write_tree
 from tubelet.weights.scenic_config import FIXED, deduce
@@ -90,7 +91,7 @@ def save_scenic(
     Raises:
         WeightsError: the original has no such model, or the file is there already.
     """
-    file = Path(file)
+    file, model = Path(file), fold_head_norm(model)
     refuse_what_they_lack(model.config)
     if file.exists() and (not overwrite or not file.is_file()):
         raise WeightsError(f"{file} is there already; overwrite=True replaces a file")

@@ -115,3 +115,31 @@ def test_what_means_nothing_is_an_error(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         check_temporal(augmentation, preprocessing)
+
+
+@pytest.mark.parametrize("temporal", ["random", "segments"])
+def test_warp_changes_the_pace_within_a_clip_and_keeps_its_order_and_reach(temporal: str) -> None:
+    augmentation = AugmentationConfig(temporal=temporal, warp=0.5)
+    paces: list[int] = []
+    for index in range(200):
+        clip = chosen(800, augmentation, UNIFORM, index)
+        assert clip == sorted(clip)
+        assert clip[0] < 800 / 8 * 2
+        assert clip[-1] >= 800 - 800 / 8 * 2
+        paces += [after - before for before, after in pairwise(clip)]
+    assert min(paces) < 70
+    assert max(paces) > 130
+
+
+def test_no_warp_keeps_the_pace() -> None:
+    clip = chosen(800, AugmentationConfig(), UNIFORM)
+    assert {after - before for before, after in pairwise(clip)} == {100}
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "preprocessing"),
+    [({"warp": 0.2}, DENSE), ({"warp": 0.2, "temporal": "centre"}, UNIFORM)],
+)
+def test_warp_where_it_would_do_nothing_is_refused(augmentation: dict[str, object], preprocessing: object) -> None:
+    with pytest.raises(ConfigError, match="belongs to sampling='uniform' with temporal"):
+        check_temporal(AugmentationConfig(**augmentation), preprocessing)

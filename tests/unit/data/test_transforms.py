@@ -14,7 +14,7 @@ from tubelet.config import NO_AUGMENTATION, AugmentationConfig, PreprocessingCon
 from tubelet.data.colour import jitter_colour, turn_hue
 from tubelet.data.draws import Draws
 from tubelet.data.erasing import erase
-from tubelet.data.geometry import crop_region
+from tubelet.data.geometry import crop_region, turned_crop
 from tubelet.data.rand_augment import OPERATIONS, rand_augment
 from tubelet.data.transforms import augment
 from tubelet.video import Preprocessing
@@ -23,6 +23,7 @@ PIXELS = PreprocessingConfig(num_frames=6, resize=40, crop_size=(32, 32), mean=(
 EACH: dict[str, dict[str, Any]] = {
     "scale jitter": {"scale_jitter": (0.7, 1.5)},
     "random crop": {"crop": "random"},
+    "rotate": {"rotate": 30.0},
     "flip": {"flip": 0.5},
     "colour": {"colour": 1.0},
     "grey": {"grey": 0.5},
@@ -266,3 +267,19 @@ def test_every_operation_and_the_identity_come_up() -> None:
     assert unchanged == pytest.approx(1 / 12, abs=0.04)
     distinct = {result.numpy().tobytes() for result in results}
     assert len(distinct) > 11
+
+
+def test_a_turned_crop_is_the_picture_turned_about_the_middle_of_the_region() -> None:
+    frames = torch.randint(0, 256, (2, 3, 24, 30), dtype=torch.uint8)
+    region = (4, 7, 16, 16)
+    cropped = frames[..., 4:20, 7:23]
+    assert torch.equal(turned_crop(frames, region, 0.0, (16, 16)), cropped)
+    assert torch.equal(turned_crop(frames, region, 90.0, (16, 16)), torch.rot90(cropped, -1, (-2, -1)))
+    assert torch.equal(turned_crop(frames, region, -90.0, (16, 16)), torch.rot90(cropped, 1, (-2, -1)))
+
+
+def test_a_turned_crop_looks_beyond_its_region_and_holds_the_edge_of_the_frame() -> None:
+    frames = torch.zeros(1, 3, 20, 20, dtype=torch.uint8)
+    frames[..., :4, :] = 200  # above the region
+    assert turned_crop(frames, (4, 4, 12, 12), 45.0, (12, 12)).amax() == 200
+    assert turned_crop(torch.full_like(frames, 90), (0, 0, 20, 20), 45.0, (20, 20)).unique().tolist() == [90]

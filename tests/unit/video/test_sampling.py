@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tubelet.video import clip_indices, clip_starts, random_start, segment_indices, uniform_indices, window
+from tubelet.video import clip_indices, clip_starts, random_start, uniform_indices, window
 
 
 def test_clip_positions_are_the_originals() -> None:
@@ -61,14 +61,6 @@ def test_several_uniform_clips_see_different_frames() -> None:
     seen = sorted(index for clip in clips for index in clip)
     assert seen == uniform_indices(96, 32)
     assert len(set(seen)) == 32
-
-
-@given(st.integers(1, 300), st.integers(1, 64), st.integers(0, 1000))
-def test_segments_give_one_frame_each(total: int, frames: int, seed: int) -> None:
-    indices = segment_indices(total, frames, torch.Generator().manual_seed(seed))
-    assert len(indices) == frames
-    for part, index in enumerate(indices):
-        assert int(part * total / frames) <= index <= min(int((part + 1) * total / frames), total - 1)
 
 
 def test_a_window_holds_the_frames_shown_in_it() -> None:
