@@ -11,6 +11,7 @@ import torch
 from tubelet.errors import WeightsError
 from tubelet.model import ViViT
 from tubelet.weights.files import replacing
+from tubelet.weights.fold import fold_head_norm
 from tubelet.weights.scenic import refuse_what_they_lack
 from tubelet.weights.scenic_layout import rules
 
@@ -32,6 +33,7 @@ def save_image_vit(model: ViViT, path: str | Path) -> Path:
     Raises:
         WeightsError: the model sees more than one frame, or has what such files cannot say.
     """
+    model = fold_head_norm(model)
     config = model.config
     if (config.variant, config.embedding, config.num_frames) != ("spatio_temporal", "uniform_frames", 1):
         raise WeightsError(
