@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tubelet.errors import ConfigError, DataError, TubeletError, VideoError, WeightsError
     from tubelet.evaluate import evaluate
     from tubelet.model import ViViT
-    from tubelet.predict import predict
+    from tubelet.predict import predict, stream
     from tubelet.presets import create
     from tubelet.pretrain import pretrain
     from tubelet.train import train
@@ -44,6 +44,7 @@ __all__ = [
     "push_to_hub",
     "read_video",
     "save",
+    "stream",
     "train",
     "write_video",
 ]
@@ -52,6 +53,7 @@ _HOMES = {
     "tubelet.config": ("ModelConfig", "PreprocessingConfig"),
     "tubelet.errors": ("ConfigError", "DataError", "TubeletError", "VideoError", "WeightsError"),
     "tubelet.model": ("ViViT",),
+    "tubelet.predict": ("stream",),
     "tubelet.presets": ("create",),
     "tubelet.video": ("Clip", "read_video", "write_video"),
     "tubelet.weights": ("convert", "initialise", "load", "save"),

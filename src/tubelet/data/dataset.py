@@ -61,12 +61,14 @@ class Item(TypedDict):
     frame_mask: bool [T] or [V, T], True where a frame is real; None if all are.
     targets: class index by head, after a flip that changed the label.
     index: of the sample in its table.
+    frames: evaluation: of each clip, the frames of the video that it holds; None in training.
     """
 
     video: Tensor
     frame_mask: Tensor | None
     targets: dict[str, int]
     index: int
+    frames: list[list[int]] | None
 
 
 class ClipDataset(Dataset[Item | Failure]):
@@ -163,7 +165,7 @@ class ClipDataset(Dataset[Item | Failure]):
         if is_flipped(self.augmentation, draws):
             targets = self._flipped(targets)
         video = augment(frames, self.augmentation, self.preprocessing, draws)
-        return Item(video=video, frame_mask=real_mask(real), targets=targets, index=draw.index)
+        return Item(video=video, frame_mask=real_mask(real), targets=targets, index=draw.index, frames=None)
 
     def _training_frames(self, sample: Sample, index: int, draws: Draws, backwards: bool) -> tuple[Tensor, list[bool]]:
         """Resized frames of a training clip, uint8 [T, 3, H, W], and which of them are real."""
@@ -186,7 +188,13 @@ class ClipDataset(Dataset[Item | Failure]):
     def _evaluation_item(self, sample: Sample, index: int) -> Item:
         with self._opened(sample, index) as (decoder, start, end):
             views = self.preprocessing.views(decoder, self.clips, self.crops, start, end)
-        return Item(video=views.video, frame_mask=views.frame_mask, targets=dict(sample.labels), index=index)
+        return Item(
+            video=views.video,
+            frame_mask=views.frame_mask,
+            targets=dict(sample.labels),
+            index=index,
+            frames=views.indices,
+        )
 
     # --- where frames come from ------------------------------------------------------------------------------------
 

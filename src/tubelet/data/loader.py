@@ -31,6 +31,7 @@ class Batch:
         targets: head to class indices, int64 [B]; or soft targets [B, K] after `BatchMix`.
         indices: of the samples in the table, int64 [B].
         failures: the videos of this batch that could not be read.
+        frames: evaluation: for each video and clip, the frames of the video that the clip holds; None in training.
     """
 
     video: Float[Tensor, "B *V T C H W"]
@@ -38,6 +39,7 @@ class Batch:
     targets: dict[str, Tensor]
     indices: Int[Tensor, "B"]
     failures: list[Failure] = field(default_factory=list)
+    frames: list[list[list[int]]] | None = None
 
     def __len__(self) -> int:
         return len(self.video)
@@ -50,6 +52,7 @@ class Batch:
             {head: target.pin_memory() for head, target in self.targets.items()},
             self.indices,
             self.failures,
+            self.frames,
         )
 
     def to(self, device: torch.device | str, *, non_blocking: bool = True) -> Batch:
@@ -61,6 +64,7 @@ class Batch:
             {head: target.to(device, non_blocking=non_blocking) for head, target in self.targets.items()},
             self.indices,
             self.failures,
+            self.frames,
         )
 
 
@@ -82,7 +86,8 @@ def collate(items: Sequence[Item | Failure], heads: Sequence[str], video_shape: 
         frame_mask = torch.stack([whole if mask is None else mask for mask in masks])
     targets = {head: torch.tensor([clip["targets"][head] for clip in clips], dtype=torch.int64) for head in heads}
     indices = torch.tensor([clip["index"] for clip in clips], dtype=torch.int64)
-    return Batch(video, frame_mask, targets, indices, failures)
+    frames = [clip["frames"] for clip in clips if clip["frames"] is not None]
+    return Batch(video, frame_mask, targets, indices, failures, frames if len(frames) == len(clips) else None)
 
 
 class EpochBatches(Sampler[list[Draw]]):

@@ -11,7 +11,6 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
@@ -20,11 +19,12 @@ import torch
 from torch import Tensor
 
 from tubelet.errors import ConfigError, VideoError
-from tubelet.evaluate import autocast, parse_views, resolve_device, resolve_precision
+from tubelet.evaluate import autocast, parse_views, resolve_precision
 from tubelet.evaluate.device import Precision
 from tubelet.evaluate.evaluator import VIEWS_PER_FORWARD, predict_views
 from tubelet.model import ViViT
 from tubelet.predict.html import thumbnails_of
+from tubelet.predict.ready import evaluating, ready
 from tubelet.predict.result import TOP, Result, head_results
 from tubelet.predict.sources import Source, find_videos, open_source, path_of
 from tubelet.video import Clip, Decoder, Preprocessing, Views
@@ -90,23 +90,10 @@ class Predictor:
         device: str | torch.device | None = None,
         precision: Precision = "float32",
     ) -> None:
-        if not isinstance(model, ViViT):
-            from tubelet.weights import load
-
-            model, device = load(os.fspath(model)), device or "auto"
-        if model.preprocessing is None:
-            raise ConfigError(
-                "the model does not say how videos are preprocessed; set it as it was in training: "
-                "model.preprocessing = tubelet.PreprocessingConfig(num_frames=..., resize=..., crop_size=...)"
-            )
-        if not model.config.heads:
-            raise ConfigError("the model has no head (num_classes=0); model.reset_classifier gives it one")
-        if device is not None:
-            model.to(resolve_device(device))
-        self.model = model
-        self.device = next(model.parameters()).device
+        self.model, preprocessing = ready(model, device)
+        self.device = next(self.model.parameters()).device
         self._dtype = resolve_precision(precision, self.device)
-        self._preprocessing = Preprocessing(model.preprocessing)
+        self._preprocessing = Preprocessing(preprocessing)
 
     def __call__(
         self,
@@ -185,9 +172,9 @@ class Predictor:
         if loaded.views is None:
             return Result(loaded.path, error=loaded.error, views=views, seconds=loaded.seconds, shown=top)
         started = time.perf_counter()
-        with _evaluating(self.model), autocast(self.device, self._dtype):
+        with evaluating(self.model), autocast(self.device, self._dtype):
             video, mask = loaded.views.video, loaded.views.frame_mask
-            logits = predict_views(self.model, video, mask, views_per_forward=batch_size)
+            logits = predict_views(self.model, video, mask, frames=loaded.views.indices, views_per_forward=batch_size)
         error = None
         if not all(bool(values.isfinite().all()) for values in logits.values()):
             error = "the model's output for it is not finite"
@@ -229,13 +216,3 @@ def _thumbnails(decoder: Decoder, path: str | None) -> Tensor | None:
     if path is not None and os.path.exists(path):
         return None
     return thumbnails_of(decoder.frames_at(range(decoder.metadata.num_frames)).frames)
-
-
-@contextmanager
-def _evaluating(model: ViViT) -> Iterator[None]:
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)

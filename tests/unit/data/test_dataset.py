@@ -70,7 +70,7 @@ def test_only_the_part_from_start_to_end_is_used(ramp_video: Path, small: Prepro
     assert seen == set(range(5, 13))
     views = item(ClipDataset(table, small, mode="evaluate", clips=2))["video"]
     assert views.shape == (2, 4, 3, 16, 16)
-    assert grey_levels(Item(video=views[0], frame_mask=None, targets={}, index=0)) == [5, 7, 9, 11]
+    assert grey_levels(Item(video=views[0], frame_mask=None, targets={}, index=0, frames=None)) == [5, 7, 9, 11]
 
 
 def test_evaluation_gives_the_views_of_preprocessing(folder: Path, small: PreprocessingConfig) -> None:

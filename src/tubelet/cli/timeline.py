@@ -1,0 +1,135 @@
+"""`tubelet predict --timeline`: what happens when, in a video that goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tubelet.cli.output import Output
+
+if TYPE_CHECKING:
+    from tubelet.predict import Decision, Event, Stream, Timeline
+
+
+@dataclass(frozen=True)
+class TimelineSettings:
+    """The flags of `tubelet predict` that belong to `--timeline`; see there."""
+
+    out: Path
+    hop: int | None
+    frame_stride: int | None
+    smoothing: str | None
+    on: float
+    off: float
+    minimum: float
+
+
+def run_timelines(model: str, videos: Sequence[str], settings: TimelineSettings, output: Output, **how: Any) -> int:
+    """Stream each video, print its events as they end, and write its timeline.
+
+    Args:
+        model: what `tubelet.load` reads.
+        videos: files and addresses; `camera:0` is the first camera.
+        settings: the flags.
+        output: where to.
+        how: device, precision and top of `tubelet.stream`.
+    """
+    from tubelet.errors import VideoError
+    from tubelet.predict import find_events, stream
+    from tubelet.predict.ready import ready
+    from tubelet.predict.smoothing import Smoother
+    from tubelet.predict.timeline import check_thresholds
+    from tubelet.train.interrupt import StopRequest
+
+    check_thresholds(settings.on, settings.off, settings.minimum)
+    Smoother(settings.smoothing)
+    files = _files(settings.out, videos)
+    loaded, _ = ready(model, how["device"])
+    find = partial(find_events, on=settings.on, off=settings.off, minimum=settings.minimum)
+    streaming = {"hop": settings.hop, "frame_stride": settings.frame_stride, "smoothing": settings.smoothing, **how}
+    failures = 0
+    with StopRequest() as stop:
+        for video, places in zip(videos, files, strict=True):
+            try:
+                with stream(loaded, _source(video), **streaming) as decisions:
+                    timeline = _watch(decisions, find, stop, output)
+            except VideoError as error:
+                failures += 1
+                output.warn(f"{error.path}: could not be read: {error.reason}")
+                output.data({"path": video, "error": error.reason})
+                continue
+            for place in places:
+                timeline.save(place)
+            output.data({**timeline.to_dict(), "error": None, "files": [str(place) for place in places]})
+            if not output.as_json:
+                output.console.print(f"  written: {', '.join(map(str, places))}", markup=False, soft_wrap=True)
+            if stop.signal_number is not None:
+                return 128 + stop.signal_number
+    return 1 if failures else 0
+
+
+def _watch(decisions: Stream, find: Any, stop: Any, output: Output) -> Timeline:
+    from tubelet.predict import Timeline
+
+    if not output.as_json:
+        output.console.print(decisions.name, style="bold", markup=False, soft_wrap=True)
+    output.notes.print(f"  a decision every {decisions.hop} frames; {decisions.reuse}", markup=False, soft_wrap=True)
+
+    def until_stopped() -> Iterator[Decision]:
+        for decision in decisions:
+            yield decision
+            if stop:
+                return
+
+    def shown(watched: Iterable[Decision]) -> Iterator[Event]:
+        for event in find(watched):
+            if not output.as_json:
+                head = "" if event.head == "label" else f"{event.head}: "
+                times = f"{event.start:9.2f} - {event.end:9.2f} s"
+                output.console.print(f"  {times}  {event.mean:6.1%}  {head}{event.label}", markup=False, soft_wrap=True)
+            yield event
+
+    return Timeline.of(decisions.name, until_stopped(), shown)
+
+
+def _source(video: str) -> str | int:
+    kind, _, number = video.partition(":")
+    return int(number) if kind == "camera" and number.isdigit() and not Path(video).exists() else video
+
+
+def _files(out: Path, videos: Sequence[str]) -> list[list[Path]]:
+    """Where the timelines go: one file, or a folder with a file of each format for each video.
+
+    Raises:
+        ConfigError: a file would be overwritten, or hold several videos.
+    """
+    from tubelet.errors import ConfigError
+    from tubelet.predict.timeline import FORMATS, check_writable
+
+    if out.suffix.lower() in FORMATS:
+        if len(videos) > 1:
+            raise ConfigError(
+                f"--timeline {out} is one file, but there are {len(videos)} videos; name a folder: "
+                f"--timeline {out.with_suffix('')}"
+            )
+        files = [[out]]
+    elif out.suffix and not out.is_dir():
+        raise ConfigError(f"--timeline {out}: expected a file with {', '.join(FORMATS)}, or a folder (a name without)")
+    else:
+        stems = [_stem(video) for video in videos]
+        twice = sorted({stem for stem in stems if stems.count(stem) > 1})
+        if twice:
+            raise ConfigError(f"--timeline {out}: several videos are called {twice[0]!r}; predict them one by one")
+        files = [[out / f"{stem}{suffix}" for suffix in FORMATS] for stem in stems]
+    for file in (file for several in files for file in several):
+        check_writable(file)
+        file.parent.mkdir(parents=True, exist_ok=True)
+    return files
+
+
+def _stem(video: str) -> str:
+    name = video.rstrip("/").rpartition("/")[2].partition("?")[0].replace(":", "-")
+    return Path(name).stem or "stream"

@@ -1,0 +1,53 @@
+"""A model that can say what is in a video, where it shall run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from tubelet.config import PreprocessingConfig
+from tubelet.errors import ConfigError
+from tubelet.evaluate import resolve_device
+from tubelet.model import ViViT
+
+
+def ready(
+    model: ViViT | str | os.PathLike[str], device: str | torch.device | None = None
+) -> tuple[ViViT, PreprocessingConfig]:
+    """The model, loaded if need be and moved to its device, and how its videos are preprocessed.
+
+    Args:
+        model: a model, or what `tubelet.load` reads.
+        device: where to; by default where the model is, and `auto` for one that is loaded here.
+
+    Raises:
+        ConfigError: the model has no classes, or does not say how to preprocess.
+    """
+    if not isinstance(model, ViViT):
+        from tubelet.weights import load
+
+        model, device = load(os.fspath(model)), device or "auto"
+    if model.preprocessing is None:
+        raise ConfigError(
+            "the model does not say how videos are preprocessed; set it as it was in training: "
+            "model.preprocessing = tubelet.PreprocessingConfig(num_frames=..., resize=..., crop_size=...)"
+        )
+    if not model.config.heads:
+        raise ConfigError("the model has no head (num_classes=0); model.reset_classifier gives it one")
+    if device is not None:
+        model.to(resolve_device(device))
+    return model, model.preprocessing
+
+
+@contextmanager
+def evaluating(model: ViViT) -> Iterator[None]:
+    """Evaluation mode inside the `with`; afterwards the model is as it was."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)

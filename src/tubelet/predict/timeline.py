@@ -1,0 +1,243 @@
+"""From decisions to events: when something starts, when it ends, and how sure the model was."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tubelet.errors import ConfigError
+from tubelet.predict.decision import Decision
+
+ON, OFF = 0.5, 0.3
+
+
+@dataclass(frozen=True)
+class Event:
+    """A stretch of time in which a class was probable.
+
+    Attributes:
+        label: the class.
+        start: seconds on the source's own clock.
+        end: seconds.
+        peak: highest probability.
+        mean: of the probabilities of its decisions.
+        decisions: how many.
+        head: of the model.
+    """
+
+    label: str
+    start: float
+    end: float
+    peak: float
+    mean: float
+    decisions: int
+    head: str = "label"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; seconds to the microsecond, probabilities to six digits."""
+        return {
+            "head": self.head,
+            "label": self.label,
+            "start": round(self.start, 6),
+            "end": round(self.end, 6),
+            "peak": round(self.peak, 6),
+            "mean": round(self.mean, 6),
+            "decisions": self.decisions,
+        }
+
+
+def find_events(
+    decisions: Iterable[Decision],
+    *,
+    on: float = ON,
+    off: float = OFF,
+    minimum: float = 0.0,
+    labels: Collection[str] | None = None,
+) -> Iterator[Event]:
+    """Events, each as soon as it is over. The memory that this takes does not grow with the video.
+
+    An event of a class starts with a decision that gives it a probability of at least `on`, and is over with the first
+    one that gives it less than `off`: between the two nothing changes, so that a probability that trembles around one
+    threshold does not make many events (hysteresis).
+
+    A decision speaks for the time around the middle of its window: the border between two of them lies midway between
+    their middles; the first one reaches back to the start of its window, the last one to the end of its own.
+
+    Args:
+        decisions: as `tubelet.stream` gives them.
+        on: probability with which an event starts.
+        off: probability below which it is over; at most `on`.
+        minimum: seconds; shorter events are left out.
+        labels: only events of these classes.
+
+    Raises:
+        ConfigError: thresholds that do not make sense.
+    """
+    check_thresholds(on, off, minimum)
+    return _find_events(decisions, on, off, minimum, labels)
+
+
+def check_thresholds(on: float, off: float, minimum: float) -> None:
+    """Hold that `find_events` can take them.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if not 0 < off <= on <= 1 or minimum < 0:
+        raise ConfigError(f"on={on}, off={off}, minimum={minimum}: expected 0 < off <= on <= 1 and minimum >= 0")
+
+
+def _find_events(
+    decisions: Iterable[Decision], on: float, off: float, minimum: float, labels: Collection[str] | None
+) -> Iterator[Event]:
+    running: dict[tuple[str, str], _Running] = {}
+    before: Decision | None = None
+    for decision in decisions:
+        border = decision.start if before is None else (before.middle + decision.middle) / 2
+        for head in decision.heads.values():
+            for label, probability in zip(head.classes, head.probabilities.tolist(), strict=True):
+                event = running.get((head.name, label))
+                if event is not None and probability < off:
+                    del running[head.name, label]
+                    yield from event.ended(border, minimum)
+                elif event is not None:
+                    event.add(probability)
+                elif probability >= on and (labels is None or label in labels):
+                    running[head.name, label] = _Running(head.name, label, border, probability)
+        before = decision
+    if before is not None:
+        for event in running.values():
+            yield from event.ended(before.end, minimum)
+
+
+class _Running:
+    """An event that is not over yet."""
+
+    def __init__(self, head: str, label: str, start: float, probability: float) -> None:
+        self._head, self._label, self._start = head, label, start
+        self._peak = self._sum = probability
+        self._count = 1
+
+    def add(self, probability: float) -> None:
+        self._peak = max(self._peak, probability)
+        self._sum += probability
+        self._count += 1
+
+    def ended(self, end: float, minimum: float) -> Iterator[Event]:
+        if end - self._start >= minimum:
+            mean = self._sum / self._count
+            yield Event(self._label, self._start, end, self._peak, mean, self._count, self._head)
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The events of one video, by their start.
+
+    Attributes:
+        source: the file, address or camera.
+        start: when its first window starts, seconds on its own clock.
+        end: when its last window ends.
+        events: ascending in time.
+    """
+
+    source: str
+    start: float
+    end: float
+    events: tuple[Event, ...]
+
+    @classmethod
+    def of(
+        cls,
+        source: str,
+        decisions: Iterable[Decision],
+        find: Callable[[Iterable[Decision]], Iterable[Event]] = find_events,
+    ) -> Timeline:
+        """Look at all decisions.
+
+        Args:
+            source: for people.
+            decisions: as `tubelet.stream` gives them.
+            find: `find_events`, with other settings than its defaults by `functools.partial`.
+        """
+        start = end = 0.0
+
+        def watched() -> Iterator[Decision]:
+            nonlocal start, end
+            for number, decision in enumerate(decisions):
+                start, end = decision.start if number == 0 else start, decision.end
+                yield decision
+
+        events = sorted(find(watched()), key=lambda event: (event.start, event.end, event.label))
+        return cls(source, start, end, tuple(events))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        times = {"start": round(self.start, 6), "end": round(self.end, 6)}
+        return {"path": self.source, **times, "events": [event.to_dict() for event in self.events]}
+
+    def to_json(self) -> str:
+        """`to_dict`, indented."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
+
+    def to_csv(self) -> str:
+        """One line an event: head, label, start, end, peak, mean, decisions."""
+        text = io.StringIO()
+        columns = ["head", "label", "start", "end", "peak", "mean", "decisions"]
+        rows = csv.DictWriter(text, columns, lineterminator="\n")
+        rows.writeheader()
+        rows.writerows(event.to_dict() for event in self.events)
+        return text.getvalue()
+
+    def to_srt(self) -> str:
+        """Subtitles for any player: label and mean probability. Times count from `start`, as players count."""
+        several = len({event.head for event in self.events}) > 1
+        blocks = []
+        for number, event in enumerate(self.events, 1):
+            name = f"{event.head}: {event.label}" if several else event.label
+            times = f"{_srt_time(event.start - self.start)} --> {_srt_time(event.end - self.start)}"
+            blocks.append(f"{number}\n{times}\n{' '.join(name.split())} {event.mean:.0%}\n")
+        return "\n".join(blocks)
+
+    def save(self, path: str | Path) -> Path:
+        """Write it; the suffix says how: .json, .csv or .srt. A file that exists is not overwritten.
+
+        Raises:
+            ConfigError: another suffix, or the file exists.
+        """
+        file = Path(path)
+        check_writable(file)
+        with file.open("x", encoding="utf-8", newline="") as out:
+            out.write(FORMATS[file.suffix.lower()](self))
+        return file
+
+
+FORMATS: dict[str, Callable[[Timeline], str]] = {
+    ".json": Timeline.to_json,
+    ".csv": Timeline.to_csv,
+    ".srt": Timeline.to_srt,
+}
+
+
+def check_writable(file: Path) -> None:
+    """Hold that a timeline can be written there.
+
+    Raises:
+        ConfigError: the suffix says no format, or the file exists.
+    """
+    if file.suffix.lower() not in FORMATS:
+        raise ConfigError(f"{file}: a timeline is written as {', '.join(FORMATS)}; the suffix says which")
+    if file.exists():
+        raise ConfigError(f"{file} exists and is not overwritten; name another file, or remove it")
+
+
+def _srt_time(seconds: float) -> str:
+    milliseconds = max(0, round(seconds * 1000))
+    hours, rest = divmod(milliseconds, 3_600_000)
+    minutes, rest = divmod(rest, 60_000)
+    whole, rest = divmod(rest, 1000)
+    return f"{hours:02}:{minutes:02}:{whole:02},{rest:03}"
