@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tubelet.errors import ConfigError, DataError, TubeletError, VideoError, WeightsError
     from tubelet.evaluate import evaluate
     from tubelet.model import ViViT
+    from tubelet.nn.merging import merge_tokens
     from tubelet.predict import predict, stream
     from tubelet.presets import create
     from tubelet.pretrain import pretrain
@@ -39,6 +40,7 @@ __all__ = [
     "from_pretrained",
     "initialise",
     "load",
+    "merge_tokens",
     "predict",
     "pretrain",
     "push_to_hub",
@@ -53,6 +55,7 @@ _HOMES = {
     "tubelet.config": ("ModelConfig", "PreprocessingConfig"),
     "tubelet.errors": ("ConfigError", "DataError", "TubeletError", "VideoError", "WeightsError"),
     "tubelet.model": ("ViViT",),
+    "tubelet.nn.merging": ("merge_tokens",),
     "tubelet.predict": ("stream",),
     "tubelet.presets": ("create",),
     "tubelet.video": ("Clip", "read_video", "write_video"),

@@ -36,6 +36,7 @@ class Options(CommonOptions):
         device: auto (the first GPU, else the CPU), cpu, cuda, cuda:1, mps.
         precision: of matrix products; auto is bfloat16 on GPUs that are made for it.
         batch_size: views of a video that go through the model at once.
+        merge_tokens: share of the tokens that each block merges with similar ones: faster, less exact; 0 merges none.
         out: write the lines of --json to this file too.
         timeline: a file (.json, .csv or .srt), or a folder that gets all three for each video. Nothing is overwritten.
         hop: timeline: frames from one window to the next; by default one tubelet.
@@ -53,6 +54,7 @@ class Options(CommonOptions):
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
     batch_size: int = 4
+    merge_tokens: float = 0.0
     out: Path | None = None
     timeline: Annotated[Path | None, tyro.conf.arg(metavar="OUT")] = None
     hop: int | None = None
@@ -67,7 +69,9 @@ def run(options: Options, output: Output) -> int:
     """Predict and print."""
     from tubelet.errors import ConfigError
     from tubelet.evaluate import parse_views
+    from tubelet.nn.merging import merge_tokens
     from tubelet.predict import Predictor
+    from tubelet.weights import load
 
     if not options.videos:
         raise ConfigError("no video was named: tubelet predict MODEL VIDEO [VIDEO ...]")
@@ -76,7 +80,8 @@ def run(options: Options, output: Output) -> int:
         return _timelines(options, options.timeline, output)
     _hold_no_timeline_flags(options)
     videos = _listed(options.videos)
-    predictor = Predictor(options.model, device=options.device, precision=options.precision)
+    model = merge_tokens(load(options.model), options.merge_tokens)
+    predictor = Predictor(model, device=options.device, precision=options.precision)
     results = predictor.stream(videos, views=options.views, top=options.top, batch_size=options.batch_size)
     failures = 0
     for result in _written(results, options.out):
@@ -105,6 +110,8 @@ def _listed(names: Sequence[str]) -> list[str]:
 def _timelines(options: Options, out: Path, output: Output) -> int:
     from tubelet.cli.timeline import TimelineSettings, run_timelines
     from tubelet.errors import ConfigError
+    from tubelet.nn.merging import merge_tokens
+    from tubelet.weights import load
 
     if options.views != "1x1" or options.out is not None:
         raise ConfigError("--views and --out mean nothing with --timeline, which slides one window over each video")
@@ -112,7 +119,8 @@ def _timelines(options: Options, out: Path, output: Output) -> int:
         out, options.hop, options.frame_stride, options.smoothing, options.on, options.off, options.minimum
     )
     how = {"device": options.device, "precision": options.precision, "top": options.top}
-    return run_timelines(options.model, _listed(options.videos), settings, output, **how)
+    model = merge_tokens(load(options.model), options.merge_tokens)
+    return run_timelines(model, _listed(options.videos), settings, output, **how)
 
 
 def _hold_no_timeline_flags(options: Options) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tubelet.cli.output import Output
 
 if TYPE_CHECKING:
+    from tubelet.model import ViViT
     from tubelet.predict import Decision, Event, Stream, Timeline
 
 
@@ -27,11 +28,11 @@ class TimelineSettings:
     minimum: float
 
 
-def run_timelines(model: str, videos: Sequence[str], settings: TimelineSettings, output: Output, **how: Any) -> int:
+def run_timelines(model: ViViT, videos: Sequence[str], settings: TimelineSettings, output: Output, **how: Any) -> int:
     """Stream each video, print its events as they end, and write its timeline.
 
     Args:
-        model: what `tubelet.load` reads.
+        model: loaded.
         videos: files and addresses; `camera:0` is the first camera.
         settings: the flags.
         output: where to.
@@ -39,7 +40,6 @@ def run_timelines(model: str, videos: Sequence[str], settings: TimelineSettings,
     """
     from tubelet.errors import VideoError
     from tubelet.predict import find_events, stream
-    from tubelet.predict.ready import ready
     from tubelet.predict.smoothing import Smoother
     from tubelet.predict.timeline import check_thresholds
     from tubelet.train.interrupt import StopRequest
@@ -47,14 +47,13 @@ def run_timelines(model: str, videos: Sequence[str], settings: TimelineSettings,
     check_thresholds(settings.on, settings.off, settings.minimum)
     Smoother(settings.smoothing)
     files = _files(settings.out, videos)
-    loaded, _ = ready(model, how["device"])
     find = partial(find_events, on=settings.on, off=settings.off, minimum=settings.minimum)
     streaming = {"hop": settings.hop, "frame_stride": settings.frame_stride, "smoothing": settings.smoothing, **how}
     failures = 0
     with StopRequest() as stop:
         for video, places in zip(videos, files, strict=True):
             try:
-                with stream(loaded, _source(video), **streaming) as decisions:
+                with stream(model, _source(video), **streaming) as decisions:
                     timeline = _watch(decisions, find, stop, output)
             except VideoError as error:
                 failures += 1

@@ -116,7 +116,9 @@ class Reordered(ClipDataset):
         key = self.table.key(self.table.samples[item["index"]])
         generator = generator_of(self.order_seed, key, self.order)
         video = reorder(item["video"], item["frame_mask"], self.crops, self.order, generator)
-        return Item(video=video, frame_mask=item["frame_mask"], targets=item["targets"], index=item["index"])
+        return Item(
+            video=video, frame_mask=item["frame_mask"], targets=item["targets"], index=item["index"], frames=None
+        )
 
 
 def reorder(

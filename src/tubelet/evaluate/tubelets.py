@@ -46,14 +46,18 @@ def shares_tubelets(config: ModelConfig) -> bool:
     return config.variant == "factorised_encoder"
 
 
-@lru_cache(maxsize=16)
 def tubelets_of_clip(config: ModelConfig, num_frames: int) -> tuple[Tubelet, ...]:
     """What each time of the token grid is computed from, in numbers of the clip's frames."""
     size = config.tubelet_size[0]
-    frames = tuple(range(num_frames))
-    if config.sampled_frames is not None:
-        frames = tuple(uniform_frame_indices(num_frames, config.sampled_frames))
     around = -(-STEM_REACH // size) if config.embedding == "conv_stem" else 0
+    return _plan(num_frames, size, config.sampled_frames, around)
+
+
+@lru_cache(maxsize=16)
+def _plan(num_frames: int, size: int, sampled_frames: int | None, around: int) -> tuple[Tubelet, ...]:
+    frames = tuple(range(num_frames))
+    if sampled_frames is not None:
+        frames = tuple(uniform_frame_indices(num_frames, sampled_frames))
     found = []
     for time in range(len(frames) // size):
         first, last = max(0, time - around), time + around + 1

@@ -150,6 +150,17 @@ def test_a_short_video_has_the_decision_that_predict_makes(model: ViViT, short_c
         assert torch.allclose(decision.head.logits, expected.logits, atol=1e-5)
 
 
+def test_several_heads(config: ModelConfig, preprocessing: PreprocessingConfig) -> None:
+    model = ViViT(replace(config, num_classes={"verb": 2, "noun": 3}), preprocessing).eval()
+    decision = list(stream(model, FRAMES))[3]
+    with torch.no_grad():
+        expected = model(Preprocessing(preprocessing).spatial(FRAMES[12:20:2]))
+    for name in ("verb", "noun"):
+        assert torch.allclose(decision.heads[name].logits, expected[name][0].double(), atol=1e-5)
+    with pytest.raises(ConfigError, match="several heads"):
+        _ = decision.label
+
+
 def test_a_stride_for_another_frame_rate(model: ViViT) -> None:
     decisions = list(stream(model, FRAMES, frame_stride=3, hop=6))
     hold(model, decisions, hop=6, stride=3)
@@ -237,7 +248,7 @@ def test_what_is_no_stream_is_refused(model: ViViT) -> None:
     with pytest.raises(VideoError, match="ftp:// is not opened"):
         stream(model, "ftp://host/a.mp4")
     with pytest.raises(DataError, match="expected a path"):
-        stream(model, 1.5)  # type: ignore[arg-type]
+        stream(model, b"frames")
     with pytest.raises(VideoError, match=r"frame 0 is .* expected uint8 \[3, H, W\]"):
         next(stream(model, [torch.zeros(3, 8, 8)]))
     with pytest.raises(VideoError, match="has no frames"):
