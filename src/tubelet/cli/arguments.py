@@ -37,7 +37,8 @@ class TableOptions(CommonOptions):
     """How a data set is described, for verbs that read one.
 
     Attributes:
-        format: auto looks; folder, table (CSV, TSV, JSONL), or annotations of kinetics, something, epic, moments.
+        format: auto looks; folder, table (CSV, TSV, JSONL), shards, or annotations of kinetics, something, epic,
+            moments.
         labels: columns that hold labels; several make several heads.
         split_column: column that says train, val or test.
         video_root: folder that the paths of a table start from.

@@ -17,7 +17,7 @@ from tubelet.errors import ConfigError, DataError
 
 @dataclass(frozen=True, kw_only=True)
 class Options(CommonOptions):
-    """Show clips as the model will see them: sampled, augmented, cropped. One picture, a row a clip.
+    """Show clips as the model will see them: sampled, augmented, cropped, mixed. One picture, a row a clip.
 
     Takes every flag of `tubelet train`, and shows what that training would be given.
 
@@ -84,7 +84,7 @@ def _batch(options: Any) -> tuple[Any, Any, Any]:
     from dataclasses import replace
 
     from tubelet.config.recipes import override
-    from tubelet.data import ClipDataset, make_loader, read_configured
+    from tubelet.data import BatchMix, ClipDataset, batch_generator, make_loader, read_configured
     from tubelet.train.model import build_model
     from tubelet.train.splits import divide
 
@@ -98,4 +98,8 @@ def _batch(options: Any) -> tuple[Any, Any, Any]:
     else:
         clips = ClipDataset(table, model.preprocessing, augmentation=config.augmentation, seed=config.seed)
     loader = make_loader(clips, options.clips, workers=0, shuffle=True, epoch=options.epoch)
-    return next(iter(loader)), model.preprocessing, table.classes
+    batch = next(iter(loader))
+    if config.augmentation.mixes and not options.plain and len(batch):
+        mix = BatchMix(config.augmentation, table.heads)
+        batch = mix.batch(batch, batch_generator(config.seed, options.epoch, 0))
+    return batch, model.preprocessing, table.classes

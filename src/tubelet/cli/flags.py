@@ -37,6 +37,7 @@ ORDER = (
     "augmentation",
     "validation",
     "runtime",
+    "monitoring",
     "adaptation",
 )
 """Of the groups in the help."""

@@ -44,6 +44,7 @@ VERBS: dict[str, Verb] = {
     "report": Verb("report", "Write the page of a run again: curves, classes, confusions, mistakes."),
     "data check": Verb("data_check", "Look for what is wrong with a data set before training on it."),
     "data preview": Verb("data_preview", "Show clips as the model will see them."),
+    "data prepare": Verb("data_prepare", "Put a data set into shards, encoded anew so that clips are read quickly."),
     "convert": Verb("convert", "Rewrite a model in another format."),
     "models": Verb("models", "List the presets with their parameters, tokens and multiply-adds."),
     "doctor": Verb("doctor", "Say what this machine has: versions, decoders, devices, speed."),

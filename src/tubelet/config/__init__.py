@@ -3,10 +3,12 @@
 from tubelet.config.cost import Cost, cost
 from tubelet.config.data import NO_AUGMENTATION, AugmentationConfig, DataConfig
 from tubelet.config.model import ModelConfig, replace, uniform_frame_indices
+from tubelet.config.monitoring import MonitoringConfig
 from tubelet.config.preprocessing import PreprocessingConfig
 from tubelet.config.pretraining import MaskingConfig, PretrainConfig
 from tubelet.config.recipes import default_recipe, override, pretrain_config, recipes, train_config
 from tubelet.config.serialise import did_you_mean, from_dict, to_dict
+from tubelet.config.shards import ShardConfig
 from tubelet.config.training import (
     AdaptationConfig,
     OptimisationConfig,
@@ -23,10 +25,12 @@ __all__ = [
     "DataConfig",
     "MaskingConfig",
     "ModelConfig",
+    "MonitoringConfig",
     "OptimisationConfig",
     "PreprocessingConfig",
     "PretrainConfig",
     "RuntimeConfig",
+    "ShardConfig",
     "TrainConfig",
     "ValidationConfig",
     "cost",

@@ -8,7 +8,7 @@ from typing import Literal
 from tubelet.config.serialise import check_types
 from tubelet.errors import ConfigError
 
-DataFormat = Literal["auto", "folder", "table", "kinetics", "something", "epic", "moments"]
+DataFormat = Literal["auto", "folder", "table", "kinetics", "something", "epic", "moments", "shards"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,9 +16,10 @@ class DataConfig:
     """Where the videos and their labels come from, and how they are fetched.
 
     Attributes:
-        source: a folder of class folders, a CSV, TSV or JSONL file, or a data set's own annotation file.
+        source: a folder of class folders, a CSV, TSV or JSONL file, a data set's own annotation file, or shards.
         format: `auto` looks; `folder`, `table` (CSV, TSV, JSONL), or the annotation files of `kinetics`, `something`
-            (Something-Something v2), `epic` (EPIC-Kitchens) or `moments` (Moments in Time).
+            (Something-Something v2), `epic` (EPIC-Kitchens) or `moments` (Moments in Time); or `shards`, what `tubelet
+            data prepare` wrote.
         labels: columns that hold labels; several make several heads. None looks for one called `label` or similar.
         split_column: column that says train, val or test. None looks for one called `split` or similar.
         group_column: column whose groups (a person, a source video) are never divided between splits that are made.

@@ -9,6 +9,7 @@ from typing import Any
 
 from tubelet.config.data import AugmentationConfig, DataConfig
 from tubelet.config.model import ModelConfig
+from tubelet.config.monitoring import MonitoringConfig
 from tubelet.config.serialise import check_types
 from tubelet.config.training import AdaptationConfig, OptimisationConfig, RuntimeConfig, TrainConfig
 from tubelet.errors import ConfigError
@@ -125,6 +126,7 @@ class PretrainConfig:
         optimisation: how the weights are changed.
         masking: what is hidden.
         runtime: where it runs.
+        monitoring: what is seen of it.
         seed: of the weights, the order of the videos, every augmentation and what is hidden.
         recipe: the recipe of trainings that the model and its clips were taken from; for the record.
     """
@@ -140,6 +142,7 @@ class PretrainConfig:
     optimisation: OptimisationConfig = field(default_factory=_optimisation)
     masking: MaskingConfig = field(default_factory=MaskingConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    monitoring: MonitoringConfig = field(default_factory=MonitoringConfig)
     seed: int = 0
     recipe: str | None = None
 
@@ -189,6 +192,7 @@ def for_pretraining(training: TrainConfig) -> PretrainConfig:
         data=dataclasses.replace(training.data, **WITHOUT_LABELS["data"]),
         augmentation=dataclasses.replace(training.augmentation, **neutral, flip=0.5, erase=0.0, rand_augment_layers=0),
         runtime=training.runtime,
+        monitoring=training.monitoring,
         seed=training.seed,
         recipe=training.recipe,
     )

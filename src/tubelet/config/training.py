@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tubelet.config.data import AugmentationConfig, DataConfig
+from tubelet.config.monitoring import MonitoringConfig
 from tubelet.config.serialise import check_types
 from tubelet.errors import ConfigError
 
@@ -174,6 +175,7 @@ class TrainConfig:
         optimisation: how the weights are changed.
         validation: how the model is watched.
         runtime: where it runs.
+        monitoring: what is seen of it.
         seed: of the weights, the order of the videos, every augmentation, dropout and mixing.
         recipe: what this configuration was made from; for the record.
     """
@@ -188,6 +190,7 @@ class TrainConfig:
     optimisation: OptimisationConfig = field(default_factory=OptimisationConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    monitoring: MonitoringConfig = field(default_factory=MonitoringConfig)
     seed: int = 0
     recipe: str | None = None
 

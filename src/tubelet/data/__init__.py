@@ -7,6 +7,7 @@ from tubelet.data.draws import Draws, generator_of
 from tubelet.data.label_maps import LabelMap, mirror_note, suggest_flip_labels
 from tubelet.data.loader import Batch, ClipLoader, EpochBatches, class_weights, collate, make_loader, timed
 from tubelet.data.mix import BatchMix, batch_generator
+from tubelet.data.prepare import PrepareReport, prepare
 from tubelet.data.preview import contact_sheet
 from tubelet.data.read import read_configured, read_table
 from tubelet.data.splits import assign_splits, hold_out, require_train_classes, without_splits
@@ -25,6 +26,7 @@ __all__ = [
     "FrameCache",
     "Item",
     "LabelMap",
+    "PrepareReport",
     "Sample",
     "Table",
     "assign_splits",
@@ -37,6 +39,7 @@ __all__ = [
     "hold_out",
     "make_loader",
     "mirror_note",
+    "prepare",
     "read_configured",
     "read_table",
     "require_train_classes",

@@ -16,10 +16,7 @@ from tubelet.config import PreprocessingConfig, to_dict
 from tubelet.data.loader import usable_cores
 from tubelet.data.table import Sample, Table
 from tubelet.errors import VideoError
-from tubelet.video import open_video, window
-
-BLOCK = 2**20
-"""Bytes that are read and hashed at once."""
+from tubelet.video import FilePart, open_video, video_exists, window
 
 
 @dataclass(frozen=True)
@@ -229,7 +226,7 @@ def _same_content(paths: Sequence[str], pool: ThreadPoolExecutor) -> list[list[s
     """Groups of paths with the same bytes. Only files of the same size are read."""
     by_size: dict[int, list[str]] = defaultdict(list)
     for path in paths:
-        if os.path.exists(path):
+        if video_exists(path):
             by_size[_size(path)].append(path)
     candidates = [path for group in by_size.values() if len(group) > 1 for path in group]
     by_hash: dict[str, list[str]] = defaultdict(list)
@@ -239,13 +236,17 @@ def _same_content(paths: Sequence[str], pool: ThreadPoolExecutor) -> list[list[s
     return [group for group in by_hash.values() if len(group) > 1]
 
 
-def _files(path: str) -> list[Path]:
-    """The file, or the files of a folder of frames."""
-    return sorted(entry for entry in Path(path).iterdir() if entry.is_file()) if os.path.isdir(path) else [Path(path)]
+def _parts(path: str) -> list[FilePart]:
+    """Where the bytes of a video lie: in a file, in the files of a folder of frames, or in a shard."""
+    part = FilePart.parse(path)
+    if part is not None:
+        return [part]
+    files = sorted(entry for entry in Path(path).iterdir() if entry.is_file()) if os.path.isdir(path) else [Path(path)]
+    return [FilePart(str(file), 0, file.stat().st_size, file.name) for file in files]
 
 
 def _size(path: str) -> int:
-    return sum(file.stat().st_size for file in _files(path))
+    return sum(part.length for part in _parts(path))
 
 
 def _digest(path: str) -> str:
@@ -253,11 +254,10 @@ def _digest(path: str) -> str:
     digest = hashlib.blake2b(digest_size=16)
     count = 0
     try:
-        for name in _files(path):
-            with name.open("rb") as file:
-                while block := file.read(BLOCK):
-                    digest.update(block)
-                    count += len(block)
+        for part in _parts(path):
+            for block in part.blocks():
+                digest.update(block)
+                count += len(block)
     except OSError:
         return ""  # reported as unreadable already
     return digest.hexdigest() if count else ""

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tubelet.config import DataConfig
-from tubelet.data.annotations import FORMATS, detect_format
+from tubelet.data.annotations import FORMATS, detect_folder, detect_format
 from tubelet.data.columns import find_column, label_columns, named_column, window_of
 from tubelet.data.folder import read_folder
 from tubelet.data.records import Record, build_table
 from tubelet.data.rows import Rows, read_rows
+from tubelet.data.shards import is_shards, read_shards
 from tubelet.data.table import Table, split_name
 from tubelet.errors import DataError
 
@@ -36,7 +37,8 @@ def read_table(
     Args:
         source: a folder with a folder for each class (below `train`, `val`, `test`, if there are splits); a CSV, TSV or
             JSONL file with `path`, `label` and perhaps `start`, `end`, `split`, `group`; a folder that holds such a
-            file as `manifest.csv`; or the annotation file of a known data set (see `format`).
+            file as `manifest.csv`; or the annotation file of a known data set, or the folder of its files (see
+            `format`); or shards.
         labels: columns that hold labels. One makes the head `label`, several make heads of their own names; a mapping
             gives head names to columns. None looks for a column called label, class or similar. Empty: no labels at
             all.
@@ -44,7 +46,7 @@ def read_table(
         group_column: column that says what must not be divided between splits that are made later. None looks for
             `group`.
         format: `auto`, `folder`, `table`, or a known data set's annotations: `kinetics`, `something`, `epic`,
-            `moments`.
+            `moments`; or `shards`, a folder that `tubelet data prepare` wrote.
         video_root: folder that paths start from; None is the folder that the file lies in.
         classes: class names by head in a settled order, a model's `labels` for example.
         nested: for folders: every folder with videos is a class, named by its path.
@@ -59,15 +61,22 @@ def read_table(
     path = Path(os.path.abspath(Path(source).expanduser()))
     if not path.exists():
         raise DataError(f"{source} does not exist; expected a folder of videos or a CSV, TSV or JSONL file")
-    if format not in ("auto", "folder", "table", *FORMATS):
-        raise DataError(f"unknown format {format!r}; use auto, folder, table, {', '.join(FORMATS)}")
+    if format not in ("auto", "folder", "table", "shards", *FORMATS):
+        raise DataError(f"unknown format {format!r}; use auto, folder, table, shards, {', '.join(FORMATS)}")
+    if format == "shards" or (format == "auto" and is_shards(path)):
+        if split_column or group_column or video_root:
+            raise DataError(f"{source} holds shards, which know splits and places themselves; leave the columns out")
+        return read_shards(path, labels, classes)
     notes: list[str] = []
     if path.is_dir() and format in ("auto", "table"):
         manifest = next((path / name for name in MANIFESTS if (path / name).is_file()), None)
         if manifest is not None:
             notes.append(f"read {manifest.name} of the folder; format 'folder' takes classes from folder names instead")
             path = manifest
-    if path.is_dir() and format not in FORMATS:
+    known = format
+    if format == "auto":
+        known = detect_folder(path) if path.is_dir() else detect_format(path)
+    if path.is_dir() and known not in FORMATS:
         if format == "table":
             raise DataError(f"{source} is a folder without {MANIFESTS[0]}; name the CSV, TSV or JSONL file")
         if labels or split_column or group_column:
@@ -80,13 +89,14 @@ def read_table(
         raise DataError(f"{source} is a file; the format 'folder' is a folder with a folder for each class")
     beside = path if path.is_dir() else path.parent
     root = Path(os.path.abspath(Path(video_root).expanduser())) if video_root is not None else beside
-    known = detect_format(path) if format == "auto" else format
     if known in FORMATS:
         if labels or split_column or group_column:
             raise DataError(f"the format {known!r} settles the columns itself; leave them out, or use format='table'")
         if format == "auto":
+            plain = "folder" if path.is_dir() else "table"
             notes.append(
-                f"{path.name} looks like the annotations of {FORMATS[known].title}; format='table' reads it as a table"
+                f"{path.name} looks like the annotations of {FORMATS[known].title}; "
+                f"format='{plain}' reads it as a {plain}"
             )
         read = FORMATS[known].read(path, root)
         return build_table(

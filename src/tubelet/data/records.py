@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from tubelet.config.serialise import did_you_mean
 from tubelet.data.table import Sample, Table
 from tubelet.errors import DataError
+from tubelet.video import video_exists
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def sort_names(names: set[str]) -> list[str]:
 
 
 def _existing(records: Sequence[Record], allow_missing: bool, notes: list[str]) -> list[Record]:
-    there = {path: os.path.exists(path) for path in dict.fromkeys(record.path for record in records)}
+    there = {path: video_exists(path) for path in dict.fromkeys(record.path for record in records)}
     missing = [record for record in records if not there[record.path]]
     if not missing:
         return list(records)

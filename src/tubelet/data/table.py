@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tubelet.config.serialise import did_you_mean
 from tubelet.errors import DataError
+from tubelet.video.file_part import FilePart
 
 SPLIT_NAMES = {
     "train": "train",
@@ -86,9 +87,10 @@ class Table:
         return dict(Counter(sample.split or "" for sample in self.samples))
 
     def key(self, sample: Sample) -> str:
-        """The sample's lasting name: its path from the root, with / between folders, and the seconds if it is a
-        part."""
-        path = os.path.relpath(sample.path, self.root).replace(os.sep, "/")
+        """The sample's lasting name: its path from the root (in shards: what that was before), with / between folders,
+        and the seconds if it is a part."""
+        part = FilePart.parse(sample.path)
+        path = os.path.relpath(sample.path, self.root).replace(os.sep, "/") if part is None else part.name
         if sample.start is None and sample.end is None:
             return path
         start, end = ("" if time is None else f"{time:.3f}" for time in (sample.start, sample.end))

@@ -19,6 +19,7 @@ from tubelet.pretrain.setup import resume_pretraining, start_pretraining
 from tubelet.pretrain.trainer import Pretrainer
 from tubelet.train import events
 from tubelet.train.interrupt import StopAsked, StopRequest, TrainingInterrupted, until_stopped
+from tubelet.train.mirrors import mirroring
 from tubelet.train.progress import ConsoleReporter, Pace, Reporter
 from tubelet.train.run_folder import RunFolder
 from tubelet.train.step import DivergedError, seed_step, training_step
@@ -87,6 +88,7 @@ def pretrain(
         ConfigError: settings that do not exist or fit together; a run that would be overwritten.
         DataError: no usable data; not one video that can be read.
         DivergedError: loss or gradient became infinite or no number. The last checkpoint is from before.
+        SpikeError: one was far above the usual, and `on_spike` says stop. The last checkpoint is from before.
         TrainingInterrupted: Ctrl-C or SIGTERM, after a checkpoint was written.
     """
     reporter = reporter or ConsoleReporter()
@@ -100,7 +102,8 @@ def pretrain(
         for note in notes:
             reporter.message(note)
         position = pretrainer.position
-        with pretrainer.writing_to(folder):
+        monitoring = pretrainer.config.monitoring
+        with pretrainer.writing_to(folder), mirroring(pretrainer.log, folder, monitoring, position.step):
             reporter.begin(position.step, pretrainer.total_steps)
             try:
                 loss = _fit(pretrainer, reporter, stop)
@@ -139,6 +142,7 @@ def _epoch(pretrainer: Pretrainer, reporter: Reporter, stop: StopRequest) -> Pac
         events.note_failures(pretrainer, reporter, batch)
         if len(batch):
             seed_step(pretrainer.config.seed, position.step)
+            pretrainer.watch.begin(position.step + 1)
             try:
                 result = training_step(
                     pretrainer.forward,
@@ -156,6 +160,7 @@ def _epoch(pretrainer: Pretrainer, reporter: Reporter, stop: StopRequest) -> Pac
         position.step, position.batch = position.step + 1, position.batch + 1
         if len(batch):
             events.note_step(pretrainer, reporter, result, pace, digits=4)
+            events.note_spikes(pretrainer, reporter, batch, result)
         if pretrainer.checkpoint_is_due():
             pretrainer.save()
         if stop:

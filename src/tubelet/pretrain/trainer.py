@@ -15,10 +15,12 @@ from tubelet.model import ViViT
 from tubelet.pretrain.model import MaskedTubelets
 from tubelet.train.checkpoint import Checkpoint, save_checkpoint
 from tubelet.train.log import EventLog
+from tubelet.train.mirrors import require_installed
 from tubelet.train.optimiser import make_optimiser
 from tubelet.train.run_folder import FailureLog, RunFolder
 from tubelet.train.schedule import cosine_with_warmup
 from tubelet.train.trainer import compiled
+from tubelet.train.watch import StepWatch
 from tubelet.weights import save
 
 STATE_FORMAT = 1
@@ -55,6 +57,7 @@ class Pretrainer:
     def __init__(self, model: ViViT, table: Table, config: PretrainConfig) -> None:
         assert model.preprocessing is not None
         optimisation, runtime = config.optimisation, config.runtime
+        require_installed(config.monitoring)
         self.config = config
         self.device = resolve_device(runtime.device)
         self.dtype = resolve_precision(runtime.precision, self.device)
@@ -72,6 +75,7 @@ class Pretrainer:
         self.loader = make_loader(self.clips, optimisation.batch_size, workers=workers)
         self.steps_per_epoch = self.loader.batch_sampler.batches
         self.total_steps = self.steps_per_epoch * optimisation.epochs
+        self.watch = StepWatch(self.optimiser, config.monitoring)
         self.position = Position()
         self.clips_read = self.clips_failed = 0
         self._saved_at = time.monotonic()
@@ -117,6 +121,7 @@ class Pretrainer:
             "position": asdict(self.position),
             "optimiser": self.optimiser.state_dict(),
             "log_position": self.log.position(),
+            "watch": self.watch.state_dict(),
         }
         save_checkpoint(self.folder.last, self.masked.state_dict(), state)
         self._saved_at = time.monotonic()
@@ -127,6 +132,7 @@ class Pretrainer:
         self.optimiser.load_state_dict(checkpoint.state["optimiser"])
         self.position = Position(**checkpoint.state["position"])
         self.log.rewind(checkpoint.state["log_position"])
+        self.watch.load_state_dict(checkpoint.state.get("watch", {}))
 
     def deliver(self) -> None:
         """Make the present weights those of the run: what `tubelet.load(folder)` gives. The decoder stays behind."""

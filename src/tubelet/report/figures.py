@@ -64,7 +64,15 @@ class Curve:
     y: Sequence[float]
 
 
-def curves(title: str, lines: Sequence[Curve], *, x_label: str, percent: bool = False, from_zero: bool = False) -> str:
+def curves(
+    title: str,
+    lines: Sequence[Curve],
+    *,
+    x_label: str,
+    percent: bool = False,
+    from_zero: bool = False,
+    logarithmic: bool = False,
+) -> str:
     """A small plot of one or two lines, as an SVG element."""
     with mpl.rc_context(SETTINGS):
         figure = Figure(figsize=(4.0, 2.5), layout="constrained")
@@ -79,6 +87,11 @@ def curves(title: str, lines: Sequence[Curve], *, x_label: str, percent: bool = 
         if percent:
             axes.set_ylim(0, 1.03)
             axes.yaxis.set_major_formatter(mpl.ticker.PercentFormatter(1.0, decimals=0))
+        elif logarithmic and all(value > 0 for line in lines for value in line.y):
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.yaxis.set_major_formatter(mpl.ticker.FormatStrFormatter("%g"))
+            axes.yaxis.set_minor_formatter(mpl.ticker.NullFormatter())
         elif from_zero:
             axes.set_ylim(bottom=0)
         if len(lines) > 1:

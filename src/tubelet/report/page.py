@@ -88,6 +88,7 @@ def render(files: RunFiles, title: str, extra: Sequence[Section] = ()) -> str:
         headline=sections.headline(files),
         extra=[(section.title, Markup(section.html)) for section in extra],  # the caller's own HTML
         curves=[Markup(svg) for svg in sections.learning_curves(files)],  # drawn by matplotlib
+        spikes=sections.spikes(files),
         heads=[_head(files, head) for head in sections.heads(files)],
         temporal=measured.temporal(files),
         multi_label=measured.multi_label(files),

@@ -19,6 +19,7 @@ EXAMPLES = 12
 TABLE_CLASSES = 30
 """A confusion matrix of more classes is a picture."""
 PAIRS = 8
+SPIKE_VIDEOS = 8
 POINTS = 120
 """Of one curve."""
 
@@ -94,7 +95,7 @@ def headline(files: RunFiles) -> list[Figure]:
 
 
 def learning_curves(files: RunFiles) -> list[str]:
-    """Loss, accuracy, learning rate and waiting time against epochs, each a plot if there is something to plot."""
+    """Loss, accuracy, norms, rate and waiting time against epochs, each a plot if there is something to plot."""
     train, validation = "train", "validation"
     plots = []
 
@@ -106,6 +107,8 @@ def learning_curves(files: RunFiles) -> list[str]:
     accuracy = line("training", train, "top1") + line("validation", validation, "top1")
     plots.append(("Loss", loss, {"from_zero": True}))
     plots.append(("Top-1 accuracy", accuracy, {"percent": True}))
+    plots.append(("Gradient norm", line("", train, "gradient_norm"), {"logarithmic": True}))
+    plots.append(("Change of the weights in a step, relative", line("", train, "update_ratio"), {"logarithmic": True}))
     plots.append(("Learning rate", line("", train, "lr"), {"from_zero": True}))
     plots.append(("Time spent waiting for data", line("", train, "data_wait_share"), {"percent": True}))
     plots.append(("Clips per second", line("", train, "clips_per_second"), {"from_zero": True}))
@@ -193,6 +196,22 @@ def unreadable(files: RunFiles) -> list[tuple[str, str]]:
     found = {str(one.get("path")): str(one.get("reason", "")) for one in files.failures}
     found |= {str(one.get("path")): str(one.get("reason", "")) for one in files.evaluation.get("failures", [])}
     return sorted(found.items())
+
+
+def spikes(files: RunFiles) -> list[dict[str, Any]]:
+    """Steps whose loss or gradient norm was far above the usual, or no number, with the videos they were given."""
+    found = []
+    for event in files.events_of("spike"):
+        figures = f"{value_text(event.get('value'))} (usual: {value_text(event.get('usual'))})"
+        found.append({"step": event.get("step"), "what": f"{event.get('what')} {figures}", "videos": _names(event)})
+    for event in files.events_of("diverged"):
+        found.append({"step": event.get("step"), "what": f"ended: {event.get('reason')}", "videos": _names(event)})
+    return found
+
+
+def _names(event: Mapping[str, Any]) -> str:
+    names = [Path(str(path)).name for path in event.get("videos", [])]
+    return ", ".join(names[:SPIKE_VIDEOS]) + (" …" if len(names) > SPIKE_VIDEOS else "")
 
 
 def settings(files: RunFiles) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -6,12 +6,14 @@ from tubelet.train.log import read_events
 from tubelet.train.loop import TrainResult, train
 from tubelet.train.progress import ConsoleReporter, Reporter, SilentReporter
 from tubelet.train.step import DivergedError
+from tubelet.train.watch import SpikeError
 
 __all__ = [
     "ConsoleReporter",
     "DivergedError",
     "Reporter",
     "SilentReporter",
+    "SpikeError",
     "TrainResult",
     "TrainingInterrupted",
     "read_events",

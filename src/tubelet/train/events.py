@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from tubelet.data import Batch, ClipDataset, Failure
@@ -12,6 +13,7 @@ from tubelet.train.progress import Pace, Reporter
 from tubelet.train.run_folder import FailureLog, RunFolder
 from tubelet.train.step import DivergedError, StepResult
 from tubelet.train.trainer import Trainer
+from tubelet.train.watch import SpikeError, StepWatch
 
 HOPELESS = 100
 """So many videos that cannot be read, and not one that can, end a training."""
@@ -36,6 +38,7 @@ class Learner(Protocol):
     log: EventLog
     failures: FailureLog
     clips: ClipDataset
+    watch: StepWatch
     clips_read: int
     clips_failed: int
     total_steps: int
@@ -73,6 +76,7 @@ def note_failures(learner: Learner, reporter: Reporter, batch: Batch, what: str 
 def note_step(learner: Learner, reporter: Reporter, result: StepResult, pace: Pace, digits: int = 3) -> None:
     """Write down and tell what a step did, the loss with so many digits; it is counted already."""
     position = learner.position
+    ratio = learner.watch.update_ratio
     learner.log.write(
         "train",
         step=position.step,
@@ -80,6 +84,7 @@ def note_step(learner: Learner, reporter: Reporter, result: StepResult, pace: Pa
         loss=result.loss,
         lr=result.learning_rate,
         gradient_norm=result.gradient_norm,
+        **({} if ratio is None else {"update_ratio": ratio}),
         clips_per_second=round(pace.clips_per_second, 3),
         data_wait_share=round(pace.data_wait_share, 4),
     )
@@ -120,13 +125,45 @@ def epoch_line(trainer: Trainer, pace: Pace, evaluation: Evaluation | None, impr
 def diverged(learner: Learner, batch: Batch, error: DivergedError) -> DivergedError:
     """The error that says where it broke; the clips that it was given are written down."""
     position = learner.position
-    paths = [learner.clips.table.samples[index].path for index in batch.indices.tolist()]
+    paths = _videos(learner, batch)
     learner.log.write("diverged", step=position.step + 1, epoch=position.epoch + 1, reason=str(error), videos=paths)
-    more = f" and {len(paths) - SHOWN} more (metrics.jsonl)" if len(paths) > SHOWN else ""
     return DivergedError(
         f"{error} at step {position.step + 1}; {learner.folder.last} is from before. A smaller learning_rate, a longer "
-        f"warm-up or a clip_norm may help. The batch: {', '.join(paths[:SHOWN])}{more}"
+        f"warm-up or a clip_norm may help. The batch: {_listed(paths)}"
     )
+
+
+def note_spikes(learner: Learner, reporter: Reporter, batch: Batch, result: StepResult) -> None:
+    """Write down which figures of a step, which is counted already, are out of line, and the clips that it was given.
+
+    Raises:
+        SpikeError: there are some and the training is to stop then; no checkpoint was written since.
+    """
+    spikes = learner.watch.spikes(result)
+    if not spikes:
+        return
+    position, paths = learner.position, _videos(learner, batch)
+    where = {"step": position.step, "epoch": position.epoch + 1}
+    for spike in spikes:
+        learner.log.write("spike", **where, what=spike.what, value=spike.value, usual=spike.usual, videos=paths)
+    words = f"spike at step {position.step}: {' and '.join(map(str, spikes))}"
+    on_spike = learner.watch.config.on_spike
+    if on_spike == "stop":
+        raise SpikeError(
+            f"{words}; {learner.folder.last} is from before. Resume with on_spike='tell' to go through it, or start "
+            f"anew with a smaller learning_rate, a longer warm-up or a clip_norm. The batch: {_listed(paths)}"
+        )
+    if on_spike == "tell":
+        reporter.message(f"{words}. The batch: {_listed(paths)}")
+
+
+def _videos(learner: Learner, batch: Batch) -> list[str]:
+    return [learner.clips.table.samples[index].path for index in batch.indices.tolist()]
+
+
+def _listed(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - SHOWN} more (metrics.jsonl)" if len(paths) > SHOWN else ""
+    return ", ".join(paths[:SHOWN]) + more
 
 
 def how_to_go_on(learner: Learner, verb: str) -> str:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeAlias
+
+Listener: TypeAlias = Callable[[Mapping[str, Any]], None]
 
 
 class EventLog:
@@ -18,14 +22,20 @@ class EventLog:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("ab")
+        self._listeners: list[tuple[Listener, Callable[[], None]]] = []
 
     def write(self, event: str, **fields: Any) -> None:
         """Append {"event": event, **fields}. The system has the line when this returns: a killed process keeps it."""
-        self._file.write(json.dumps({"event": event, **fields}).encode() + b"\n")
+        line = {"event": event, **fields}
+        self._file.write(json.dumps(line).encode() + b"\n")
         self._file.flush()
+        for listen, _ in self._listeners:
+            listen(line)
 
     def position(self) -> int:
         """Bytes written so far, all of them on the disk when this returns."""
+        for _, flush in self._listeners:
+            flush()
         os.fsync(self._file.fileno())
         return self._file.tell()
 
@@ -33,6 +43,16 @@ class EventLog:
         """Forget what was written after `position`, by a process that got further than its last checkpoint."""
         self._file.truncate(position)
         self._file.seek(0, os.SEEK_END)
+
+    @contextmanager
+    def also(self, listen: Listener, flush: Callable[[], None]) -> Iterator[None]:
+        """Inside the `with`, tell somebody of every event, and to flush whenever events have to be on the disk."""
+        listener = (listen, flush)
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
 
     def close(self) -> None:
         self._file.close()

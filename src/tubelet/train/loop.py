@@ -17,6 +17,7 @@ from tubelet.evaluate import Evaluation
 from tubelet.model import ViViT
 from tubelet.train import events
 from tubelet.train.interrupt import StopAsked, StopRequest, TrainingInterrupted, until_stopped
+from tubelet.train.mirrors import mirroring
 from tubelet.train.progress import ConsoleReporter, Pace, Reporter
 from tubelet.train.run_folder import RunFolder
 from tubelet.train.setup import resume_run, start_run
@@ -81,6 +82,7 @@ def train(
         ConfigError: settings that do not exist or fit together; a run that would be overwritten.
         DataError: no usable data; not one training video that can be read.
         DivergedError: loss or gradient became infinite or no number. The last checkpoint is from before.
+        SpikeError: one was far above the usual, and `on_spike` says stop. The last checkpoint is from before.
         TrainingInterrupted: Ctrl-C or SIGTERM, after a checkpoint was written.
     """
     reporter = reporter or ConsoleReporter()
@@ -96,8 +98,9 @@ def train(
             trainer, notes = start_run(data, folder, chosen, given)
         for note in notes:
             reporter.message(note)
-        with trainer.writing_to(folder):
-            reporter.begin(trainer.position.step, trainer.total_steps)
+        monitoring, done = trainer.config.monitoring, trainer.position.step
+        with trainer.writing_to(folder), mirroring(trainer.log, folder, monitoring, done):
+            reporter.begin(done, trainer.total_steps)
             try:
                 evaluation = fit(trainer, reporter, stop)
             finally:
@@ -136,6 +139,7 @@ def train_epoch(trainer: Trainer, reporter: Reporter, stop: StopRequest) -> Pace
         if result is not None:
             pace.step_done(len(batch), result.loss)
             events.note_step(trainer, reporter, result, pace)
+            events.note_spikes(trainer, reporter, batch, result)
         if trainer.checkpoint_is_due():
             trainer.save()
         if stop:
@@ -147,6 +151,7 @@ def take_step(trainer: Trainer, batch: Batch) -> StepResult:
     """One change of the weights."""
     optimisation, step = trainer.config.optimisation, trainer.position.step
     seed_step(trainer.config.seed, step)
+    trainer.watch.begin(step + 1)
     try:
         result = training_step(
             trainer.forward,

@@ -21,7 +21,7 @@ from tubelet.train.step import seed_step
 from tubelet.train.trainer import Trainer
 from tubelet.version import __version__
 
-MAY_CHANGE = {"recipe", "runtime", "data.workers", "data.cache", "data.cache_gigabytes"}
+MAY_CHANGE = {"recipe", "runtime", "monitoring", "data.workers", "data.cache", "data.cache_gigabytes"}
 """Settings that a resumed run need not share with the one that was stopped: they do not change what is learned."""
 
 

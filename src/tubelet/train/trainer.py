@@ -29,9 +29,11 @@ from tubelet.train.checkpoint import Checkpoint, copy_checkpoint, save_checkpoin
 from tubelet.train.ema import WeightAverage
 from tubelet.train.log import EventLog
 from tubelet.train.losses import classification_loss
+from tubelet.train.mirrors import require_installed
 from tubelet.train.optimiser import make_optimiser
 from tubelet.train.run_folder import FailureLog, RunFolder
 from tubelet.train.schedule import cosine_with_warmup
+from tubelet.train.watch import StepWatch
 from tubelet.weights import load, save
 
 STATE_FORMAT = 1
@@ -87,6 +89,7 @@ class Trainer:
 
     def __init__(self, model: ViViT, train: Table, validation: Table | None, config: TrainConfig) -> None:
         optimisation, runtime = config.optimisation, config.runtime
+        require_installed(config.monitoring)
         self.config = config
         self.device = resolve_device(runtime.device)
         self.dtype = resolve_precision(runtime.precision, self.device)
@@ -103,6 +106,7 @@ class Trainer:
         self.loader = make_loader(self.clips, optimisation.batch_size, workers=self._workers(), balanced=balanced)
         self.steps_per_epoch = self.loader.batch_sampler.batches
         self.total_steps = self.steps_per_epoch * optimisation.epochs
+        self.watch = StepWatch(self.optimiser, config.monitoring)
         self.position = Position()
         self.clips_read = self.clips_failed = 0
         self._saved_at = time.monotonic()
@@ -174,6 +178,7 @@ class Trainer:
             "optimiser": self.optimiser.state_dict(),
             "average": self.average.state_dict() if self.average is not None else None,
             "log_position": self.log.position(),
+            "watch": self.watch.state_dict(),
         }
         save_checkpoint(self.folder.last, self.model.state_dict(), state)
         self._saved_at = time.monotonic()
@@ -188,6 +193,7 @@ class Trainer:
         best = state["position"]["best"]
         self.position = Position(**{**state["position"], "best": Best(**best) if best else None})
         self.log.rewind(state["log_position"])
+        self.watch.load_state_dict(state.get("watch", {}))  # a run from before there was any has none
         best_is_now = self.position.best is not None and self.position.best.step == self.position.step
         if best_is_now and not self.delivers_last:
             self.deliver_best()  # the process may have ended between writing `last` and this

@@ -3,6 +3,7 @@
 from tubelet.video.clip import Clip, VideoMetadata
 from tubelet.video.decode import BACKENDS, Decoder, open_video, read_frames, read_video
 from tubelet.video.encode import write_video
+from tubelet.video.file_part import FilePart, video_exists
 from tubelet.video.preprocessing import Preprocessing, Views
 from tubelet.video.sampling import (
     Clips,
@@ -22,6 +23,7 @@ __all__ = [
     "Clip",
     "Clips",
     "Decoder",
+    "FilePart",
     "Preprocessing",
     "VideoMetadata",
     "Views",
@@ -34,6 +36,7 @@ __all__ = [
     "read_frames",
     "read_video",
     "uniform_indices",
+    "video_exists",
     "whole_length",
     "window",
     "window_starts",

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tubelet.errors import VideoError
 from tubelet.video.clip import Clip, VideoMetadata
+from tubelet.video.file_part import FilePart
 from tubelet.video.sampling import window
 
 T = TypeVar("T")
@@ -56,7 +57,8 @@ def open_video(path: str | Path, backend: str = "auto", *, threads: int = 0, fra
     """Open a video file or a folder of images.
 
     Args:
-        path: any name, a leading dash or a colon included. URLs are not opened.
+        path: any name, a leading dash or a colon included. URLs are not opened. A video that lies in a tar is named as
+            `FilePart` says.
         backend: `pyav`; `torchcodec`, if it is installed with FFmpeg's libraries; `frames`, a folder of images;
             `auto`, `frames` for a folder and `pyav` for a file.
         threads: that decode; 0 lets the decoder use all cores, 1 is right inside the workers of a data loader.
@@ -69,7 +71,10 @@ def open_video(path: str | Path, backend: str = "auto", *, threads: int = 0, fra
     if backend not in BACKENDS:
         raise VideoError(name, f"unknown backend {backend!r}; use one of {', '.join(BACKENDS)}")
     place = Path(path)
-    if not place.exists():
+    part = FilePart.parse(name)
+    if part is not None:
+        part.require()
+    elif not place.exists():
         raise VideoError(name, "does not exist")
     if backend == "frames" or (backend == "auto" and place.is_dir()):
         from tubelet.video.frame_folder import FrameFolder
@@ -77,9 +82,9 @@ def open_video(path: str | Path, backend: str = "auto", *, threads: int = 0, fra
         return FrameFolder(place, frame_rate=frame_rate, threads=threads)
     if place.is_dir():
         raise VideoError(name, f"is a folder, which the backend {backend!r} does not read; use backend='frames'")
-    if not place.is_file():
+    if part is None and not place.is_file():
         raise VideoError(name, "is not a regular file")
-    if place.stat().st_size == 0:
+    if (place.stat().st_size if part is None else part.length) == 0:
         raise VideoError(name, "is empty (0 bytes); download or export it again")
     if backend == "torchcodec":
         from tubelet.video.torchcodec import TorchCodecDecoder

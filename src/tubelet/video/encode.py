@@ -9,7 +9,9 @@ from typing import Any
 
 import av
 import numpy
+from av.container import OutputContainer
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -111,21 +113,52 @@ def _encode(
     container_format = CONTAINERS[path.suffix.lower()]
     muxing = {"movflags": "+faststart"} if container_format in ("mp4", "mov") else {}
     with av.open(f"file:{path}", "w", format=container_format, options=muxing) as container:
-        stream = container.add_stream("libx264", rate=frame_rate, options=options)
-        stream.height, stream.width = pictures.shape[1:3]
-        stream.pix_fmt = pixel_format
-        context = stream.codec_context
-        context.gop_size = gop
-        context.thread_count = threads
-        context.colorspace = Colorspace.SMPTE170M
-        context.color_range = ColorRange.MPEG
-        context.color_primaries = ColorPrimaries.SMPTE170M
-        context.color_trc = ColorTrc.SMPTE170M
+        height, width = pictures.shape[1:3]
+        stream = add_h264_stream(
+            container,
+            height=height,
+            width=width,
+            frame_rate=frame_rate,
+            gop=gop,
+            options=options,
+            pixel_format=pixel_format,
+            threads=threads,
+        )
         for number, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(numpy.ascontiguousarray(picture), format="rgb24").reformat(
-                format=pixel_format, dst_colorspace=Colorspace.ITU601, dst_color_range=ColorRange.MPEG
-            )
+            frame = yuv_frame(picture, pixel_format)
             frame.pts = number
             frame.time_base = 1 / frame_rate
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+
+
+def add_h264_stream(
+    container: OutputContainer,
+    *,
+    height: int,
+    width: int,
+    frame_rate: Fraction,
+    gop: int,
+    options: dict[str, str],
+    pixel_format: str = "yuv420p",
+    threads: int = 1,
+) -> VideoStream:
+    """A stream for frames of `yuv_frame`; `options` are those of x264."""
+    stream = container.add_stream("libx264", rate=frame_rate, options=options)
+    stream.height, stream.width = height, width
+    stream.pix_fmt = pixel_format
+    context = stream.codec_context
+    context.gop_size = gop
+    context.thread_count = threads
+    context.colorspace = Colorspace.SMPTE170M
+    context.color_range = ColorRange.MPEG
+    context.color_primaries = ColorPrimaries.SMPTE170M
+    context.color_trc = ColorTrc.SMPTE170M
+    return stream
+
+
+def yuv_frame(picture: NDArray[Any], pixel_format: str) -> av.VideoFrame:
+    """uint8 [H, W, 3] as a frame in BT.601, limited range."""
+    return av.VideoFrame.from_ndarray(numpy.ascontiguousarray(picture), format="rgb24").reformat(
+        format=pixel_format, dst_colorspace=Colorspace.ITU601, dst_color_range=ColorRange.MPEG
+    )

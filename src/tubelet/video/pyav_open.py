@@ -11,6 +11,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from tubelet.errors import VideoError
+from tubelet.video.file_part import FilePart
 
 REENCODE = "re-encode it from the source or leave it out"
 
@@ -24,8 +25,10 @@ def open_container(path: str) -> InputContainer:
     Raises:
         VideoError: FFmpeg cannot make out a video or audio file.
     """
+    part = FilePart.parse(path)
+    url, protocols = (f"file:{path}", "file") if part is None else (part.url, "file,subfile")
     try:
-        return av.open(f"file:{path}", "r", container_options={"protocol_whitelist": "file"}, metadata_errors="replace")
+        return av.open(url, "r", container_options={"protocol_whitelist": protocols}, metadata_errors="replace")
     except (av.FFmpegError, OSError, ValueError) as error:
         raise VideoError(path, _unreadable(path, error)) from error
 
@@ -77,12 +80,19 @@ def _words(error: Exception) -> str:
     return text.split(":")[0].strip().lower()
 
 
+def _first_bytes(path: str, count: int) -> bytes:
+    part = FilePart.parse(path)
+    if part is not None:
+        return part.read(count)
+    with Path(path).open("rb") as file:
+        return file.read(count)
+
+
 def _unreadable(path: str, error: Exception) -> str:
     if isinstance(error, av.PermissionError | PermissionError):
         return "may not be read: permission denied"
     try:
-        with Path(path).open("rb") as file:
-            start = file.read(12)
+        start = _first_bytes(path, 12)
     except OSError as problem:
         return f"cannot be read: {problem.strerror}"
     if start[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free"):

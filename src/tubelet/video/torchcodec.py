@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tubelet.errors import VideoError
 from tubelet.video.clip import Clip, VideoMetadata, checked_indices, collect
+from tubelet.video.file_part import FilePart
 from tubelet.video.frame_index import FrameIndex, index_from_frames
 from tubelet.video.pyav_reader import FrameReader, describe
 
@@ -41,7 +42,8 @@ class TorchCodecDecoder:
             index = reader.read_index(trust_header=False)
             stream = reader.stream
             try:
-                file = str(Path(path).absolute())
+                part = FilePart.parse(self._path)
+                file = str(Path(path).absolute()) if part is None else part.read(part.length)
                 self._decoder = video_decoder(file, stream_index=stream.index, num_ffmpeg_threads=threads)
                 first = self._decoder.get_frame_at(0)
             except (RuntimeError, ValueError, IndexError) as error:

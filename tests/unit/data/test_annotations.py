@@ -44,6 +44,9 @@ def test_kinetics(tmp_path: Path) -> None:
     assert "annotations of Kinetics" in table.notes[0]
     both = read_table(tmp_path, format="kinetics", video_root=videos)
     assert both.splits == {"train": 2, "val": 1}
+    found = read_table(tmp_path, video_root=videos)
+    assert found.samples == both.samples
+    assert "annotations of Kinetics; format='folder'" in found.notes[0]
 
 
 def test_kinetics_videos_that_are_gone(tmp_path: Path) -> None:
@@ -78,6 +81,7 @@ def test_something_something(tmp_path: Path) -> None:
         ("2.webm", "Holding something", "train", None),
     ]
     assert read_table(tmp_path, format="something", video_root=videos).splits == {"train": 2, "val": 1}
+    assert read_table(tmp_path, video_root=videos).splits == {"train": 2, "val": 1}
 
 
 EPIC_HEADER = (
@@ -119,6 +123,7 @@ def test_moments_in_time(tmp_path: Path) -> None:
     assert table.classes["label"] == ["clapping", "b", "zooming"]
     assert [table.key(sample) for sample in table.samples] == ["training/clapping/a.mp4", "training/b/c.mp4"]
     assert read_table(tmp_path, format="moments").splits == {"train": 2, "val": 1}
+    assert read_table(tmp_path).classes["label"] == ["clapping", "b", "zooming"]
 
 
 def test_a_video_with_two_published_labels_is_kept_and_told(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from tubelet.data.annotations import epic, kinetics, moments, something
 from tubelet.data.annotations.common import Annotations
 
-__all__ = ["FORMATS", "Annotations", "Format", "detect_format"]
+__all__ = ["FORMATS", "Annotations", "Format", "detect_folder", "detect_format"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,13 @@ FORMATS = {
     "epic": Format("EPIC-Kitchens", epic.read),
     "moments": Format("Moments in Time", moments.read),
 }
+
+
+def detect_folder(folder: Path) -> str:
+    """A key of `FORMATS`, if one of the files that lie in the folder itself is an annotation file; or `folder`."""
+    files = sorted(entry for entry in folder.iterdir() if entry.suffix.lower() in (".csv", ".json"))
+    found = (detect_format(file) for file in files if file.is_file())
+    return next((known for known in found if known in FORMATS), "folder")
 
 
 def detect_format(path: Path) -> str:
