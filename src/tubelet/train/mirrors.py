@@ -53,7 +53,8 @@ class Mirror(Protocol):
 def require_installed(config: MonitoringConfig) -> None:
     """Raise a ConfigError if a place that figures are to go to is not installed."""
     for name in config.log:
-        if find_spec(name) is None:
+        found = find_spec(name)
+        if found is None or found.origin is None:  # a folder of that name, such as wandb leaves behind, is no module
             raise ConfigError(f"log={name!r} needs {name}, which is not installed: {INSTALL[name]}")
 
 

@@ -54,7 +54,7 @@ def test_a_batch_does_not_depend_on_the_number_of_workers(
 
     first = batches(0, 1, 2)
     assert not any(batch.failures for batch in first)
-    for workers in (1, 3):
+    for workers in (1, 2):
         for one, other in zip(first, batches(workers, 1, 2), strict=True):
             assert torch.equal(one.video, other.video)
             assert torch.equal(one.targets["label"], other.targets["label"])

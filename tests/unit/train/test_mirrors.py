@@ -107,7 +107,7 @@ def test_a_tracker_gets_each_point_once_and_the_same_run_after_kills(
     clips: Path, tmp_path: Path, tiny: TrainConfig, monkeypatch: pytest.MonkeyPatch, name: str, knows_ids: bool
 ) -> None:
     module = StandIn(name, knows_ids)
-    module.__spec__ = types.SimpleNamespace(name=name)  # type: ignore[assignment]
+    module.__spec__ = types.SimpleNamespace(name=name, origin="here")  # type: ignore[assignment]
     monkeypatch.setitem(sys.modules, name, module)
     out = tmp_path / "run"
     killed_and_resumed(clips, out, override(tiny, log=(name,), log_project="bars"))
@@ -123,8 +123,12 @@ def test_a_tracker_gets_each_point_once_and_the_same_run_after_kills(
 
 
 def test_a_place_that_is_not_installed_is_an_error_with_the_command_before_anything_is_written(
-    clips: Path, tmp_path: Path, tiny: TrainConfig
+    clips: Path, tmp_path: Path, tiny: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ConfigError, match="log='trackio' needs trackio, which is not installed: pip install trackio"):
         train(clips, tmp_path / "run", config=override(tiny, log=("trackio",)), reporter=SilentReporter())
     assert not (tmp_path / "run").exists()
+    (tmp_path / "trackio").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ConfigError, match="pip install trackio"):
+        train(clips, tmp_path / "run", config=override(tiny, log=("trackio",)), reporter=SilentReporter())
