@@ -92,6 +92,8 @@ def run(options: Options, output: Output) -> int:
     fitted_on = None if options.calibrate_on is None else _others(whole, options.calibrate_on, split)
     for note in table.notes:
         output.warn(note)
+    if fitted_on is not None and "train" in fitted_on.splits:
+        output.warn("a model is surer of videos that it was trained on: a temperature fitted on them comes out too low")
     model = load(options.model)
     evaluation = dataclasses.replace(_measured(options, model, table, out, output), split=split)
     written = None if out is None else evaluation.save(out)

@@ -16,7 +16,8 @@ class EvaluationCost:
     """Means over the videos that could be read.
 
     Attributes:
-        multiply_adds: of the model, for all views of a video: what papers tabulate as FLOPs times views.
+        multiply_adds: of the model, for all views of a video: what papers tabulate as FLOPs times views. Each view
+            counts in full: what is saved on tubelets that several clips share is not taken off.
         views: of a video.
         frames: of a view.
         parameters: of the model.

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from tubelet.report import plots, sections
 from tubelet.report.figures import Curve
-from tubelet.report.measured import interval_text, multiply_adds_text, views_text
+from tubelet.report.measured import interval_text, multiply_adds_text, points_text, views_text
 from tubelet.report.page import environment, write_page
 from tubelet.report.pictures import picture
 from tubelet.report.run_files import RunFiles, read_run
@@ -114,7 +114,7 @@ def _pair(comparison: Mapping[str, Any], pair: Mapping[str, Any]) -> dict[str, A
         "second": pair["second"],
         "said": said,
         "difference": f"{100 * one['difference']:+.1f} points",
-        "interval": "" if interval is None else f"{100 * interval[0]:+.1f} to {100 * interval[1]:+.1f}",
+        "interval": points_text(interval),
         "only_first": one["only_first"],
         "only_second": one["only_second"],
         "p_value": f"{one['p_value']:.3g}",

@@ -114,3 +114,10 @@ def interval_text(interval: Any) -> str:
     if not isinstance(interval, list | tuple) or len(interval) != 2:
         return ""
     return f"{interval[0]:.1%} to {interval[1]:.1%}"
+
+
+def points_text(interval: Any) -> str:
+    """An interval of a difference in points, (-0.1, 0.02) as -10.0 to +2.0; nothing for none."""
+    if not isinstance(interval, list | tuple) or len(interval) != 2:
+        return ""
+    return f"{100 * interval[0]:+.1f} to {100 * interval[1]:+.1f}"

@@ -111,6 +111,7 @@ def environment() -> Environment:
     )
     made.filters["percent"] = sections.percent
     made.filters["interval"] = measured.interval_text
+    made.filters["points"] = measured.points_text
     return made
 
 
