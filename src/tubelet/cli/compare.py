@@ -70,6 +70,8 @@ def _show(comparison: Comparison, output: Output) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from tubelet.config.cost import multiply_adds_text
+
     how = comparison.bootstrap
     output.console.print(f"{comparison.num_videos} videos that all runs were asked about", markup=False)
     for name, count in comparison.left_out.items():
@@ -78,7 +80,7 @@ def _show(comparison: Comparison, output: Output) -> None:
     for head in comparison.classes:
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column("run" if head == "label" else f"run, {head}", no_wrap=True)
-        for title in ("top-1", "95 %", "mean class", "views", "G multiply-adds"):
+        for title in ("top-1", "95 %", "mean class", "views", "multiply-adds"):
             table.add_column(title, justify="right")
         for name in comparison.names:
             figures, cost = comparison.metrics[name][head], comparison.multiply_adds[name]
@@ -89,7 +91,7 @@ def _show(comparison: Comparison, output: Output) -> None:
                 "" if between is None else f"{between[0]:.1%} to {between[1]:.1%}",
                 f"{figures.mean_class_accuracy:.1%}",
                 comparison.views[name],
-                "" if cost is None else f"{cost / 1e9:.4g}",
+                "" if cost is None else multiply_adds_text(cost),
             )
         output.console.print(table)
     table = Table(box=None, pad_edge=False, header_style="bold")

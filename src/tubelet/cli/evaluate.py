@@ -80,6 +80,8 @@ def run(options: Options, output: Output) -> int:
         raise ConfigError("name a model to evaluate: tubelet evaluate MODEL; or stored predictions: --from RUN")
     if options.classes is not None:
         raise ConfigError("--classes belongs to --from; a model knows its classes itself")
+    if options.seed and options.probe is None:
+        raise ConfigError("--seed is of the random orders of --probe; nothing else here is random")
     from tubelet.evaluate import plan_views
     from tubelet.weights import load
 

@@ -54,6 +54,14 @@ def cost(config: ModelConfig) -> Cost:
     return Cost(parameters, config.num_tokens, multiply_adds + config.num_layers * block)
 
 
+def multiply_adds_text(count: float) -> str:
+    """1.995e11 as 199.5 G."""
+    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6)):
+        if count >= size:
+            return f"{count / size:.4g} {unit}"
+    return f"{count:,.0f}"
+
+
 def _embedding(config: ModelConfig) -> tuple[int, int]:
     """Parameters and multiply-adds of the embedding."""
     frames, height, width = config.tubelet_size

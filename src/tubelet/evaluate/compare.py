@@ -97,7 +97,7 @@ def compare(evaluations: Mapping[str, Evaluation], *, resamples: int = RESAMPLES
     classes = _shared_classes(evaluations)
     shared, left_out = _shared_videos(evaluations, classes)
     names = tuple(evaluations)
-    resampling = Resampling.over(shared[names[0]], resamples=resamples)
+    resampling = Resampling.over(_with_groups(shared), resamples=resamples)
     metrics, joint = {}, {}
     for name, predictions in shared.items():
         metrics[name], joint[name] = compute_metrics(predictions, classes, resampling)
@@ -152,6 +152,12 @@ def _shared_videos(
             if ours.labels != theirs.labels:
                 raise DataError(f"{theirs.path} has another class in {name} than in the first run; the data changed")
     return shared, {name: len(by_key[name]) - len(keys) for name in by_key}
+
+
+def _with_groups(shared: Mapping[str, list[VideoPrediction]]) -> list[VideoPrediction]:
+    """The predictions of the first run that knows the groups of its videos, or of the first of all."""
+    grouped = (predictions for predictions in shared.values() if any(one.group is not None for one in predictions))
+    return next(grouped, next(iter(shared.values())))
 
 
 def _by_key(name: str, evaluation: Evaluation) -> dict[Any, VideoPrediction]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tubelet.config import from_dict, to_dict
+from tubelet.config.cost import multiply_adds_text
 from tubelet.errors import DataError
 from tubelet.evaluate.calibration import Calibration, calibrate, fit_temperature
 from tubelet.evaluate.cost import EvaluationCost
@@ -176,7 +177,7 @@ class Evaluation:
     def __str__(self) -> str:
         lines = [f"{self.num_videos} videos, {self.views} views, {self.seconds:.1f} s"]
         if self.cost is not None:
-            lines[0] += f", {self.cost.multiply_adds / 1e9:.4g} G multiply-adds a video"
+            lines[0] += f", {multiply_adds_text(self.cost.multiply_adds)} multiply-adds a video"
         figures: dict[str, HeadMetrics | JointMetrics] = {**self.metrics}
         if self.joint is not None:
             figures["all heads"] = self.joint

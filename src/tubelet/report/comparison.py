@@ -9,9 +9,10 @@ from typing import Any
 
 from markupsafe import Markup
 
+from tubelet.config.cost import multiply_adds_text
 from tubelet.report import plots, sections
 from tubelet.report.figures import Curve
-from tubelet.report.measured import interval_text, multiply_adds_text, points_text, views_text
+from tubelet.report.measured import interval_text, points_text, views_text
 from tubelet.report.page import environment, write_page
 from tubelet.report.pictures import picture
 from tubelet.report.run_files import RunFiles, read_run

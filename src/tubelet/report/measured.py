@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tubelet.config.cost import multiply_adds_text
 from tubelet.report import plots
 from tubelet.report.run_files import RunFiles
 
@@ -99,14 +100,6 @@ def views_text(views: Any) -> str:
     if isinstance(views, list) and len(views) == 2:
         views = f"{views[0]}x{views[1]}"
     return str(views or "1x1").replace("x", "×")
-
-
-def multiply_adds_text(count: float) -> str:
-    """1.995e11 as 199.5 G."""
-    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6)):
-        if count >= size:
-            return f"{count / size:.4g} {unit}"
-    return f"{count:.0f}"
 
 
 def interval_text(interval: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -77,6 +78,13 @@ def test_a_video_that_one_run_could_not_read_is_wrong_for_it() -> None:
     found = compare({"x": first, "y": second})
     assert (found.pairs[0].difference.only_first, found.num_videos) == (1, 2)
     assert found.videos[found.pairs[0].examples[0]]["said"]["y"] is None
+
+
+def test_groups_that_one_run_knows_of_count() -> None:
+    first, second = run_of([1, 1, 0, 0]), run_of([1, 0, 1, 0])
+    people = [replace(one, group=f"person {number // 2}") for number, one in enumerate(second.predictions)]
+    found = compare({"x": first, "y": replace(second, predictions=tuple(people))})
+    assert (found.bootstrap.unit, found.bootstrap.units) == ("group", 2)
 
 
 def test_all_heads_are_compared_together_too() -> None:
