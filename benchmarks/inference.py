@@ -5,6 +5,8 @@
 
 Everything is timed in turn, A B C A B C ..., so that a machine whose speed drifts treats all alike; medians are shown.
 `of matrix rate` is 2 x multiply-adds / time over the rate of a [3136, D] x [D, 4 D] product, measured in the same turn.
+The multiply-adds are those of the model as it is written down, also where a part of them is left out because nothing
+reads it (the last block of a model that pools a class token).
 Peers run on the same weights where the model is the same, and the logits are compared.
 """
 
@@ -12,41 +14,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from benchmarks.measure import DIMS, Entry, as_json, in_a_process, in_turn, peak_gigabytes, ratio, spread
+from benchmarks.peers import transformers_vivit, vit_pytorch_vivit
+from torch import Tensor, nn
 
-from tubelet.config import cost
+from tubelet.config import ModelConfig, cost
+from tubelet.inference import optimise
 from tubelet.model import ViViT
 from tubelet.presets import create
 
-VARIANTS = {"model 1": "", "model 2": "_fe", "model 3": "_fsa", "model 4": "_fdp"}
-
-
-@dataclass
-class Entry:
-    """Something to time.
-
-    Attributes:
-        name: for the table.
-        run: one forward pass.
-        multiply_adds: of one pass; None where they are not known.
-        note: for the table: how far the logits are from ours.
-    """
-
-    name: str
-    run: Callable[[], Any]
-    multiply_adds: int | None
-    note: str = ""
-    seconds: list[float] = field(default_factory=list)
-    rates: list[float] = field(default_factory=list)
+VARIANTS = {"1": "", "2": "_fe", "3": "_fsa", "4": "_fdp"}
+TOLERANCE = 1e-4
+OPTIMISED = 1e-5
 
 
 def main() -> None:
@@ -56,121 +39,116 @@ def main() -> None:
     torch.set_num_threads(options.threads or torch.get_num_threads())
     video = torch.randn(1, options.frames, 3, options.size, options.size)
     with torch.inference_mode():
-        entries = _entries(options, video)
-        for entry in entries:
-            entry.run()
-        for _ in range(options.rounds):
-            for entry in entries:
-                rate = _matrix_rate(options.preset)
-                started = time.perf_counter()
-                entry.run()
-                entry.seconds.append(time.perf_counter() - started)
-                if entry.multiply_adds:
-                    entry.rates.append(2 * entry.multiply_adds / entry.seconds[-1] / rate)
-    print(_table(entries, options))
+        if options.memory_of:
+            _run(options, options.memory_of, video)
+            print(json.dumps(peak_gigabytes()))
+            return
+        groups = [_group(options, number, video) for number in options.models]
+        in_turn([entry for group in groups for entry in group], options.rounds, DIMS[options.preset])
+    memory = {}
+    if options.memory:
+        for entry in (entry for group in groups for entry in group):
+            memory[entry.name] = in_a_process("benchmarks.inference", [*_arguments(options), "--memory-of", entry.name])
+    print(_table(groups, options, memory))
     if options.json:
-        rows = [{"name": e.name, "seconds": e.seconds, "of_matrix_rate": e.rates, "note": e.note} for e in entries]
-        Path(options.json).write_text(json.dumps({"options": vars(options), "rows": rows}, indent=2))
+        entries = [entry for group in groups for entry in group]
+        Path(options.json).write_text(as_json(options, entries, peak_gigabytes=memory))
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__.splitlines()[0] if __doc__ else ""
     )
-    parser.add_argument("--preset", default="base", help="size of the models: tiny, small, base, large (default: base)")
+    parser.add_argument("--preset", default="base", choices=DIMS, help="size of the models (default: base)")
     parser.add_argument("--frames", type=int, default=32)
     parser.add_argument("--size", type=int, default=224, help="height and width in pixels")
+    parser.add_argument("--layers", type=int, default=0, help="0: as many as the preset has")
     parser.add_argument("--rounds", type=int, default=3, help="how often each is timed")
     parser.add_argument("--threads", type=int, default=0, help="0: as many as torch takes")
     parser.add_argument("--models", default="1234", help="which of our models, e.g. 12")
+    parser.add_argument("--memory", action="store_true", help="peak memory too, of a process each")
     parser.add_argument("--json", default="", help="write every figure to this file too")
+    parser.add_argument("--memory-of", default="", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def _entries(options: argparse.Namespace, video: Tensor) -> list[Entry]:
-    entries = []
-    for name, suffix in VARIANTS.items():
-        if name[-1] in options.models:
-            model = create(
-                f"vivit_{options.preset}_16x2{suffix}", num_frames=options.frames, image_size=options.size
-            ).eval()
-            entries.append(Entry(f"tubelet {name}", lambda model=model: model(video), cost(model.config).multiply_adds))
-            peer = _transformers(model, video) if name == "model 1" else _vit_pytorch(model, video)
-            entries += [peer] if peer is not None else []
+def _arguments(options: argparse.Namespace) -> list[str]:
+    return [f"--{name}={getattr(options, name)}" for name in ("preset", "frames", "size", "layers", "threads")]
+
+
+def _model(options: argparse.Namespace, number: str) -> ViViT:
+    layers = {"num_layers": options.layers} if options.layers else {}
+    if options.layers and number == "2":
+        layers["temporal_layers"] = min(options.layers, 4)
+    name = f"vivit_{options.preset}_16x2{VARIANTS[number]}"
+    return create(name, num_frames=options.frames, image_size=options.size, **layers).eval()
+
+
+def _group(options: argparse.Namespace, number: str, video: Tensor) -> list[Entry]:
+    """One of the models: as it is, optimised, and a peer."""
+    model = _model(options, number)
+    fast = optimise(model)
+    adds = cost(model.config).multiply_adds
+    logits = model(video)
+    note = _same(fast(video), logits, OPTIMISED)
+    entries = [
+        Entry(f"tubelet model {number}", lambda: model(video), adds),
+        Entry(f"tubelet.optimise model {number}", lambda: fast(video), adds, note),
+    ]
+    if number == "1" and (peer := transformers_vivit(model)) is not None:
+        peer = peer.eval()
+        note = _same(peer(video).logits, logits, TOLERANCE)
+        entries.append(Entry("transformers model 1", lambda: peer(video).logits, adds, note))
+    elif (other := _vit_pytorch(model.config)) is not None:
+        channels_first = video.transpose(1, 2)
+        entries.append(
+            Entry(f"vit-pytorch model {number}", lambda: other(channels_first), None, "same size, own weights")
+        )
     return entries
 
 
-def _transformers(model: ViViT, video: Tensor) -> Entry | None:
-    """Hugging Face's ViViT with the same weights, through the folder that we write for it."""
-    try:
-        from transformers import VivitForVideoClassification
-    except ImportError:
-        print("transformers is not installed (pip install 'tubelet[bench]'): left out")
-        return None
-    from tubelet.weights.hf_vivit import save_hf_vivit
-
-    with tempfile.TemporaryDirectory() as folder:
-        save_hf_vivit(model, Path(folder) / "vivit")
-        peer = VivitForVideoClassification.from_pretrained(Path(folder) / "vivit", attn_implementation="sdpa").eval()
-    difference = (peer(video).logits - model(video)).abs().max().item()
-    note = f"same weights, logits differ by {difference:.1e}"
-    return Entry("transformers model 1, SDPA", lambda: peer(video).logits, cost(model.config).multiply_adds, note)
+def _vit_pytorch(config: ModelConfig) -> nn.Module | None:
+    peer = vit_pytorch_vivit(config)
+    return None if peer is None else peer.eval()
 
 
-def _vit_pytorch(model: ViViT, video: Tensor) -> Entry | None:
-    """vit-pytorch's ViViT of the same size; its details differ from the paper's, so the logits cannot be compared."""
-    kinds = {"factorised_encoder": "factorized_encoder", "factorised_self_attention": "factorized_self_attention"}
-    config = model.config
-    if config.variant not in kinds:
-        return None
-    try:
-        from vit_pytorch.vivit import ViT
-    except ImportError:
-        print("vit-pytorch is not installed (pip install 'tubelet[bench]'): left out")
-        return None
-    peer = ViT(
-        image_size=config.image_size[0],
-        image_patch_size=config.tubelet_size[1],
-        frames=config.num_frames,
-        frame_patch_size=config.tubelet_size[0],
-        num_classes=400,
-        dim=config.hidden_size,
-        spatial_depth=config.num_layers,
-        temporal_depth=config.temporal_layers or config.num_layers,
-        heads=config.num_heads,
-        dim_head=config.hidden_size // config.num_heads,
-        mlp_dim=config.mlp_dim,
-        variant=kinds[config.variant],
-    ).eval()
-    channels_first = video.transpose(1, 2)
-    name = "model 2" if config.variant == "factorised_encoder" else "model 3"
-    return Entry(f"vit-pytorch {name}", lambda: peer(channels_first), None, "same size, own weights")
+def _same(logits: Tensor, expected: Tensor, tolerance: float) -> str:
+    """How far they are apart; stop if that is more than rounding."""
+    difference = float((logits - expected).abs().max())
+    if difference > tolerance * max(1.0, float(expected.abs().max())):
+        raise SystemExit(f"logits differ by {difference:.1e}: that is not the same function")
+    return f"same weights, logits differ by {difference:.1e}"
 
 
-def _matrix_rate(preset: str) -> float:
-    """Floating-point operations a second of the model's largest kind of product."""
-    dim = {"tiny": 192, "small": 384, "base": 768, "large": 1024}[preset]
-    left, right = torch.randn(3136, dim), torch.randn(dim, 4 * dim)
-    torch.mm(left, right)
-    started = time.perf_counter()
-    for _ in range(4):
-        torch.mm(left, right)
-    return 4 * 2 * left.shape[0] * dim * 4 * dim / (time.perf_counter() - started)
+def _run(options: argparse.Namespace, name: str, video: Tensor) -> Any:
+    """One pass of the entry of that name, and nothing else."""
+    package, _, number = name.rsplit(" ", 2)
+    model = _model(options, number)
+    if package == "tubelet":
+        return model(video)
+    if package == "tubelet.optimise":
+        return optimise(model)(video)
+    peer: Any = transformers_vivit(model) if package == "transformers" else vit_pytorch_vivit(model.config)
+    del model
+    return peer.eval()(video if package == "transformers" else video.transpose(1, 2))
 
 
-def _table(entries: list[Entry], options: argparse.Namespace) -> str:
+def _table(groups: list[list[Entry]], options: argparse.Namespace, memory: dict[str, float]) -> str:
     lines = [
-        f"{options.preset}/16x2, {options.frames} frames of {options.size} x {options.size}, float32, batch 1, "
-        f"{torch.get_num_threads()} threads, torch {torch.__version__}, {options.rounds} rounds",
+        f"{options.preset}/16x2, {options.frames} frames of {options.size} x {options.size}, "
+        f"{options.layers or 'all'} layers, float32, batch 1, {torch.get_num_threads()} threads, "
+        f"torch {torch.__version__}, {options.rounds} rounds",
         "",
-        "| | seconds a clip, median (min-max) | of matrix rate | |",
-        "|---|---|---|---|",
+        "| | seconds a clip, median (min-max) | CPU seconds | of matrix rate | peak memory, GB | |",
+        "|---|---|---|---|---|---|",
     ]
-    for entry in entries:
-        share = f"{statistics.median(entry.rates):.2f}" if entry.rates else ""
-        spread = f"{min(entry.seconds):.2f}-{max(entry.seconds):.2f}"
-        lines.append(f"| {entry.name} | {statistics.median(entry.seconds):.2f} ({spread}) | {share} | {entry.note} |")
-    return "\n".join(lines)
+    for entry in (entry for group in groups for entry in group):
+        rates = spread(entry.rates) if entry.rates else ""
+        peak = f"{memory[entry.name]:.2f}" if entry.name in memory else ""
+        seconds, cpu = spread(entry.seconds), spread(entry.cpu_seconds)
+        lines.append(f"| {entry.name} | {seconds} | {cpu} | {rates} | {peak} | {entry.note} |")
+    ratios = [ratio(other, group[1]) for group in groups for other in group if other is not group[1]]
+    return "\n".join([*lines, "", *ratios])
 
 
 if __name__ == "__main__":

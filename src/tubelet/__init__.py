@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tubelet.config import ModelConfig, PreprocessingConfig
     from tubelet.errors import ConfigError, DataError, TubeletError, VideoError, WeightsError
     from tubelet.evaluate import evaluate
+    from tubelet.inference import optimise
     from tubelet.model import ViViT
     from tubelet.nn.merging import merge_tokens
     from tubelet.predict import predict, stream
@@ -41,6 +42,7 @@ __all__ = [
     "initialise",
     "load",
     "merge_tokens",
+    "optimise",
     "predict",
     "pretrain",
     "push_to_hub",
@@ -54,6 +56,7 @@ __all__ = [
 _HOMES = {
     "tubelet.config": ("ModelConfig", "PreprocessingConfig"),
     "tubelet.errors": ("ConfigError", "DataError", "TubeletError", "VideoError", "WeightsError"),
+    "tubelet.inference": ("optimise",),
     "tubelet.model": ("ViViT",),
     "tubelet.nn.merging": ("merge_tokens",),
     "tubelet.predict": ("stream",),

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from tubelet.config import ModelConfig, PreprocessingConfig
 from tubelet.errors import ConfigError
+from tubelet.nn.activations import ACTIVATIONS
 from tubelet.nn.attention import AxisAttention, FactorisedDotProductAttention, SelfAttention
 from tubelet.nn.batch_norm import BatchNorm
-from tubelet.nn.blocks import ACTIVATIONS, MLP, Block, FactorisedSelfAttentionBlock
+from tubelet.nn.blocks import MLP, Block, FactorisedSelfAttentionBlock
 from tubelet.nn.embedding import ConvStemEmbedding, TubeletEmbedding, UniformFrameEmbedding, hold_masked_frames
 from tubelet.nn.encoder import Encoder
 from tubelet.nn.initialisation import initialise_head, initialise_parameters
@@ -90,23 +91,32 @@ class ViViT(nn.Module):
         Raises:
             ConfigError: the video's shape does not fit the model, or a sample has no real frame.
         """
-        return self.forward_head(self.forward_features(video, frame_mask), frame_mask)
+        return self.forward_head(self.forward_features(video, frame_mask, pooled_only=True), frame_mask)
 
     def forward_features(
-        self, video: Float[Tensor, "B T C H W"], frame_mask: Bool[Tensor, "B T"] | None = None
+        self,
+        video: Float[Tensor, "B T C H W"],
+        frame_mask: Bool[Tensor, "B T"] | None = None,
+        *,
+        pooled_only: bool = False,
     ) -> Float[Tensor, "B N D"]:
         """The tokens that the head pools.
 
+        Args:
+            video, frame_mask: as in `forward`.
+            pooled_only: pooling is all that will be made of the tokens, so leave out what it does not read.
+
         Returns:
             [B, N, D] with N = 1 + t*h*w for model 1 with a class token, t*h*w for models 1, 3 and 4 without;
-            1 + t (or t) from the temporal encoder of model 2; t for its average-pool baseline.
+            1 + t (or t) from the temporal encoder of model 2; t for its average-pool baseline. N may be 1 if
+            `pooled_only`.
         """
         tokens = self.embed(video, frame_mask)
         places = None
         if self.training and self.config.token_drop:
             count = tokens.shape[2] * tokens.shape[3]
             places = draw_places(len(tokens), count, self.config.token_drop).to(tokens.device)
-        return self.encode_tokens(tokens, self._time_mask(frame_mask), places)
+        return self.encode_tokens(tokens, self._time_mask(frame_mask), places, pooled_only=pooled_only)
 
     def embed(
         self, video: Float[Tensor, "B T C H W"], frame_mask: Bool[Tensor, "B T"] | None = None
@@ -122,6 +132,8 @@ class ViViT(nn.Module):
         tokens: Float[Tensor, "B t h w D"],
         time_mask: Bool[Tensor, "B t"] | None = None,
         places: Int[Tensor, "B n"] | None = None,
+        *,
+        pooled_only: bool = False,
     ) -> Float[Tensor, "B N D"]:
         """What `forward_features` does after `embed`: from the token grid to the tokens that the head pools.
 
@@ -129,10 +141,11 @@ class ViViT(nn.Module):
             tokens: [B, t, h, w, D].
             time_mask: True at the times that are real.
             places: encode the tokens of these places alone, at every time (see `Encoder.forward`); then N is smaller.
+            pooled_only: as in `forward_features`.
         """
         if self.config.variant != "factorised_encoder":
-            return self.encoder(tokens, time_mask, places)
-        return self.encode_times(self.encode_space(tokens, places), time_mask)
+            return self.encoder(tokens, time_mask, places, pooled_only)
+        return self.encode_times(self.encode_space(tokens, places), time_mask, pooled_only=pooled_only)
 
     def encode_space(
         self, tokens: Float[Tensor, "B t h w D"], places: Int[Tensor, "B n"] | None = None
@@ -140,16 +153,20 @@ class ViViT(nn.Module):
         """Factorised encoder alone: one vector for every time, which depends on that time's tokens and nothing else."""
         batch, times = tokens.shape[:2]
         of_each_time = None if places is None else places.repeat_interleave(times, dim=0)
-        frames = self.spatial_encoder(tokens.flatten(0, 1).unsqueeze(1), None, of_each_time)
+        frames = self.spatial_encoder(tokens.flatten(0, 1).unsqueeze(1), None, of_each_time, pooled_only=True)
         return self.spatial_encoder.pool(frames).unflatten(0, (batch, -1))
 
     def encode_times(
-        self, frames: Float[Tensor, "B t D"], time_mask: Bool[Tensor, "B t"] | None = None
+        self,
+        frames: Float[Tensor, "B t D"],
+        time_mask: Bool[Tensor, "B t"] | None = None,
+        *,
+        pooled_only: bool = False,
     ) -> Float[Tensor, "B N D"]:
         """Factorised encoder alone: the temporal encoder over the vectors of `encode_space`; the baseline has none."""
         if not self.config.temporal_layers:
             return frames
-        return self.temporal_encoder(frames[:, :, None, None], time_mask)
+        return self.temporal_encoder(frames[:, :, None, None], time_mask, pooled_only=pooled_only)
 
     def forward_head(
         self,

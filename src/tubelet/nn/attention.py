@@ -16,6 +16,9 @@ from einops import rearrange, repeat
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from tubelet.errors import ConfigError
+from tubelet.nn.products import split_linear
+
 
 class DotProduct(nn.Module):
     """softmax(q k^T / sqrt(c)) v for every head (equation 7). It has no parameters.
@@ -28,18 +31,22 @@ class DotProduct(nn.Module):
         super().__init__()
         self.dropout = nn.Dropout(dropout)
         self.fused = True
+        self.contiguous_from: int | None = None
+        """Length of a sequence from which copying each head's keys and values together pays; None: never."""
 
     def forward(
         self,
-        query: Float[Tensor, "B H N c"],
+        query: Float[Tensor, "B H M c"],
         key: Float[Tensor, "B H N c"],
         value: Float[Tensor, "B H N c"],
         mask: Bool[Tensor, "B N"] | None = None,
-    ) -> Float[Tensor, "B H N c"]:
+    ) -> Float[Tensor, "B H M c"]:
         """`mask` is True at the tokens that may be attended to."""
         attend_to = None if mask is None else mask[:, None, None, :]
         if self.fused:
             dropout = self.dropout.p if self.training else 0.0
+            if self.contiguous_from is not None and key.shape[2] >= self.contiguous_from:
+                key, value = key.contiguous(), value.contiguous()
             return F.scaled_dot_product_attention(query, key, value, attn_mask=attend_to, dropout_p=dropout)
         scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
         if attend_to is not None:
@@ -65,11 +72,25 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(dim, dim)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Float[Tensor, "B N D"], mask: Bool[Tensor, "B N"] | None = None) -> Float[Tensor, "B N D"]:
-        """Every token attends to all tokens of its sequence that `mask` allows."""
-        query, key, value = rearrange(self.qkv(x), "B N (qkv H c) -> qkv B H N c", qkv=3, H=self.num_heads)
-        attended = self.dot_product(query, key, value, mask)
-        return self.dropout(self.out(rearrange(attended, "B H N c -> B N (H c)")))
+    def forward(
+        self, x: Float[Tensor, "B *tokens D"], mask: Bool[Tensor, "B _"] | None = None, queries: int | None = None
+    ) -> Float[Tensor, "B *_ D"]:
+        """Every token, or each of the first `queries` tokens, attends to all of its sequence that `mask` allows."""
+        return self.dropout(self.out(*self.attend(x, mask, queries)))
+
+    def attend(
+        self, x: Float[Tensor, "B N D"], mask: Bool[Tensor, "B N"] | None = None, queries: int | None = None
+    ) -> tuple[Float[Tensor, "B _ D"], ...]:
+        """What `out` maps, in parts that lie side by side; here it is one."""
+        query, key, value = split_linear(self.qkv, x, 3) if queries is None else self._few_queries(x, queries)
+        heads = (rearrange(part, "B N (H c) -> B H N c", H=self.num_heads) for part in (query, key, value))
+        return (rearrange(self.dot_product(*heads, mask), "B H N c -> B N (H c)"),)
+
+    def _few_queries(self, x: Float[Tensor, "B N D"], queries: int) -> tuple[Tensor, ...]:
+        dim = x.shape[-1]
+        weight, bias = self.qkv.weight.split((dim, 2 * dim)), self.qkv.bias.split((dim, 2 * dim))
+        query = F.linear(x[:, :queries], weight[0], bias[0])
+        return query, *F.linear(x, weight[1], bias[1]).chunk(2, dim=-1)
 
 
 class AxisAttention(SelfAttention):
@@ -89,14 +110,18 @@ class AxisAttention(SelfAttention):
         super().__init__(dim, num_heads, dropout, attention_dropout)
         self.axis = axis
 
-    def forward(self, x: Float[Tensor, "B t n D"], mask: Bool[Tensor, "B t"] | None = None) -> Float[Tensor, "B t n D"]:
-        """`mask` is True at the times that are real; attention over space stays within one time and needs none."""
-        batch, _, places, _ = x.shape
-        if self.axis == "space":
-            attended = super().forward(rearrange(x, "B t n D -> (B t) n D"))
-            return rearrange(attended, "(B t) n D -> B t n D", B=batch)
-        attended = super().forward(rearrange(x, "B t n D -> (B n) t D"), _mask_of_places(mask, places))
-        return rearrange(attended, "(B n) t D -> B t n D", B=batch)
+    def attend(
+        self, x: Float[Tensor, "B t n D"], mask: Bool[Tensor, "B t"] | None = None, queries: int | None = None
+    ) -> tuple[Float[Tensor, "B t n D"], ...]:
+        """`mask` is True at the times that are real; attention over space stays within one time and needs none.
+
+        Raises:
+            ConfigError: `queries`; a grid has no first tokens.
+        """
+        if queries is not None:
+            raise ConfigError("attention along an axis of the grid is for all tokens; leave queries out")
+        along = _over_space if self.axis == "space" else _over_time
+        return (along(self.dot_product, split_linear(self.qkv, x, 3), self.num_heads, mask),)
 
 
 class FactorisedDotProductAttention(nn.Module):
@@ -123,24 +148,40 @@ class FactorisedDotProductAttention(nn.Module):
 
     def forward(self, x: Float[Tensor, "B t n D"], mask: Bool[Tensor, "B t"] | None = None) -> Float[Tensor, "B t n D"]:
         """`mask` is True at the times that are real; only the half over time needs it."""
-        batch, _, places, _ = x.shape
-        halves = rearrange(
-            self.qkv(x), "B t n (qkv half H c) -> half qkv B t n H c", qkv=3, half=2, H=self.num_heads // 2
-        )
-        query, key, value = rearrange(halves[0], "qkv B t n H c -> qkv (B n) H t c")
-        over_time = self.time(query, key, value, _mask_of_places(mask, places))
-        query, key, value = rearrange(halves[1], "qkv B t n H c -> qkv (B t) H n c")
-        over_space = self.space(query, key, value)
-        heads = [
-            rearrange(over_time, "(B n) H t c -> B t n (H c)", B=batch),
-            rearrange(over_space, "(B t) H n c -> B t n (H c)", B=batch),
-        ]
-        return self.dropout(self.out(torch.cat(heads, dim=-1)))
+        return self.dropout(self.out(torch.cat(self.attend(x, mask), dim=-1)))
+
+    def attend(
+        self, x: Float[Tensor, "B t n D"], mask: Bool[Tensor, "B t"] | None = None
+    ) -> tuple[Float[Tensor, "B t n half"], ...]:
+        """What `out` maps, in two parts: the heads over time, and the heads over space."""
+        parts, heads = split_linear(self.qkv, x, 6), self.num_heads // 2
+        over_time = _over_time(self.time, parts[0::2], heads, mask)
+        return over_time, _over_space(self.space, parts[1::2], heads, mask)
 
 
-def _mask_of_places(mask: Bool[Tensor, "B t"] | None, places: int) -> Bool[Tensor, "Bn t"] | None:
-    """The mask of every place's own sequence in time."""
-    return None if mask is None else repeat(mask, "B t -> (B n) t", n=places)
+def _over_space(
+    dot_product: DotProduct, qkv: tuple[Float[Tensor, "B t n D"], ...], heads: int, mask: Tensor | None
+) -> Float[Tensor, "B t n D"]:
+    """Each token attends to those of its own time, whatever the mask of times."""
+    query, key, value = (rearrange(part, "B t n (H c) -> (B t) H n c", H=heads) for part in qkv)
+    return rearrange(dot_product(query, key, value), "(B t) H n c -> B t n (H c)", B=len(qkv[0]))
+
+
+def _over_time(
+    dot_product: DotProduct, qkv: tuple[Float[Tensor, "B t n D"], ...], heads: int, mask: Bool[Tensor, "B t"] | None
+) -> Float[Tensor, "B t n D"]:
+    """Each token attends to those of its own place.
+
+    A head of one place is a head like any other: side by side, places and heads are one axis, and nothing is copied.
+    Only where the weights are looked at does every place become a sample.
+    """
+    batch, _, places, _ = qkv[0].shape
+    if dot_product.fused:
+        query, key, value = (rearrange(part, "B t n (H c) -> B (n H) t c", H=heads) for part in qkv)
+        return rearrange(dot_product(query, key, value, mask), "B (n H) t c -> B t n (H c)", n=places)
+    query, key, value = (rearrange(part, "B t n (H c) -> (B n) H t c", H=heads) for part in qkv)
+    of_places = None if mask is None else repeat(mask, "B t -> (B n) t", n=places)
+    return rearrange(dot_product(query, key, value, of_places), "(B n) H t c -> B t n (H c)", B=batch)
 
 
 @contextmanager

@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
-import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from tubelet.nn.activations import ACTIVATIONS
 from tubelet.nn.attention import AxisAttention
-
-
-def gelu_quick(x: Float[Tensor, "*rest"]) -> Float[Tensor, "*rest"]:
-    """x * sigmoid(1.702 x), the approximation of CLIP's image models."""
-    return x * torch.sigmoid(1.702 * x)
-
-
-# no lambdas: a model must survive pickling, which spawned processes need
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu_tanh": partial(F.gelu, approximate="tanh"),
-    "gelu": F.gelu,
-    "gelu_quick": gelu_quick,
-}
+from tubelet.nn.products import activated_linear
 
 
 class DropPath(nn.Module):
@@ -61,7 +46,10 @@ class MLP(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Float[Tensor, "*rest D"]) -> Float[Tensor, "*rest D"]:
-        return self.dropout(self.fc2(self.dropout(self.activation(self.fc1(x)))))
+        hidden = self.fc1(x)
+        if self.training and self.dropout.p > 0:
+            return self.dropout(self.fc2(self.dropout(self.activation(hidden))))
+        return activated_linear(self.fc2, hidden, self.activation)
 
 
 class Block(nn.Module):
@@ -84,10 +72,21 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(
-        self, x: Float[Tensor, "B *tokens D"], mask: Bool[Tensor, "B _"] | None = None
-    ) -> Float[Tensor, "B *tokens D"]:
-        x = x + self.drop_path(self.attention(self.norm_attention(x), mask))
+        self,
+        x: Float[Tensor, "B *tokens D"],
+        mask: Bool[Tensor, "B _"] | None = None,
+        queries: int | None = None,
+    ) -> Float[Tensor, "B *_ D"]:
+        """`queries`: only the first of the tokens are wanted, though they attend to all (self-attention alone)."""
+        if queries is None:
+            x = x + self.drop_path(self.attention(self.norm_attention(x), mask))
+        else:
+            x = x[:, :queries] + self.drop_path(self.attention(self.norm_attention(x), mask, queries))
         return x + self.drop_path(self.mlp(self.norm_mlp(x)))
+
+    def branches(self) -> list[tuple[nn.LayerNorm, Any]]:
+        """The attentions in their order, each with its norm."""
+        return [(self.norm_attention, self.attention)]
 
 
 class FactorisedSelfAttentionBlock(nn.Module):
@@ -124,7 +123,11 @@ class FactorisedSelfAttentionBlock(nn.Module):
         self.order = order
 
     def forward(self, x: Float[Tensor, "B t n D"], mask: Bool[Tensor, "B t"] | None = None) -> Float[Tensor, "B t n D"]:
-        for axis in self.order.split("_"):
-            norm, attention = (self.norm_space, self.space) if axis == "space" else (self.norm_time, self.time)
+        for norm, attention in self.branches():
             x = x + self.drop_path(attention(norm(x), mask))
         return x + self.drop_path(self.mlp(self.norm_mlp(x)))
+
+    def branches(self) -> list[tuple[nn.LayerNorm, Any]]:
+        """The attentions in their order, each with its norm."""
+        space, time = (self.norm_space, self.space), (self.norm_time, self.time)
+        return [space, time] if self.order == "space_time" else [time, space]

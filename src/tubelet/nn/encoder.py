@@ -6,13 +6,14 @@ The four models are made of it: one encoder over all tokens (1, 3, 4), or a spat
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from tubelet.nn.attention import DotProduct
 from tubelet.nn.positions import Positions
 
 
@@ -66,6 +67,7 @@ class Encoder(nn.Module):
         tokens: Float[Tensor, "B t h w D"],
         time_mask: Bool[Tensor, "B t"] | None = None,
         places: Int[Tensor, "B n"] | None = None,
+        pooled_only: bool = False,
     ) -> Float[Tensor, "B N D"]:
         """Encode the grid, or some of its places.
 
@@ -74,6 +76,8 @@ class Encoder(nn.Module):
             time_mask: True at the times that are real. The others are never attended to.
             places: of each sample, the places whose tokens are encoded, at every time: row * w + column, ascending.
                 The others are left out, as if they were not there; None encodes all.
+            pooled_only: `pool` is all that will be made of the tokens. Then a class token leaves the last block alone,
+                N = 1: what the others would become there is read by nobody. (While attention is recorded, all do.)
 
         Returns:
             tokens [B, N, D] in the order (class token), time, row, column; normalised if `output_norm` is
@@ -90,8 +94,9 @@ class Encoder(nn.Module):
                 first = (self.cls + self.positions.cls).to(x.dtype).expand(x.shape[0], 1, -1)
                 x = torch.cat([first, x], dim=1)
         x = self.input_norm(self.dropout(x))
-        for block in self.blocks:
-            x = self._run(block, x, mask)
+        last = len(self.blocks) - 1 if pooled_only and self._reads_the_first_alone() else None
+        for number, block in enumerate(self.blocks):
+            x = self._run(block, x, mask, 1) if number == last else self._run(block, x, mask)
         if self.factorised:
             x = x.flatten(1, 2)
         return self.norm(x) if self.output_norm == "before_pool" else x
@@ -123,7 +128,11 @@ class Encoder(nn.Module):
         mask = time_mask.repeat_interleave(places, dim=1)
         return mask if self.cls is None else torch.cat([mask.new_ones(mask.shape[0], 1), mask], dim=1)
 
-    def _run(self, block: nn.Module, x: Tensor, mask: Tensor | None) -> Tensor:
+    def _reads_the_first_alone(self) -> bool:
+        """Whether pooling takes the class token and the last block's attention is not being recorded."""
+        return self.cls is not None and all(m.fused for m in self.blocks[-1].modules() if isinstance(m, DotProduct))
+
+    def _run(self, block: nn.Module, *inputs: Any) -> Tensor:
         if self.checkpointing and self.training and torch.is_grad_enabled():
-            return checkpoint(block, x, mask, use_reentrant=False)
-        return block(x, mask)
+            return checkpoint(block, *inputs, use_reentrant=False)
+        return block(*inputs)

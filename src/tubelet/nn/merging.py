@@ -57,10 +57,11 @@ class MergingEncoder(Encoder):
         tokens: Float[Tensor, "B t h w D"],
         time_mask: Bool[Tensor, "B t"] | None = None,
         places: Int[Tensor, "B n"] | None = None,
+        pooled_only: bool = False,
     ) -> Float[Tensor, "B N D"]:
-        """See `Encoder.forward`."""
+        """See `Encoder.forward`; while tokens are merged, all come back even if `pooled_only`."""
         if self.training or not self.share:
-            return super().forward(tokens, time_mask, places)
+            return super().forward(tokens, time_mask, places, pooled_only)
         if places is not None:
             raise ConfigError("tokens cannot be left out and merged at once; encode all places, or do not merge")
         x = self.positions(tokens).flatten(2, 3)

@@ -1,0 +1,157 @@
+"""A training step of model 1 beside Hugging Face's ViViT with SDPA: time in turn, peak memory of a process each.
+
+    python -m benchmarks.training_step                     B/16x2, 16 frames of 224 x 224, batch 1, float32, SGD, CPU
+    python -m benchmarks.training_step --layers 2 --json FILE
+
+Both start from the same weights; before anything is timed, their logits, losses and gradients of the head are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from benchmarks.measure import DIMS, Entry, as_json, in_a_process, in_turn, peak_gigabytes, ratio, spread
+from benchmarks.peers import transformers_vivit
+from torch import Tensor, nn
+
+from tubelet.config import cost
+from tubelet.model import ViViT
+from tubelet.presets import create
+
+SIDES = ("tubelet", "tubelet, checkpointing", "transformers")
+TOLERANCE = 1e-4
+
+
+def main() -> None:
+    """Compare, time, print."""
+    options = _options()
+    torch.manual_seed(0)
+    torch.set_num_threads(options.threads or torch.get_num_threads())
+    if options.memory_of:
+        print(json.dumps(_memory(options)))
+        return
+    model = _model(options).train()
+    peer = transformers_vivit(model)
+    if peer is None:
+        raise SystemExit("nothing to compare with")
+    peer.train()
+    video, target = _batch(options)
+    print(_compare(model, peer, video, target))
+    adds = 3 * cost(model.config).multiply_adds
+    plain, lean = _step(model, video, target), _step(model, video, target, checkpointing=True)
+    entries = [
+        Entry(SIDES[0], plain, adds),
+        Entry(SIDES[1], lean, adds),
+        Entry(SIDES[2], _step(peer, video, target), adds),
+    ]
+    in_turn(entries, options.rounds, DIMS[options.preset])
+    arguments = [f"--{name}={getattr(options, name)}" for name in ("preset", "frames", "size", "layers", "threads")]
+    for entry in entries:
+        measured = in_a_process("benchmarks.training_step", [*arguments, "--memory-of", entry.name])
+        entry.note = f"{measured['peak_gigabytes']:.2f}"
+    print(_table(entries, options))
+    if options.json:
+        Path(options.json).write_text(as_json(options, entries))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.training_step", description="A training step")
+    parser.add_argument("--preset", default="base", choices=DIMS)
+    parser.add_argument("--frames", type=int, default=16)
+    parser.add_argument("--size", type=int, default=224, help="height and width in pixels")
+    parser.add_argument("--layers", type=int, default=0, help="0: as many as the preset has")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each is timed")
+    parser.add_argument("--threads", type=int, default=0, help="0: as many as torch takes")
+    parser.add_argument("--json", default="", help="write every figure to this file too")
+    parser.add_argument("--memory-of", default="", choices=("", *SIDES), help="two steps of this alone, and their peak")
+    return parser.parse_args()
+
+
+def _model(options: argparse.Namespace) -> ViViT:
+    layers = {"num_layers": options.layers} if options.layers else {}
+    return create(f"vivit_{options.preset}_16x2", num_frames=options.frames, image_size=options.size, **layers)
+
+
+def _batch(options: argparse.Namespace) -> tuple[Tensor, Tensor]:
+    return torch.randn(1, options.frames, 3, options.size, options.size), torch.tensor([3])
+
+
+def _logits(model: nn.Module, video: Tensor) -> Tensor:
+    given: Any = model(video)
+    return given if isinstance(given, Tensor) else given.logits
+
+
+def _step(model: nn.Module, video: Tensor, target: Tensor, checkpointing: bool | None = None) -> Callable[[], None]:
+    """One step of SGD; the learning rate is so small that the thousandth step costs what the first does."""
+    optimiser = torch.optim.SGD(model.parameters(), lr=1e-6)
+
+    def step() -> None:
+        if isinstance(model, ViViT):
+            model.set_checkpointing(bool(checkpointing))
+        nn.functional.cross_entropy(_logits(model, video), target).backward()
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+
+    return step
+
+
+def _memory(options: argparse.Namespace) -> dict[str, float]:
+    """Two steps, so that the second has what the first leaves behind."""
+    model: Any = _model(options)
+    if options.memory_of == "transformers":
+        model = transformers_vivit(model)
+    before = peak_gigabytes()
+    step = _step(model.train(), *_batch(options), checkpointing=options.memory_of.endswith("checkpointing"))
+    step()
+    step()
+    return {"before": before, "peak_gigabytes": peak_gigabytes()}
+
+
+def _compare(model: ViViT, peer: nn.Module, video: Tensor, target: Tensor) -> str:
+    """Stop unless both compute the same thing."""
+    found = []
+    for each in (model, peer):
+        logits = _logits(each, video)
+        loss = nn.functional.cross_entropy(logits, target)
+        loss.backward()
+        heads = [parameter.grad for name, parameter in each.named_parameters() if name in HEADS]
+        found.append(
+            (logits.detach(), loss.detach(), torch.cat([grad.flatten() for grad in heads if grad is not None]))
+        )
+        each.zero_grad(set_to_none=True)
+    differences = [float((ours - theirs).abs().max()) for ours, theirs in zip(*found, strict=True)]
+    if max(differences) > TOLERANCE:
+        raise SystemExit(f"logits, loss and gradient of the head differ by {differences}, more than {TOLERANCE}")
+    return "same weights: logits, loss and gradient of the head differ by at most " + f"{max(differences):.1e}"
+
+
+HEADS = {"head.weight", "head.bias", "classifier.weight", "classifier.bias"}
+
+
+def _table(entries: list[Entry], options: argparse.Namespace) -> str:
+    tubelet, lean, peer = entries
+    lines = [
+        f"{options.preset}/16x2, {options.frames} frames of {options.size} x {options.size}, "
+        f"{options.layers or 'all'} layers, batch 1, float32, SGD, {torch.get_num_threads()} threads, "
+        f"torch {torch.__version__}, {options.rounds} rounds",
+        "",
+        "| | seconds a step, median (min-max) | CPU seconds | of matrix rate | peak memory, GB |",
+        "|---|---|---|---|---|",
+    ]
+    for entry in entries:
+        lines.append(
+            f"| {entry.name} | {spread(entry.seconds)} | {spread(entry.cpu_seconds)} | {spread(entry.rates)} "
+            f"| {entry.note} |"
+        )
+    memory = float(peer.note)
+    shares = f"peak memory: {float(tubelet.note) / memory:.2f} of it, checkpointing {float(lean.note) / memory:.2f}"
+    return "\n".join([*lines, "", ratio(peer, tubelet), ratio(peer, lean), shares])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""The products with a backward pass of their own: the plain product in every respect but memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tubelet.config import ModelConfig, replace
+from tubelet.model import ViViT
+from tubelet.nn.activations import ACTIVATIONS
+from tubelet.nn.blocks import MLP
+from tubelet.nn.products import activated_linear, split_linear
+
+SMALL = ModelConfig(
+    image_size=16, num_frames=4, tubelet_size=(2, 8, 8), hidden_size=16, num_layers=2, num_heads=2, mlp_dim=24
+)
+
+
+def split(linear: nn.Linear, x: Tensor) -> Tensor:
+    return torch.cat([(part * number).square() for number, part in enumerate(split_linear(linear, x, 3), 1)], dim=-1)
+
+
+def plain_split(linear: nn.Linear, x: Tensor) -> Tensor:
+    return torch.cat([(part * number).square() for number, part in enumerate(linear(x).chunk(3, dim=-1), 1)], dim=-1)
+
+
+PRODUCTS: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
+    "split": (split, plain_split),
+    **{
+        name: (
+            lambda linear, x, act=act: activated_linear(linear, x, act),
+            lambda linear, x, act=act: linear(act(x)),
+        )
+        for name, act in ACTIVATIONS.items()
+    },
+}
+products = pytest.mark.parametrize("name", PRODUCTS)
+
+
+@products
+def test_gradients_are_those_of_finite_differences(name: str) -> None:
+    ours, _ = PRODUCTS[name]
+    linear, x = nn.Linear(4, 6).double(), torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
+
+    def function(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return torch.func.functional_call(Wrapped(linear, ours), {"linear.weight": weight, "linear.bias": bias}, (x,))
+
+    assert torch.autograd.gradcheck(function, (x, linear.weight, linear.bias))
+
+
+class Wrapped(nn.Module):
+    def __init__(self, linear: nn.Linear, product: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.linear = linear
+        self.product = product
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.product(self.linear, x)
+
+
+def gradients(product: Callable[..., Tensor], linear: nn.Linear, x: Tensor) -> list[Tensor]:
+    wanted = [tensor for tensor in (x, linear.weight, linear.bias) if tensor.requires_grad]
+    return list(torch.autograd.grad(product(linear, x).square().sum(), wanted))
+
+
+@products
+@pytest.mark.parametrize("frozen", ["input", "weight", "bias", "weight and bias"])
+def test_what_is_frozen_gets_no_gradient_and_the_rest_gets_its_own(name: str, frozen: str) -> None:
+    linear = nn.Linear(8, 12).double()
+    x = torch.randn(2, 5, 8, dtype=torch.float64, requires_grad="input" not in frozen)
+    linear.weight.requires_grad_("weight" not in frozen)
+    linear.bias.requires_grad_("bias" not in frozen)
+    for ours, plain in zip(*(gradients(product, linear, x) for product in PRODUCTS[name]), strict=True):
+        torch.testing.assert_close(ours, plain)
+
+
+@products
+def test_autocast_computes_in_its_type_and_gives_gradients_in_that_of_the_weights(name: str) -> None:
+    linear, x = nn.Linear(8, 12), torch.randn(2, 5, 8, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs = [product(linear, x) for product in PRODUCTS[name]]
+    assert outputs[0].dtype == outputs[1].dtype == torch.bfloat16
+    torch.testing.assert_close(*outputs)
+    with torch.autocast("cpu", torch.bfloat16):
+        ours, plain = (gradients(product, linear, x) for product in PRODUCTS[name])
+    assert [gradient.dtype for gradient in ours] == [torch.float32] * 3
+    for mine, theirs in zip(ours, plain, strict=True):
+        assert (mine - theirs).norm() < 0.02 * theirs.norm()
+
+
+@products
+def test_torch_func_differentiates_too(name: str) -> None:
+    linear, x = nn.Linear(8, 12), torch.randn(2, 5, 8)
+    ours, plain = (torch.func.grad(lambda x, p=p: p(linear, x).square().sum())(x) for p in PRODUCTS[name])
+    torch.testing.assert_close(ours, plain)
+
+
+def test_an_mlp_keeps_the_input_of_its_activation_and_not_the_output() -> None:
+    mlp, kept = MLP(8, 32, "gelu_tanh"), []
+    x = torch.randn(3, 8)
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor.shape) or tensor, lambda t: t):
+        mlp(x)
+    assert kept.count(torch.Size([3, 32])) == 1
+
+
+@pytest.mark.parametrize("variant", ["spatio_temporal", "factorised_encoder"])
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_leaving_out_what_pooling_does_not_read_changes_no_logit_and_no_gradient(
+    variant: str, checkpointing: bool
+) -> None:
+    """`forward` computes only the class token in the last block; the parts called one by one compute all."""
+    model = ViViT(replace(SMALL, variant=variant, temporal_layers=2 if variant == "factorised_encoder" else None))
+    model.double().set_checkpointing(checkpointing)
+    video = torch.randn(2, 4, 3, 16, 16, dtype=torch.float64)
+    mask = torch.tensor([[True] * 4, [True, True, False, False]])
+    for frame_mask in (None, mask):
+        model.zero_grad()
+        whole = model.forward_head(model.forward_features(video, frame_mask), frame_mask)
+        whole.square().sum().backward()
+        expected = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+        model.zero_grad()
+        logits = model(video, frame_mask)
+        logits.square().sum().backward()
+        torch.testing.assert_close(logits, whole, atol=1e-12, rtol=1e-10)
+        for name, parameter in model.named_parameters():
+            torch.testing.assert_close(parameter.grad, expected[name], atol=1e-12, rtol=1e-9, msg=name)

@@ -1,0 +1,124 @@
+"""`tubelet.optimise`: the same function."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import Tensor
+
+import tubelet
+from tubelet.config import ModelConfig
+from tubelet.inference import OptimisedViViT, activate
+from tubelet.model import ViViT
+from tubelet.nn import record_attention
+from tubelet.nn.activations import ACTIVATIONS
+
+VARIANTS = ("spatio_temporal", "factorised_encoder", "factorised_self_attention", "factorised_dot_product")
+
+
+def build(variant: str = "spatio_temporal", **fields: object) -> tuple[ViViT, OptimisedViViT]:
+    """A model whose every parameter is drawn, and what `optimise` makes of it."""
+    defaults = {"hidden_size": 32, "num_layers": 3, "num_heads": 4, "mlp_dim": 48, "num_classes": 5}
+    sizes = {"image_size": (16, 24), "num_frames": 6, "tubelet_size": (2, 8, 8)}
+    model = ViViT(ModelConfig(variant=variant, **{**sizes, **defaults, **fields})).eval()  # type: ignore[arg-type]
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return model, tubelet.optimise(model)
+
+
+def same(ours: Tensor, plain: Tensor) -> bool:
+    return bool((ours - plain).abs().max() <= 1e-5 * plain.abs().max())
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("pool", ["cls", "mean", "max"])
+@torch.no_grad()
+def test_logits_and_features_are_the_models_own(variant: str, pool: str) -> None:
+    if pool == "cls" and variant in VARIANTS[2:]:
+        pytest.skip("no class token in models 3 and 4")
+    order = {"attention_order": "time_space"} if variant == "factorised_self_attention" else {}
+    model, fast = build(variant, pool=pool, input_norm=pool == "max", **order)
+    video = torch.randn(2, 6, 3, 16, 24)
+    before = video.clone()
+    mask = torch.tensor([[True] * 6, [False, False, True, True, True, False]])
+    for frame_mask in (None, mask):
+        assert same(fast(video, frame_mask), model(video, frame_mask))
+        assert same(fast.forward_features(video, frame_mask), model.forward_features(video, frame_mask))
+    assert same(fast(video[:, :4, :, :8]), model(video[:, :4, :, :8])), "of another size"
+    assert torch.equal(video, before)
+    if variant == "factorised_encoder":
+        tokens = model.embed(video)
+        assert same(fast.encode_space(tokens), model.encode_space(tokens))
+        assert torch.equal(tokens, model.embed(video)), "what the caller holds was overwritten"
+
+
+@torch.no_grad()
+def test_long_sequences_and_many_tokens_are_cut_into_pieces_and_nothing_shows() -> None:
+    model, fast = build(num_frames=12, image_size=120)
+    video = torch.randn(1, 12, 3, 120, 120)
+    assert model.config.num_tokens > 1024
+    assert same(fast(video), model(video))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-6), (torch.float64, 1e-14), (torch.bfloat16, 1e-2)])
+def test_activations_in_place_are_the_activations(activation: str, dtype: torch.dtype, error: float) -> None:
+    x = torch.cat([torch.randn(130, 40) * 3, torch.linspace(-1e4, 1e4, 40)[None], torch.zeros(1, 40)]).to(dtype)
+    expected = ACTIVATIONS[activation](x.double())
+    activate(x, ACTIVATIONS[activation])
+    assert ((x.double() - expected).abs() <= error * (1 + expected.abs())).all()
+
+
+def test_weights_are_shared_and_keep_their_names() -> None:
+    model, fast = build()
+    own = dict(model.named_parameters())
+    assert {name: parameter.data_ptr() for name, parameter in fast.named_parameters()} == {
+        name: parameter.data_ptr() for name, parameter in own.items()
+    }
+    assert set(fast.state_dict()) == set(model.state_dict())
+    video = torch.randn(1, 6, 3, 16, 24)
+    before = fast(video)
+    with torch.no_grad():
+        own["encoder.blocks.1.mlp.fc1.weight"].mul_(2)
+    assert not torch.allclose(fast(video), before)
+    assert same(fast(video), model(video).detach())
+
+
+def test_the_model_itself_still_trains_and_the_optimised_one_refuses() -> None:
+    model, fast = build()
+    video = torch.randn(1, 6, 3, 16, 24)
+    assert not fast(video).requires_grad
+    with pytest.raises(tubelet.ConfigError, match="train the model that it was made from"):
+        fast.train()
+    model.train()
+    model(video).sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    assert not fast.training
+
+
+@torch.no_grad()
+def test_it_survives_copying_and_pickling() -> None:
+    model, fast = build("factorised_dot_product")
+    video = torch.randn(1, 6, 3, 16, 24)
+    for other in (copy.deepcopy(fast), pickle.loads(pickle.dumps(fast))):
+        assert torch.equal(other(video), fast(video))
+        assert set(other.state_dict()) == set(model.state_dict())
+
+
+@torch.no_grad()
+def test_recording_and_autocast_do_as_the_model_does() -> None:
+    model, fast = build("factorised_self_attention")
+    video = torch.randn(1, 6, 3, 16, 24)
+    with record_attention(fast) as ours:
+        fast(video)
+    with record_attention(model) as plain:
+        model(video)
+    assert ours.keys() == plain.keys()
+    for name in plain:
+        torch.testing.assert_close(ours[name], plain[name], atol=1e-6, rtol=1e-5)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(fast(video), model(video))
