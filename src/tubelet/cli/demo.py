@@ -36,7 +36,7 @@ class Options(CommonOptions):
     seed: int = 0
     train_clips: int = 60
     test_clips: int = 15
-    epochs: int = 24
+    epochs: int = 10
     open: bool = False
 
 

@@ -49,7 +49,7 @@ class DemoConfig:
     seed: int = 0
     train_clips: int = 60
     test_clips: int = 15
-    epochs: int = 24
+    epochs: int = 10
 
 
 @dataclass(frozen=True)
@@ -197,6 +197,8 @@ def training_config(config: DemoConfig) -> TrainConfig:
             "num_heads": 4,
             "mlp_dim": 128,
             "temporal_layers": 2,
+            "head_norm": "batch",
+            "residual_init": 0.1,
         },
         preprocessing={"frame_stride": 1, "resize": 32},
         data=DataConfig(cache="memory", workers=0),
