@@ -107,6 +107,6 @@ def _differentiates(x: Tensor, linear: nn.Linear) -> bool:
 def _cast(*tensors: Tensor) -> tuple[Tensor, ...]:
     """To the type that autocast would compute a product in."""
     device = tensors[0].device.type
-    if not torch.is_autocast_enabled(device):
+    if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
         return tensors
     return tuple(tensor.to(torch.get_autocast_dtype(device)) for tensor in tensors)
