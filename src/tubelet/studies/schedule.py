@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from tubelet.studies.cell import run_task
 from tubelet.studies.folder import Outcome, Run, StudyFolder, read_outcome, write_state
@@ -16,6 +17,9 @@ from tubelet.train import Reporter, TrainingInterrupted
 from tubelet.train.interrupt import StopRequest
 
 POLL_SECONDS = 0.2
+
+PACKAGE_ROOT = Path(__file__).resolve().parents[2]
+"""What the processes import is what this one has."""
 
 Told = Callable[[Run, Outcome], None]
 """Is told of every run that ended."""
@@ -80,7 +84,8 @@ def _next(folder: StudyFolder, waiting: list[Run], told: Told) -> Run | None:
 
 def _start(folder: StudyFolder, run: Run) -> subprocess.Popen[bytes]:
     write_state(run, Outcome("waiting"))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    paths = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": paths}
     command = [sys.executable, "-m", "tubelet.studies.worker", str(folder.path), str(run.state), str(os.getpid())]
     log = run.state.with_suffix(".log")
     with log.open("ab") as file:

@@ -38,7 +38,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_clips(tmp_path_factory.mktemp("study") / "clips", {"train": 2, "test": 1}, seed=1)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny() -> TrainConfig:
     """One epoch of two steps."""
     return TrainConfig(

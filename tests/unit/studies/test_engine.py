@@ -31,21 +31,31 @@ def two_cells(setting: Setting) -> Plan:
     return Plan(cells, claims, notes=("A note for the reader.",))
 
 
+WIDTHS = Study("widths", "Widths", "Is wide better?", "The paper says nothing.", two_cells, ("leave_one_out",))
+
+
 @pytest.fixture(autouse=True)
 def _known(monkeypatch: pytest.MonkeyPatch) -> None:
-    study = Study("widths", "Widths", "Is wide better?", "The paper says nothing.", two_cells, ("leave_one_out",))
-    monkeypatch.setitem(STUDIES, "widths", study)
+    monkeypatch.setitem(STUDIES, "widths", WIDTHS)
 
 
 def start(out: Path, clips: Path, config: TrainConfig, **options: Any) -> StudyResult:
     return run_study("widths", out, data=clips, config=config, seeds=(0, 1), reporter=SilentReporter(), **options)
 
 
-def test_a_study_leaves_runs_that_can_be_opened_and_a_page(tmp_path: Path, clips: Path, tiny: TrainConfig) -> None:
-    result = start(tmp_path / "s", clips, tiny, command="tubelet study widths")
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, clips: Path, tiny: TrainConfig) -> StudyResult:
+    """A study that came to its end undisturbed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(STUDIES, "widths", WIDTHS)
+        return start(tmp_path_factory.mktemp("done") / "s", clips, tiny, command="tubelet study widths")
+
+
+def test_a_study_leaves_runs_that_can_be_opened_and_a_page(done: StudyResult) -> None:
+    result, folder = done, done.folder
     assert [row.key for row in result.rows] == ["narrow", "wide 1x1", "wide 2x1"]
     assert result.rows[2].multiply_adds == 2 * result.rows[1].multiply_adds
-    run = tmp_path / "s" / "cells" / "wide" / "seed-1"
+    run = folder / "cells" / "wide" / "seed-1"
     assert tubelet.load(run).config.mlp_dim == 32
     stored = json.loads((run / "evaluation.json").read_text())
     assert stored["top1"] == result.rows[1].by_seed[1]
@@ -59,33 +69,31 @@ def test_a_study_leaves_runs_that_can_be_opened_and_a_page(tmp_path: Path, clips
         "tubelet study widths",
     ):
         assert text in page
-    assert (tmp_path / "s" / "cells" / "wide" / "seed-1" / "report.html").is_file()
+    assert (run / "report.html").is_file()
     assert 'href="cells/wide/seed-1/report.html"' in page
     assert not re.search(r"(src|href)=\"(https?:)?//", page)  # works without a network
-    assert "| narrow |" in (tmp_path / "s" / "results.md").read_text()
-    assert (tmp_path / "s" / "plot.png").read_bytes().startswith(b"\x89PNG")
+    assert "| narrow |" in (folder / "results.md").read_text()
+    assert (folder / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_what_is_done_is_not_done_again_and_what_changed_is_an_error(
-    tmp_path: Path, clips: Path, tiny: TrainConfig, monkeypatch: pytest.MonkeyPatch
+    done: StudyResult, clips: Path, tiny: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = start(tmp_path / "s", clips, tiny)
     with monkeypatch.context() as patch:
         patch.setattr(cell_module, "train", None)  # would fail if it were called
-        again = start(tmp_path / "s", clips, tiny)
-    assert again.rows == first.rows
+        again = start(done.folder, clips, tiny)
+    assert again.rows == done.rows
     with pytest.raises(ConfigError, match=r"optimisation\.learning_rate was 0\.001 and is 0\.01 now"):
-        start(tmp_path / "s", clips, tiny, learning_rate=0.01)
+        start(done.folder, clips, tiny, learning_rate=0.01)
     with pytest.raises(ConfigError, match="other videos, labels or splits"):
-        start(tmp_path / "s", clips, tiny, train_split="test", test_split="train")
+        start(done.folder, clips, tiny, train_split="test", test_split="train")
     with pytest.raises(ConfigError, match="holds the study 'widths'"):
-        run_study("regularisers", tmp_path / "s", reporter=SilentReporter())
+        run_study("regularisers", done.folder, reporter=SilentReporter())
 
 
 def test_a_stopped_study_goes_on_to_the_same_end(
-    tmp_path: Path, clips: Path, tiny: TrainConfig, monkeypatch: pytest.MonkeyPatch
+    done: StudyResult, tmp_path: Path, clips: Path, tiny: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    undisturbed = start(tmp_path / "a", clips, tiny)
     trained = cell_module.train
     calls = []
 
@@ -99,17 +107,14 @@ def test_a_stopped_study_goes_on_to_the_same_end(
         patch.setattr(cell_module, "train", stopped_after_two)
         with pytest.raises(TrainingInterrupted, match="the same command goes on"):
             start(tmp_path / "b", clips, tiny)
-    assert (
-        "2 not ended" in (tmp_path / "b" / "results.md").read_text()
-        or "not ended" in (tmp_path / "b" / "report.html").read_text()
-    )
+    assert "1 done, 1 not ended" in (tmp_path / "b" / "results.md").read_text()
     resumed = start(tmp_path / "b", clips, tiny)
-    assert [row.by_seed for row in resumed.rows] == [row.by_seed for row in undisturbed.rows]
-    assert [row.right for row in resumed.rows] == [row.right for row in undisturbed.rows]
+    assert [row.by_seed for row in resumed.rows] == [row.by_seed for row in done.rows]
+    assert [row.right for row in resumed.rows] == [row.right for row in done.rows]
 
 
 def test_a_cell_that_fails_is_in_the_table_and_does_not_stop_the_rest_in_processes(
-    tmp_path: Path, clips: Path, tiny: TrainConfig
+    tmp_path: Path, clips: Path, tiny: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = replace(tiny, model={**tiny.model, "num_heads": 3})  # 16 is not a multiple of 3
 
@@ -117,7 +122,7 @@ def test_a_cell_that_fails_is_in_the_table_and_does_not_stop_the_rest_in_process
         plan = two_cells(setting)
         return replace(plan, cells=(replace(plan.cells[0], config=broken), plan.cells[1]))
 
-    STUDIES["widths"] = replace(STUDIES["widths"], plan=one_broken)
+    monkeypatch.setitem(STUDIES, "widths", replace(WIDTHS, plan=one_broken))
     result = start(tmp_path / "s", clips, tiny, jobs=2)
     assert result.num_failures == 2
     assert "hidden_size=16 is not a multiple of num_heads=3" in result.rows[0].failures[0]
