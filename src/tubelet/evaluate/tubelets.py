@@ -24,8 +24,9 @@ from tubelet.config import ModelConfig, uniform_frame_indices
 from tubelet.model import ViViT
 from tubelet.nn.embedding import hold_masked_frames
 
-STEM_REACH = 2
-"""Frames before and after a tubelet that its token depends on, through the two 3x3x3 convolutions of a `conv_stem`."""
+STEM_BEFORE, STEM_AFTER = 3, 2
+"""Frames before and after a tubelet that its token depends on with a `conv_stem`: two either way by its 3x3x3
+convolutions, and one more before it by the difference of each frame from the one before."""
 
 
 class Tubelet(NamedTuple):
@@ -49,18 +50,18 @@ def shares_tubelets(config: ModelConfig) -> bool:
 def tubelets_of_clip(config: ModelConfig, num_frames: int) -> tuple[Tubelet, ...]:
     """What each time of the token grid is computed from, in numbers of the clip's frames."""
     size = config.tubelet_size[0]
-    around = -(-STEM_REACH // size) if config.embedding == "conv_stem" else 0
-    return _plan(num_frames, size, config.sampled_frames, around)
+    before, after = (-(-STEM_BEFORE // size), -(-STEM_AFTER // size)) if config.embedding == "conv_stem" else (0, 0)
+    return _plan(num_frames, size, config.sampled_frames, before, after)
 
 
 @lru_cache(maxsize=16)
-def _plan(num_frames: int, size: int, sampled_frames: int | None, around: int) -> tuple[Tubelet, ...]:
+def _plan(num_frames: int, size: int, sampled_frames: int | None, before: int, after: int) -> tuple[Tubelet, ...]:
     frames = tuple(range(num_frames))
     if sampled_frames is not None:
         frames = tuple(uniform_frame_indices(num_frames, sampled_frames))
     found = []
     for time in range(len(frames) // size):
-        first, last = max(0, time - around), time + around + 1
+        first, last = max(0, time - before), time + after + 1
         found.append(Tubelet(frames[first * size : last * size], time - first))
     return tuple(found)
 

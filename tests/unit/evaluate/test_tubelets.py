@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tubelet.config import ModelConfig
 from tubelet.evaluate import predict_views
-from tubelet.evaluate.tubelets import STEM_REACH, forward_sharing, shared_tubelets
+from tubelet.evaluate.tubelets import STEM_AFTER, STEM_BEFORE, forward_sharing, shared_tubelets
 from tubelet.model import ViViT
 
 BASE: dict[str, Any] = {
@@ -114,11 +114,11 @@ def test_which_tubelets_are_shared() -> None:
 
 
 def test_a_stem_reaches_as_far_as_is_said() -> None:
-    """A token changes with a frame `STEM_REACH` away, and with none farther."""
-    model = made(embedding="conv_stem", tubelet_size=(1, 8, 8), num_frames=8)
-    video = torch.randn(1, 8, 3, 16, 16)
+    """A token changes with frames `STEM_BEFORE` before it and `STEM_AFTER` after it, and with none farther."""
+    model = made(embedding="conv_stem", tubelet_size=(1, 8, 8), num_frames=12)
+    video = torch.randn(1, 12, 3, 16, 16)
     other = video.clone()
-    other[:, 0] += 1
+    other[:, 5] += 1
     with torch.no_grad():
         changed = (model.embed(video) - model.embed(other)).abs().amax(dim=(0, 2, 3, 4)) > 0
-    assert changed.tolist() == [time <= STEM_REACH for time in range(8)]
+    assert changed.tolist() == [5 - STEM_AFTER <= time <= 5 + STEM_BEFORE for time in range(12)]

@@ -97,12 +97,12 @@ def test_each_tubelet_is_encoded_once(model: ViViT) -> None:
 
 
 def test_between_the_borders_a_stem_is_shared_too(config: ModelConfig, preprocessing: PreprocessingConfig) -> None:
-    """Of a window's six tubelets the first and the last feel the clip's end; the four between are those of others."""
+    """Of a window's six tubelets the first two and the last feel the clip's ends; the three between are others' too."""
     twelve = dataclasses.replace(preprocessing, num_frames=12, frame_stride=1)
     model = made(config, twelve, embedding="conv_stem", num_frames=12, hidden_size=32)
     decisions = stream(model, FRAMES)
     assert len(list(decisions)) == 10
-    assert decisions.encoded == 6 + 9 * 3
+    assert decisions.encoded == 6 + 9 * 4
 
 
 def test_other_models_say_that_they_compute_windows_anew(
