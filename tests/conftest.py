@@ -15,7 +15,8 @@ from jaxtyping import install_import_hook
 # themselves, and better). This must come before tubelet is imported.
 # TUBELET_TYPECHECK=0 switches it off.
 if os.environ.get("TUBELET_TYPECHECK", "1") != "0":
-    rooms = ("nn", "model", "inference", "weights", "video", "data", "evaluate", "train", "pretrain", "predict")
+    below = ("nn", "model", "inference", "weights", "video", "data", "evaluate")
+    rooms = (*below, "features", "train", "pretrain", "predict", "probe")
     install_import_hook([f"tubelet.{room}" for room in rooms], "beartype.beartype")
 
 CHECKOUT = Path(__file__).resolve().parents[1]

@@ -1,7 +1,7 @@
 """ViViT, the Video Vision Transformer: the four models of the paper, from a folder of videos to a prediction.
 
 The public names below are imported when they are first used, so that `import tubelet` costs milliseconds.
-`evaluate`, `predict`, `pretrain` and `train` are packages that can be called (see `tubelet.callable_module`).
+`evaluate`, `predict`, `pretrain`, `probe` and `train` are packages that can be called (see `tubelet.callable_module`).
 """
 
 import importlib
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tubelet.predict import predict, stream
     from tubelet.presets import create
     from tubelet.pretrain import pretrain
+    from tubelet.probe import probe
     from tubelet.train import train
     from tubelet.video import Clip, read_video, write_video
     from tubelet.weights import convert, initialise, load, save
@@ -45,6 +46,7 @@ __all__ = [
     "optimise",
     "predict",
     "pretrain",
+    "probe",
     "push_to_hub",
     "read_video",
     "save",
@@ -66,7 +68,7 @@ _HOMES = {
     "tubelet.weights.hub": ("from_pretrained", "push_to_hub"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_CALLABLE_ROOMS = ("evaluate", "predict", "pretrain", "train")
+_CALLABLE_ROOMS = ("evaluate", "predict", "pretrain", "probe", "train")
 
 
 def __getattr__(name: str) -> Any:

@@ -76,7 +76,8 @@ class OptimisedViViT(ViViT):
         """
         if mode:
             raise ConfigError("an optimised model is for inference; train the model that it was made from")
-        return super().train(False)
+        super().train(False)
+        return self
 
     forward = torch.no_grad()(ViViT.forward)
     forward_features = torch.no_grad()(ViViT.forward_features)
@@ -85,6 +86,8 @@ class OptimisedViViT(ViViT):
     encode_tokens = torch.no_grad()(ViViT.encode_tokens)
     encode_space = torch.no_grad()(ViViT.encode_space)
     encode_times = torch.no_grad()(ViViT.encode_times)
+    forward_times = torch.no_grad()(ViViT.forward_times)
+    classify = torch.no_grad()(ViViT.classify)
 
 
 class InferenceBlock(nn.Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -21,6 +21,9 @@ from tubelet.nn.encoder import Encoder
 from tubelet.nn.initialisation import initialise_head, initialise_parameters
 
 Labels = Mapping[str, Sequence[str]]
+
+Frozen = Literal["none", "embedding", "spatial", "encoder"]
+"""How much of a model is kept as it is; see `ViViT.freeze`."""
 
 
 class ViViT(nn.Module):
@@ -48,10 +51,12 @@ class ViViT(nn.Module):
         config, preprocessing, labels: as above; `preprocessing` and `labels` may be None.
         embedding, encoder (or spatial_encoder and temporal_encoder), head_norm, head: the parts.
         load_report: a `tubelet.weights.LoadReport` after `tubelet.load`, None for a new model.
+        frozen: what `freeze` was told last.
     """
 
     config: ModelConfig
     load_report: Any = None
+    frozen: Frozen = "none"
 
     def __init__(
         self, config: ModelConfig, preprocessing: PreprocessingConfig | None = None, labels: Labels | None = None
@@ -182,7 +187,22 @@ class ViViT(nn.Module):
             pre_logits: return the pooled vector [B, D], before `head_norm`, instead of logits.
         """
         pooled = self._pool(tokens, self._time_mask(frame_mask))
-        if pre_logits or isinstance(self.head, nn.Identity):
+        return pooled if pre_logits else self.classify(pooled)
+
+    def forward_times(
+        self, frames: Float[Tensor, "B t D"], time_mask: Bool[Tensor, "B t"] | None = None
+    ) -> Float[Tensor, "B K"] | dict[str, Float[Tensor, "B _"]]:
+        """Factorised encoder alone: from the vectors of `encode_space` to logits.
+
+        Args:
+            frames: [B, t, D].
+            time_mask: True at the times that are real.
+        """
+        return self.classify(self._pool(self.encode_times(frames, time_mask, pooled_only=True), time_mask))
+
+    def classify(self, pooled: Float[Tensor, "B D"]) -> Float[Tensor, "B K"] | dict[str, Float[Tensor, "B _"]]:
+        """Logits of what `forward_head` pools; the same vectors where there is no head."""
+        if isinstance(self.head, nn.Identity):
             return pooled
         normed = self.head_norm(pooled)
         if isinstance(self.head, nn.ModuleDict):
@@ -230,6 +250,45 @@ class ViViT(nn.Module):
                 elif isinstance(module, MLP):
                     module.activation = ACTIVATIONS[config.activation]
             encoder.norm.eps = config.output_norm_eps or config.layer_norm_eps
+
+    def freeze(self, part: Frozen) -> None:
+        """Keep the first part of the model as it is: no gradients, and neither dropout nor drop-path in training.
+
+        Args:
+            part: `embedding`, the tubelets; `spatial`, the spatial encoder of the factorised encoder as well;
+                `encoder`, everything but the head (a linear probe); `none` lets everything learn again.
+
+        Raises:
+            ConfigError: the model has no such part, or nothing would be left to learn.
+        """
+        if part == "spatial" and self.config.variant != "factorised_encoder":
+            raise ConfigError(
+                f"freeze='spatial': variant={self.config.variant!r} has no spatial encoder of its own; use 'encoder' "
+                "(everything but the head) or 'embedding', or variant='factorised_encoder'"
+            )
+        if part == "encoder" and isinstance(self.head, nn.Identity):
+            raise ConfigError("freeze='encoder' leaves the head to learn, and num_classes=0 has none")
+        self.frozen = part
+        still = {id(module) for module in self._frozen_parts()}
+        for module in self.children():
+            module.requires_grad_(id(module) not in still)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> ViViT:
+        """Training or evaluation mode; what is frozen stays in evaluation mode."""
+        super().train(mode)
+        for module in self._frozen_parts():
+            module.eval()
+        return self
+
+    def _frozen_parts(self) -> list[nn.Module]:
+        if self.frozen == "none":
+            return []
+        if self.frozen == "embedding":
+            return [self.embedding]
+        if self.frozen == "spatial":
+            return [self.embedding, self.spatial_encoder]
+        return [module for name, module in self.named_children() if name not in ("head_norm", "head")]
 
     def set_checkpointing(self, enabled: bool = True) -> None:
         """Activation checkpointing in training: keep each block's input, compute the rest again for the gradient."""

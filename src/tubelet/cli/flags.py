@@ -6,7 +6,7 @@ import dataclasses
 import json
 import typing
 from collections.abc import Collection, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -58,6 +58,8 @@ def flags_of(config: Any, name: str, without: Collection[str] = ()) -> type:
             hint, value = hints[field.name], getattr(config, field.name)
             if field.name in AS_JSON:
                 hint, value = str, json.dumps(value)
+            if field.name == "batch_size" and "fit_memory" not in without:
+                hint = int | Literal["auto"]  # see `tubelet.config.override`
             fields.append((field.name, _annotated(field.name, hint), _default(value)))
     return _made(name, fields, type(config).__doc__)
 

@@ -39,6 +39,7 @@ VERBS: dict[str, Verb] = {
     "train": Verb("train", "Train a model on a folder or table of labelled videos."),
     "evaluate": Verb("evaluate", "Measure a model on labelled videos, over several views of each."),
     "compare": Verb("compare", "Compare runs on the same videos, with paired tests and a page."),
+    "probe": Verb("probe", "Measure a model's features: nearest neighbours and a linear classifier on them."),
     "predict": Verb("predict", "Say what is in a video, or in many."),
     "study": Verb("study", "Answer one of the paper's questions: models, embeddings, regularisers, tokens, frames."),
     "report": Verb("report", "Write the page of a run again: curves, classes, confusions, mistakes."),

@@ -29,7 +29,12 @@ class DataConfig:
         allow_missing: leave out samples whose file does not exist, and say so, instead of stopping.
         workers: processes that decode; None is one for each core, at most 8; 0 decodes in the training process.
         cache: `memory` keeps decoded, resized frames, so that each video is decoded once. Exactly the same result.
-        cache_gigabytes: at most this much memory for it; videos that no longer fit are decoded each time.
+            `features` keeps what a frozen spatial encoder (or a frozen encoder) makes of each video, on disk too, and
+            trains the rest on that: the same function, many times faster. Needs `freeze`, and no augmentation.
+        cache_gigabytes: at most this much memory for it; videos that no longer fit are decoded each time, features read
+            from the disk.
+        feature_folder: where features are kept, for other runs with the same frozen weights as well; None is
+            tubelet/features in the user's cache folder.
         balanced: every class equally often in an epoch, however many videos it has.
     """
 
@@ -43,8 +48,9 @@ class DataConfig:
     nested: bool = False
     allow_missing: bool = False
     workers: int | None = None
-    cache: Literal["none", "memory"] = "none"
+    cache: Literal["none", "memory", "features"] = "none"
     cache_gigabytes: float = 2.0
+    feature_folder: str | None = None
     balanced: bool = False
 
     def __post_init__(self) -> None:

@@ -24,7 +24,13 @@ WITHOUT_LABELS: dict[str, dict[str, Any]] = {
         "cutmix": 0.0,
         "label_smoothing": 0.0,
     },
-    "optimisation": {"class_weights": "none", "layer_decay": None, "ema_decay": None},
+    "optimisation": {
+        "class_weights": "none",
+        "layer_decay": None,
+        "ema_decay": None,
+        "freeze": "none",
+        "fit_memory": False,
+    },
 }
 """Settings of a training, by group, that have no meaning here, and the values that they must keep."""
 
@@ -155,6 +161,8 @@ class PretrainConfig:
                 f"splits={self.splits} names the test videos, and a model must not see them before it is tested, not "
                 "even without their labels; leave 'test' out"
             )
+        if self.optimisation.fit_memory:
+            raise ConfigError("batch_size='auto' (fit_memory) is a training's; give accumulate_steps a number here")
         for group, neutral in WITHOUT_LABELS.items():
             for name, value in neutral.items():
                 given = getattr(getattr(self, group), name)
@@ -162,6 +170,8 @@ class PretrainConfig:
                     raise ConfigError(
                         f"{name}={given!r} has no meaning in a pretraining, which has no labels and no head"
                     )
+        if self.data.cache == "features":
+            raise ConfigError("cache='features' needs a frozen encoder, and pretraining teaches it; use cache='memory'")
         for name in REGULARISERS:
             if self.model.get(name):
                 raise ConfigError(

@@ -20,6 +20,9 @@ C = TypeVar("C", TrainConfig, PretrainConfig)
 MERGED = ("model", "preprocessing")
 """Fields of `TrainConfig` that are dictionaries: new entries are added to them."""
 
+AUTO_BATCH = ("batch_size", "auto")
+"""Another way to say `fit_memory=True`: the recipe's batch, in parts that fit."""
+
 
 def recipes() -> dict[str, str]:
     """The recipes of the package: name to the first line of its header."""
@@ -89,7 +92,8 @@ def pretrain_config(
 def override(config: C, **fields: Any) -> C:
     """Change fields of a configuration or of its groups by their own names: `epochs=5, seed=1, mixup=0.2`.
 
-    `model` and `preprocessing` take dictionaries, whose entries are added to those that are there.
+    `model` and `preprocessing` take dictionaries, whose entries are added to those that are there. `batch_size="auto"`
+    leaves the batch as it is and sets `fit_memory`.
 
     Raises:
         ConfigError: no such field, with the nearest one.
@@ -101,6 +105,8 @@ def override(config: C, **fields: Any) -> C:
             owner.update({field.name: group for field in dataclasses.fields(value)})
     changes: dict[str, dict[str, Any]] = {}
     for name, value in fields.items():
+        if (name, value) == AUTO_BATCH:
+            name, value = "fit_memory", True
         if name not in owner:
             raise ConfigError(f"unknown field {name!r} of a training{did_you_mean(name, owner)}")
         if name in MERGED:
@@ -137,7 +143,12 @@ def _read_recipe(name: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        optimisation = table.get("optimisation", {})
+        if isinstance(optimisation, dict) and ("batch_size", optimisation.get("batch_size")) == AUTO_BATCH:
+            del optimisation["batch_size"]
+            optimisation["fit_memory"] = True
+        return table
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

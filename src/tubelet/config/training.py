@@ -27,12 +27,16 @@ class OptimisationConfig:
         batch_size: clips of one optimiser step. The last step of an epoch has what is left.
         accumulate_steps: a batch goes through the model in so many parts, one after the other. The gradient is that of
             the whole batch; only memory and time change.
+        fit_memory: choose `accumulate_steps` when the run begins: as few parts as fit into the memory of the device.
+            `batch_size = "auto"` says the same: the batch stays that of the recipe, and with it what is learned.
         clip_norm: gradients of a larger norm are scaled down to it; None lets them be.
         class_weights: `none`, or `balanced`: rare classes count more, so that all weigh the same.
         ema_decay: keep a moving average of the weights with this decay, and validate and deliver that; 0 or None for
             none.
         layer_decay: each layer below the head learns at this share of the rate of the one above it; None for the same
             rate everywhere. 0.65 to 0.8 suits fine-tuning.
+        freeze: what keeps the weights of `init` and is not trained: `embedding`; `spatial`, the spatial encoder of the
+            factorised encoder too; `encoder`, everything but the head (a linear probe). See `tubelet.ViViT.freeze`.
     """
 
     optimiser: Literal["adamw", "sgd"] = "adamw"
@@ -44,10 +48,12 @@ class OptimisationConfig:
     warmup_epochs: float | None = None
     batch_size: int = 16
     accumulate_steps: int = 1
+    fit_memory: bool = False
     clip_norm: float | None = 1.0
     class_weights: Literal["none", "balanced"] = "none"
     ema_decay: float | None = None
     layer_decay: float | None = None
+    freeze: Literal["none", "embedding", "spatial", "encoder"] = "none"
 
     def __post_init__(self) -> None:
         check_types(self)

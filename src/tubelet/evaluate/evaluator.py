@@ -123,7 +123,7 @@ def set_up(
 
 
 def evaluate_clips(
-    model: ViViT,
+    model: nn.Module,
     clips: ClipDataset,
     *,
     average: Average = "logits",
@@ -135,7 +135,7 @@ def evaluate_clips(
     """`evaluate` for views that are set up already: with a cache, for instance.
 
     Args:
-        model: where it is; put in evaluation mode for the time being.
+        model: where it is; put in evaluation mode for the time being. A ViViT, or what takes its place for these clips.
         clips: `mode="evaluate"`, with the model's classes.
         average: see `evaluate`.
         views_per_forward: see `evaluate`.
@@ -165,7 +165,11 @@ def evaluate_clips(
         views=ViewPlan(clips.clips, clips.crops),
         average=average,
         seconds=seconds,
-        cost=evaluation_cost(model.config, clips.preprocessing.config, predictions, where),
+        cost=(
+            evaluation_cost(model.config, clips.preprocessing.config, predictions, where)
+            if isinstance(model, ViViT)
+            else None
+        ),
     )
 
 
@@ -187,7 +191,7 @@ def model_classes(model: ViViT, table: Table) -> dict[str, list[str]]:
 
 @torch.inference_mode()
 def predict_views(
-    model: ViViT,
+    model: nn.Module,
     video: Float[Tensor, "V T C H W"],
     frame_mask: Bool[Tensor, "V T"] | None = None,
     *,
@@ -209,7 +213,7 @@ def predict_views(
     Returns:
         {head: float64 [K]}, on the CPU.
     """
-    if frames is not None and shared_tubelets(model.config, frames):
+    if frames is not None and isinstance(model, ViViT) and shared_tubelets(model.config, frames):
         batch = views_per_forward * model.config.grid_of(video.shape[1], *video.shape[-2:])[0]
         parts = [_by_head(forward_sharing(model, video, frames, frame_mask, batch=batch))]
     else:
@@ -224,7 +228,7 @@ def predict_views(
 
 
 def _forward_in_parts(
-    model: ViViT, video: Tensor, frame_mask: Tensor | None, views_per_forward: int
+    model: nn.Module, video: Tensor, frame_mask: Tensor | None, views_per_forward: int
 ) -> list[dict[str, Tensor]]:
     device = next(model.parameters()).device
     parts = []
@@ -266,7 +270,7 @@ def _item(batch: Batch) -> Item:
 
 
 def _predict(
-    model: ViViT, sample: Sample, item: Item | Failure, views_per_forward: int, average: Average
+    model: nn.Module, sample: Sample, item: Item | Failure, views_per_forward: int, average: Average
 ) -> VideoPrediction:
     blank = VideoPrediction(
         os.path.abspath(sample.path), sample.labels, start=sample.start, end=sample.end, group=sample.group

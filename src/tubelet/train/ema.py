@@ -31,12 +31,19 @@ class WeightAverage(Generic[M]):
     def update(self, model: M, step: int) -> None:
         """Take in the weights after optimiser step `step` (counted from 1)."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        average: list[Tensor] = [*self.model.parameters(), *self.model.buffers()]
-        weights: list[Tensor] = [*model.parameters(), *model.buffers()]
-        torch._foreach_lerp_(average, weights, 1 - decay)
+        averages, weights = _changing(self.model, model)
+        torch._foreach_lerp_(averages, weights, 1 - decay)
 
     def state_dict(self) -> dict[str, Tensor]:
         return self.model.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         self.model.load_state_dict(state)
+
+
+def _changing(average: nn.Module, model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+    """Parameters and buffers of both; without frozen parameters, which are equal."""
+    pairs: list[tuple[Tensor, Tensor]] = list(zip(average.buffers(), model.buffers(), strict=True))
+    both = zip(average.parameters(), model.parameters(), strict=True)
+    pairs += [(mean, weight) for mean, weight in both if weight.requires_grad]
+    return [mean for mean, _ in pairs], [weight for _, weight in pairs]

@@ -115,6 +115,7 @@ def fit(trainer: Trainer, reporter: Reporter, stop: StopRequest) -> Evaluation |
     """Train from where the trainer stands to the end; returns the last validation."""
     evaluation = None
     try:
+        prepare(trainer, reporter, stop)
         while trainer.position.epoch < trainer.config.optimisation.epochs:
             pace = train_epoch(trainer, reporter, stop)
             evaluation = finish_epoch(trainer, reporter, stop, pace) or evaluation
@@ -126,6 +127,14 @@ def fit(trainer: Trainer, reporter: Reporter, stop: StopRequest) -> Evaluation |
     if trainer.delivers_last:
         trainer.deliver()
     return evaluation
+
+
+def prepare(trainer: Trainer, reporter: Reporter, stop: StopRequest) -> None:
+    """Have everything computed that no epoch changes."""
+    for done, total in until_stopped(trainer.prepare(), stop):
+        reporter.preparing(done, total)
+        if stop:
+            raise StopAsked
 
 
 def train_epoch(trainer: Trainer, reporter: Reporter, stop: StopRequest) -> Pace:

@@ -47,6 +47,11 @@ def build_model(config: TrainConfig, table: Table) -> tuple[ViViT, tuple[str, ..
     if config.init is None:
         if config.preset is None:
             raise ConfigError("neither a preset nor init was named; `tubelet models` lists the presets")
+        if config.optimisation.freeze != "none":
+            raise ConfigError(
+                f"freeze={config.optimisation.freeze!r} would keep random weights as they are; name what to start from "
+                "with init, or let everything learn with freeze='none'"
+            )
         model = create(config.preset, **config.model, num_classes=classes_of(table))
         base = None
         notes: tuple[str, ...] = (f"{_in_words(model.config)}; its weights start at random",)

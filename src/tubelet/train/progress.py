@@ -28,6 +28,10 @@ class Reporter(Protocol):
         """So many steps are done; `text` has the latest figures."""
         ...
 
+    def preparing(self, done: int, total: int) -> None:
+        """The features of so many videos are computed."""
+        ...
+
     def validating(self, done: int, total: int) -> None:
         """So many validation videos are done."""
         ...
@@ -73,6 +77,14 @@ class ConsoleReporter:
         elif time.monotonic() - self._last_line > PLAIN_LINE_SECONDS:
             self._line(f"step {step}/{self._total}  {text}  {self.time_left()} left")
 
+    def preparing(self, done: int, total: int) -> None:
+        if self._bar is not None:
+            self._bar.update(self._task, description=f"features of {done}/{total} videos")
+        elif done == total or time.monotonic() - self._last_line > PLAIN_LINE_SECONDS:
+            self._line(f"features of {done}/{total} videos")
+        if done == total:
+            self._started = time.monotonic()  # what follows has another pace
+
     def validating(self, done: int, total: int) -> None:
         if self._bar is not None:
             self._bar.update(self._task, description=f"{self.time_left()} left  validating {done}/{total}")
@@ -108,6 +120,9 @@ class SilentReporter:
         pass
 
     def step(self, step: int, text: str) -> None:
+        pass
+
+    def preparing(self, done: int, total: int) -> None:
         pass
 
     def validating(self, done: int, total: int) -> None:

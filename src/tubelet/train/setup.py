@@ -14,6 +14,7 @@ from tubelet.errors import ConfigError, DataError
 from tubelet.model import ViViT
 from tubelet.train.checkpoint import load_checkpoint
 from tubelet.train.environment import describe_environment
+from tubelet.train.fitting import fitting
 from tubelet.train.model import build_model, classes_of, preprocessing_for
 from tubelet.train.run_folder import RunFolder, appearing
 from tubelet.train.splits import divide, read_splits
@@ -21,7 +22,15 @@ from tubelet.train.step import seed_step
 from tubelet.train.trainer import Trainer
 from tubelet.version import __version__
 
-MAY_CHANGE = {"recipe", "runtime", "monitoring", "data.workers", "data.cache", "data.cache_gigabytes"}
+MAY_CHANGE = {
+    "recipe",
+    "runtime",
+    "monitoring",
+    "data.workers",
+    "data.cache",
+    "data.cache_gigabytes",
+    "data.feature_folder",
+}
 """Settings that a resumed run need not share with the one that was stopped: they do not change what is learned."""
 
 
@@ -43,8 +52,14 @@ def start_run(
         model, start = build_model(config, divided.table)
     else:
         start = (_adopt(model, config, divided.table),)
+        if config.optimisation.freeze == "none":
+            config = override(config, freeze=model.frozen)
     trainer = Trainer(model, divided.train, divided.validation, config)
     notes = [*divided.notes, *_why(config), *start, _size(trainer)]
+    if config.optimisation.fit_memory:
+        fit = fitting(trainer)
+        trainer.config = override(config, accumulate_steps=fit.accumulate_steps)
+        notes.append(fit.note)
     with appearing(out) as hidden, trainer.writing_to(hidden):
         write_table(divided.table, hidden.splits)
         trainer.save()
@@ -74,6 +89,8 @@ def resume_run(
         raise ConfigError("a resumed run reads its own splits.csv; leave the table out")
     source = stored.data.source if data is None else os.path.abspath(data)
     wanted = replace(wanted, data=replace(wanted.data, source=source))
+    if wanted.optimisation.fit_memory and stored.optimisation.fit_memory:  # what was chosen stays
+        wanted = override(wanted, accumulate_steps=stored.optimisation.accumulate_steps)
     require_same(to_dict(stored), to_dict(wanted))
     table = read_splits(out.splits, run["labels"], run["data"]["root"])
     model = ViViT(
@@ -123,9 +140,11 @@ def _why(config: TrainConfig) -> list[str]:
 
 def _size(trainer: Trainer) -> str:
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
+    trained = sum(parameter.numel() for parameter in trainer.model.parameters() if parameter.requires_grad)
+    frozen = f" ({trained / 1e6:.2f} M are trained, freeze={trainer.model.frozen})" if trained < parameters else ""
     precision = str(trainer.dtype).removeprefix("torch.")
     return (
-        f"{parameters / 1e6:.2f} M parameters, {trainer.model.config.num_tokens} tokens a clip, {precision} on "
+        f"{parameters / 1e6:.2f} M parameters{frozen}, {trainer.model.config.num_tokens} tokens a clip, {precision} on "
         f"{trainer.device}; steps: {trainer.steps_per_epoch} an epoch, {trainer.total_steps} in all"
     )
 

@@ -24,9 +24,11 @@ from tubelet.data import (
     make_loader,
 )
 from tubelet.evaluate import Evaluation, autocast, evaluate_clips, parse_views, resolve_device, resolve_precision
+from tubelet.features import FeatureClips
 from tubelet.model import ViViT
 from tubelet.train.checkpoint import Checkpoint, copy_checkpoint, save_checkpoint
 from tubelet.train.ema import WeightAverage
+from tubelet.train.feature_clips import feature_clips, learned_part
 from tubelet.train.log import EventLog
 from tubelet.train.losses import classification_loss
 from tubelet.train.mirrors import require_installed
@@ -94,8 +96,11 @@ class Trainer:
         self.device = resolve_device(runtime.device)
         self.dtype = resolve_precision(runtime.precision, self.device)
         self.model = model.to(self.device).train()
+        if optimisation.freeze != "none":
+            self.model.freeze(optimisation.freeze)
         self.model.set_checkpointing(runtime.activation_checkpointing)
-        self.forward: Callable[..., Any] = compiled(self.model) if runtime.compile else self.model
+        self.learner = learned_part(self.model, config)
+        self.forward: Callable[..., Any] = compiled(self.learner) if runtime.compile else self.learner
         self.average = WeightAverage(model, optimisation.ema_decay) if optimisation.ema_decay else None
         self.optimiser = make_optimiser(model, optimisation)
         augmentation = config.augmentation
@@ -119,6 +124,12 @@ class Trainer:
             yield
 
     # --- what the loop asks for ------------------------------------------------------------------------------------
+
+    def prepare(self) -> Iterator[tuple[int, int]]:
+        """Compute the features that are not kept yet, if it learns from features; (done, all) after each video."""
+        for clips in (self.clips, self.views):
+            if isinstance(clips, FeatureClips):
+                yield from clips.fill(self.config.data.workers)
 
     def batches(self) -> Iterator[Batch]:
         """The rest of the present epoch: on the device, mixed, targets smoothed."""
@@ -155,7 +166,7 @@ class Trainer:
         if self.views is None:
             return None
         return evaluate_clips(
-            self.watched_model,
+            learned_part(self.watched_model, self.config),
             self.views,
             workers=self.loader.num_workers,
             precision=self.config.runtime.precision,
@@ -216,6 +227,8 @@ class Trainer:
     def _workers(self) -> int | None:
         """Where nothing is said and clips come from memory, processes of their own only take the CPU from the model."""
         data = self.config.data
+        if data.cache == "features":
+            return 0
         if data.workers is None and data.cache == "memory" and self.device.type == "cpu":
             return 0
         return data.workers
@@ -227,6 +240,8 @@ class Trainer:
 
     def _datasets(self, train: Table, validation: Table | None) -> tuple[ClipDataset, ClipDataset | None]:
         config = self.config
+        if config.data.cache == "features":
+            return feature_clips(self.model, train, validation, config, self.dtype)
         assert self.model.preprocessing is not None
         total = len(train) + (len(validation) if validation is not None else 0)
 
@@ -262,5 +277,6 @@ def compiled(model: nn.Module) -> Callable[..., Any]:
     position, which are added). Clipping and accumulating change gradients in place and would do so twice.
     """
     for parameter in model.parameters():
-        parameter.register_hook(torch.clone)
+        if parameter.requires_grad:
+            parameter.register_hook(torch.clone)
     return torch.compile(model)

@@ -1,0 +1,81 @@
+"""`tubelet probe`: how good a model's features are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from tubelet.cli.arguments import TableOptions
+from tubelet.cli.output import Output
+from tubelet.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(TableOptions):
+    """Measure a model's features: nearest neighbours and a linear classifier on the vectors before its head.
+
+    The model stays as it is, and its classes need not be those of the data. Both classifiers learn on the training
+    videos and are tested on the others. Features are kept on disk, so that a second probe decodes nothing.
+
+    Attributes:
+        model: a run, a pretraining, a model folder, a checkpoint or a Hub id.
+        data: a folder or a table of labelled videos; without it, the videos that the run was given.
+        train_split: samples to learn from.
+        test_split: samples to test on; test, or else val, by default.
+        views: CLIPSxCROPS of each video, whose features are averaged.
+        neighbours: how many training videos vote.
+        features: write the features of all videos to this safetensors file, with paths, labels and splits.
+        feature_folder: where features are kept; tubelet/features in the user's cache folder by default.
+        device: auto (the first GPU, else the CPU), cpu, cuda, cuda:1, mps.
+        precision: of matrix products; auto is bfloat16 on GPUs that are made for it.
+        workers: processes that decode; one for each core, at most 8, by default.
+    """
+
+    model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
+    data: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[DATA]")] = None
+    train_split: str = "train"
+    test_split: Annotated[str | None, tyro.conf.arg(metavar="SPLIT")] = None
+    views: str = "1x1"
+    neighbours: int = 20
+    features: Annotated[Path | None, tyro.conf.arg(metavar="FILE.safetensors")] = None
+    feature_folder: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    device: str = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    workers: int | None = None
+
+
+def run(options: Options, output: Output) -> int:
+    """Probe and print."""
+    from tubelet.probe import probe
+
+    source = options.data if options.data is not None else Path(options.model) / "splits.csv"
+    if options.data is None and not Path(source).is_file():
+        raise ConfigError(f"{options.model} is not a run that knows its videos; name some: tubelet probe MODEL DATA")
+    with output.progress("features") as progress:
+        result = probe(
+            options.model,
+            options.read(source),
+            train_split=options.train_split,
+            test_split=options.test_split,
+            views=options.views,
+            neighbours=options.neighbours,
+            features=options.features,
+            feature_folder=options.feature_folder,
+            workers=options.workers,
+            device=options.device,
+            precision=options.precision,
+            progress=progress,
+        )
+    for failure in result.failures:
+        output.warn(f"could not be read: {failure.path}: {failure.reason}")
+    for note in result.notes:
+        output.warn(note)
+    if not output.as_json:
+        output.console.print(str(result), markup=False, soft_wrap=True)
+        if options.features is not None:
+            output.console.print(f"features  {options.features}", markup=False, soft_wrap=True)
+    output.data({**result.to_dict(), "features": options.features})
+    return 0

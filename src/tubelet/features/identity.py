@@ -1,0 +1,97 @@
+"""What decides a feature: everything that a stored one must agree in before it may be used again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from importlib import metadata
+from typing import Any
+
+import torch
+
+from tubelet.config import to_dict
+from tubelet.data import ClipDataset, Sample
+from tubelet.features.model import Stage
+from tubelet.model import ViViT
+from tubelet.version import __version__
+from tubelet.video.file_part import FilePart
+
+FORMAT = 1
+"""Of the files, and of how features are computed; a change makes all that are stored useless."""
+
+DECIDE_NOTHING = (
+    "num_classes",
+    "dropout",
+    "attention_dropout",
+    "drop_path",
+    "token_drop",
+    "head_norm",
+    "residual_init",
+)
+"""Fields of a model that its features in evaluation do not depend on."""
+
+PACKAGES = ("torch", "torchvision", "av", "torchcodec")
+
+
+def describe(model: ViViT, clips: ClipDataset, stage: Stage, dtype: torch.dtype) -> dict[str, Any]:
+    """The model up to the stage, what it is shown of a video, and the software in between, JSON-ready."""
+    fields = {name: value for name, value in to_dict(model.config).items() if name not in DECIDE_NOTHING}
+    if stage == "spatial":
+        del fields["temporal_layers"]
+    return {
+        "format": FORMAT,
+        "tubelet": __version__,
+        "packages": {name: _version(name) for name in PACKAGES},
+        "stage": stage,
+        "model": fields,
+        "weights": _fingerprint(model, stage),
+        "preprocessing": to_dict(clips.preprocessing.config),
+        "views": [clips.mode, clips.clips, clips.crops],
+        "backend": clips.backend,
+        "computed": [next(model.parameters()).device.type, str(dtype)],
+    }
+
+
+def describe_sample(sample: Sample) -> list[Any]:
+    """Which file, as it is now (size and time of change; of a folder, those of its files), and which part of it.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    path = os.path.abspath(sample.path)
+    part = FilePart.parse(path)  # in a shard: which bytes stands in the path
+    return [path, _state(path if part is None else part.file), sample.start, sample.end]
+
+
+def digest(description: Any) -> str:
+    """32 hexadecimal digits for anything that JSON can say."""
+    return hashlib.blake2b(json.dumps(description, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def _fingerprint(model: ViViT, stage: Stage) -> str:
+    parts = ("embedding.", "spatial_encoder.") if stage == "spatial" else ("embedding.", *_ENCODERS)
+    hashed = hashlib.blake2b(digest_size=16)
+    for name, value in sorted(model.state_dict().items()):
+        if name.startswith(parts):
+            hashed.update(f"{name} {value.dtype} {list(value.shape)}".encode())
+            hashed.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return hashed.hexdigest()
+
+
+_ENCODERS = ("encoder.", "spatial_encoder.", "temporal_encoder.")
+
+
+def _state(path: str) -> list[Any]:
+    if os.path.isdir(path):
+        entries = sorted(os.scandir(path), key=lambda entry: entry.name)
+        return [[entry.name, entry.stat().st_size, entry.stat().st_mtime_ns] for entry in entries if entry.is_file()]
+    found = os.stat(path)
+    return [found.st_size, found.st_mtime_ns]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,69 @@
+"""A model in two halves: what is computed once, and what comes after it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from tubelet.errors import ConfigError
+from tubelet.model import ViViT
+
+Stage = Literal["spatial", "encoder"]
+"""Where a model is cut: after the spatial encoder of model 2 (a vector a time), or before the head (one vector)."""
+
+
+def require_stage(model: ViViT, stage: Stage) -> None:
+    """Raise a ConfigError if the model cannot be cut there."""
+    if stage == "spatial" and model.config.variant != "factorised_encoder":
+        raise ConfigError(
+            f"variant={model.config.variant!r} has no vector for each time: space and time are not apart; features "
+            "after the spatial encoder are the factorised encoder's alone"
+        )
+
+
+def feature_shape(model: ViViT, stage: Stage) -> tuple[int, int]:
+    """(t, D) of a clip's features; t is 1 at the stage `encoder`."""
+    return (model.config.grid[0] if stage == "spatial" else 1), model.config.hidden_size
+
+
+def features_of(
+    model: ViViT, video: Float[Tensor, "V T C H W"], frame_mask: Bool[Tensor, "V T"] | None, stage: Stage
+) -> tuple[Float[Tensor, "V t D"], Bool[Tensor, "V t"] | None]:
+    """The first half.
+
+    Returns:
+        features, and which of their times are real; None if all are.
+    """
+    if stage == "encoder":
+        tokens = model.forward_features(video, frame_mask, pooled_only=True)
+        pooled = model.forward_head(tokens, frame_mask, pre_logits=True)
+        assert isinstance(pooled, Tensor)
+        return pooled[:, None], None
+    frames = model.encode_space(model.embed(video, frame_mask))
+    return frames, None if frame_mask is None else model.embedding.token_mask(frame_mask)
+
+
+class AfterFeatures(nn.Module):
+    """The second half, which takes features as `FeatureClips` gives them; it shares the model's parameters.
+
+    Args:
+        model: the whole model.
+        stage: where it is cut.
+    """
+
+    def __init__(self, model: ViViT, stage: Stage) -> None:
+        super().__init__()
+        require_stage(model, stage)
+        self.model = model
+        self.stage = stage
+
+    def forward(
+        self, video: Float[Tensor, "B t D 1 1"], frame_mask: Bool[Tensor, "B t"] | None = None
+    ) -> Float[Tensor, "B K"] | dict[str, Float[Tensor, "B _"]]:
+        """Features in the shape of a video of t frames, D channels and one pixel, to logits."""
+        features = video.flatten(2)
+        if self.stage == "encoder":
+            return self.model.classify(features[:, 0])
+        return self.model.forward_times(features, frame_mask)

@@ -1,0 +1,122 @@
+"""`batch_size="auto"`: the recipe's batch in as few parts as the memory allows.
+
+What is learned depends on the batch of an optimiser step and on the learning rate that belongs to it, so both stay.
+Chosen is how many clips go through the model at once: `accumulate_steps`, which changes memory and time alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from tubelet.data import Batch
+from tubelet.errors import ConfigError
+from tubelet.train.memory import available_memory, peak_memory
+from tubelet.train.trainer import Trainer
+
+SHARE = 0.9
+"""Of the memory that is free; the rest is for what cannot be foreseen."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What was chosen.
+
+    Attributes:
+        accumulate_steps: parts of a batch.
+        note: for the user.
+    """
+
+    accumulate_steps: int
+    note: str
+
+
+def fitting(trainer: Trainer) -> Fit:
+    """In how many parts a batch of this training goes through the model.
+
+    On a GPU by trying: one clip, two, four, ... until memory runs out. On a CPU, where running out ends the process, by
+    what one and two clips take: the peak is a + b * clips.
+
+    Raises:
+        ConfigError: not even one clip fits, or the device is of a kind whose memory cannot be measured.
+    """
+    batch_size = trainer.config.optimisation.batch_size
+    kind = trainer.device.type
+    if kind == "cuda":
+        largest, reason = _by_trying(trainer, batch_size), "by trying"
+    elif kind == "cpu":
+        largest, reason = _by_measuring(trainer, batch_size)
+    else:
+        raise ConfigError(
+            f"batch_size='auto' measures memory on a GPU (cuda) or a CPU, not on {kind}; give accumulate_steps a number"
+        )
+    if largest < 1:
+        raise ConfigError(
+            f"not even one clip fits into the memory of {trainer.device} ({reason}); use "
+            "activation_checkpointing=True, fewer "
+            "or smaller frames, larger tubelets or a smaller model"
+        )
+    parts = -(-batch_size // largest)
+    at_once = -(-batch_size // parts)
+    whole = "in one part" if parts == 1 else f"in {parts} parts of at most {at_once}"
+    return Fit(parts, f"batch_size=auto: batches stay {batch_size} clips and go through the model {whole} ({reason})")
+
+
+def _by_trying(trainer: Trainer, batch_size: int) -> int:
+    """The largest number of clips, a power of two or the whole batch, that a GPU can take."""
+    largest, clips = 0, 1
+    reserved = [torch.empty(_later(trainer), dtype=torch.uint8, device=trainer.device)]  # so that it is not given away
+    total = SHARE * torch.cuda.get_device_properties(trainer.device).total_memory
+    while True:
+        torch.cuda.reset_peak_memory_stats(trainer.device)
+        try:
+            _pass(trainer, clips)()
+        except torch.cuda.OutOfMemoryError:
+            break
+        finally:
+            trainer.model.zero_grad(set_to_none=True)
+        if torch.cuda.max_memory_allocated(trainer.device) > total:
+            break
+        largest = clips
+        if clips == batch_size:
+            break
+        clips = min(2 * clips, batch_size)
+    reserved.clear()
+    torch.cuda.empty_cache()
+    return largest
+
+
+def _by_measuring(trainer: Trainer, batch_size: int) -> tuple[int, str]:
+    """The largest number of clips that fit into main memory, and why."""
+    peaks = []
+    for clips in (1, 2):
+        peaks.append(peak_memory(_pass(trainer, clips)))
+        trainer.model.zero_grad(set_to_none=True)
+    a_clip = max(peaks[1] - peaks[0], 1)
+    room = SHARE * available_memory() - _later(trainer) - (peaks[0] - a_clip)
+    reason = f"{a_clip / 1e6:,.0f} MB a clip, {max(room, 0) / 1e6:,.0f} MB free for clips"
+    return min(batch_size, int(room // a_clip)), reason
+
+
+def _later(trainer: Trainer) -> int:
+    """Bytes that the optimiser takes with its first step and keeps."""
+    learned = sum(parameter.nbytes for parameter in trainer.model.parameters() if parameter.requires_grad)
+    return learned * (2 if trainer.config.optimisation.optimiser == "adamw" else 1)
+
+
+def _pass(trainer: Trainer, clips: int) -> Callable[[], None]:
+    """A forward and a backward pass over so many made-up clips."""
+    learner: nn.Module = trainer.learner
+    targets = {head: torch.zeros(clips, dtype=torch.int64) for head in trainer.clips.table.classes}
+
+    def compute() -> None:
+        video = torch.zeros(clips, *trainer.clips.video_shape)
+        batch = Batch(video, None, targets, torch.arange(clips)).to(trainer.device)
+        with trainer.autocast():
+            loss: Tensor = trainer.loss_of(learner(batch.video, None), batch.targets).sum()
+        loss.backward()
+
+    return compute

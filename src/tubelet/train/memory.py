@@ -1,0 +1,89 @@
+"""How much memory a computation takes, and how much there is."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from tubelet.errors import ConfigError
+
+
+class _Allocations(TorchDispatchMode):
+    """Counts the bytes of tensors that are alive; each storage once, however many tensors look into it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self._known: dict[int, weakref.ref[Any]] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(out):
+            if isinstance(leaf, Tensor):
+                self._note(leaf.untyped_storage())
+        return out
+
+    def _note(self, storage: torch.UntypedStorage) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        if key in self._known and self._known[key]() is not None:
+            return
+
+        def freed(_: Any) -> None:
+            self.now -= size
+
+        self._known[key] = weakref.ref(storage, freed)
+        self.now += size
+        self.peak = max(self.peak, self.now)
+
+
+def peak_memory(compute: Callable[[], Any]) -> int:
+    """Bytes of the tensors that `compute` makes, at the moment when most of them are alive.
+
+    What was there before does not count, nor does memory that a single operation takes and gives back.
+    """
+    with _Allocations() as allocations:
+        compute()
+    return allocations.peak
+
+
+def available_memory() -> int:
+    """Bytes of main memory that this process can still take without anything being moved to the disk.
+
+    Raises:
+        ConfigError: this system does not say.
+    """
+    meminfo = Path("/proc/meminfo")
+    if meminfo.is_file():
+        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        free = int(lines["MemAvailable"].split()[0]) * 1024
+        return min([free, *_left_in_control_groups()])
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2  # what others use is not said
+    except (AttributeError, ValueError, OSError):
+        raise ConfigError(
+            "this system does not say how much memory is free, so no batch can be chosen by it; give "
+            "accumulate_steps a number"
+        ) from None
+
+
+def _left_in_control_groups() -> list[int]:
+    """What the limits of a container leave."""
+    places = [
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ]
+    left = []
+    for limit, used in places:
+        if Path(limit).is_file() and Path(used).is_file():
+            text = Path(limit).read_text().strip()
+            if text.isdigit():
+                left.append(max(0, int(text) - int(Path(used).read_text())))
+    return left

@@ -1,0 +1,106 @@
+"""`batch_size="auto"`: how many parts, what it changes (nothing that is learned), and what is kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import tubelet
+from tubelet.config import PretrainConfig, TrainConfig, override, train_config
+from tubelet.errors import ConfigError
+from tubelet.train import SilentReporter, fitting, read_events, train
+from tubelet.train.memory import available_memory, peak_memory
+
+
+def test_the_peak_is_the_most_that_is_alive_at_once() -> None:
+    def one_after_the_other() -> None:
+        for _ in range(3):
+            torch.ones(1000, dtype=torch.uint8).add_(1)
+
+    def together() -> None:
+        kept = [torch.ones(1000, dtype=torch.uint8) for _ in range(3)]
+        assert kept[0][:10].sum() == 10  # a view takes nothing, a sum eight bytes
+
+    assert peak_memory(one_after_the_other) == 1000
+    assert peak_memory(together) == pytest.approx(3000, abs=40)
+
+
+def test_one_and_two_clips_say_what_eight_take() -> None:
+    fields = {"num_frames": 8, "image_size": 32, "tubelet_size": (2, 8, 8), "hidden_size": 48, "num_layers": 3}
+    model = tubelet.create("vivit_tiny_16x2", num_classes=5, num_heads=3, mlp_dim=192, **fields).train()
+
+    def peak(clips: int) -> int:
+        def compute() -> None:
+            model(torch.zeros(clips, 8, 3, 32, 32)).sum().backward()
+
+        model.zero_grad(set_to_none=True)
+        return peak_memory(compute)
+
+    one, two, eight = peak(1), peak(2), peak(8)
+    assert eight == pytest.approx(one + 7 * (two - one), rel=0.02)
+    activations = 8 * 4 * 16 * 3 * 192 * 4  # the widest layer's output alone
+    assert eight > activations
+
+
+def test_there_is_some_memory_and_not_more_than_the_machine_has() -> None:
+    assert 2**20 < available_memory() < 2**50
+
+
+@pytest.mark.parametrize(("free", "parts"), [(1e12, 1), (7.5e6, 2)])
+def test_parts_follow_the_memory_and_what_is_learned_does_not(
+    clips: Path, tmp_path: Path, tiny: TrainConfig, monkeypatch: pytest.MonkeyPatch, free: float, parts: int
+) -> None:
+    config = override(tiny, model={"drop_path": 0.0, "dropout": 0.0}, epochs=1, batch_size=5)
+    train(clips, tmp_path / "plain", config=config, reporter=SilentReporter())
+    told: list[str] = []
+
+    class Told(SilentReporter):
+        def message(self, text: str) -> None:
+            told.append(text)
+
+    clip = 0
+
+    def measured(compute: Any) -> int:
+        nonlocal clip
+        clip += 1
+        return 1_000_000 + 1_500_000 * clip
+
+    monkeypatch.setattr(fitting, "available_memory", lambda: int(free))
+    monkeypatch.setattr(fitting, "peak_memory", measured)
+    train(clips, tmp_path / "auto", config=config, batch_size="auto", reporter=Told())
+    stored = json.loads((tmp_path / "auto" / "run.json").read_text())["config"]["optimisation"]
+    assert (stored["batch_size"], stored["accumulate_steps"]) == (5, parts)
+    (line,) = (text for text in told if "batch_size=auto" in text)
+    assert "batches stay 5 clips" in line
+    assert ("in one part" if parts == 1 else "in 2 parts of at most 3") in line
+    plain, auto = (
+        [event["loss"] for event in read_events(tmp_path / name / "metrics.jsonl", "train")]
+        for name in ("plain", "auto")
+    )
+    assert auto == pytest.approx(plain, abs=1e-5)
+
+
+def test_a_resumed_run_keeps_the_choice(
+    clips: Path, tmp_path: Path, tiny: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "available_memory", lambda: 2**40)
+    train(clips, tmp_path / "run", config=override(tiny, epochs=1), batch_size="auto", reporter=SilentReporter())
+    monkeypatch.setattr(fitting, "available_memory", lambda: 0)
+    train(out=tmp_path / "run", resume=True, batch_size="auto", reporter=SilentReporter())
+    with pytest.raises(ConfigError, match="not even one clip fits"):
+        train(clips, tmp_path / "other", config=tiny, batch_size="auto", reporter=SilentReporter())
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_file_and_a_field_say_the_same(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text('[optimisation]\nbatch_size = "auto"\nepochs = 3\n')
+    from_file, plain = train_config("small-data", tmp_path / "own.toml"), train_config("small-data", epochs=3)
+    assert from_file.optimisation == override(plain, batch_size="auto").optimisation
+    assert from_file.optimisation.fit_memory
+    assert from_file.optimisation.batch_size == plain.optimisation.batch_size
+    with pytest.raises(ConfigError, match="give accumulate_steps a number"):
+        override(PretrainConfig(preset="vivit_tiny_16x2_fe"), batch_size="auto")
