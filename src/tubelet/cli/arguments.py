@@ -12,6 +12,9 @@ import tyro
 
 from tubelet.cli.output import Output
 from tubelet.config.data import DataFormat
+from tubelet.distributed.launch import hold_on_to_launcher, launch
+from tubelet.distributed.place import place
+from tubelet.errors import ConfigError
 
 if TYPE_CHECKING:
     from tubelet.data import Table
@@ -77,8 +80,15 @@ def run_verb(name: str, module: ModuleType, words: Sequence[str]) -> int:
     own: Callable[[Sequence[str], str], CommonOptions] | None = getattr(module, "parse", None)
     prog = f"tubelet {name}"
     options = own(words, prog) if own is not None else parse(module.Options, words, prog=prog)
+    here, devices = place(), getattr(options, "devices", None)
+    if devices is not None:
+        if here.size == 1 and devices != 1:
+            return launch([*name.split(), *words], devices)
+        if here.size > 1 and devices != here.local_size:
+            raise ConfigError(f"--devices {devices}, but {here.local_size} processes were started here; leave it out")
+    hold_on_to_launcher()
     run: Callable[[Any, Output], int] = module.run
-    return run(options, Output(as_json=options.json))
+    return run(options, Output(as_json=options.json, silent=not here.first))
 
 
 def parse(cls: type[T], words: Sequence[str], *, prog: str) -> T:

@@ -16,6 +16,7 @@ from tubelet.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from tubelet.data import Table
+    from tubelet.distributed.world import World
     from tubelet.evaluate import Evaluation
     from tubelet.model import ViViT
 
@@ -48,6 +49,8 @@ class Options(TableOptions):
         batch_size: views of a video that go through the model at once.
         workers: processes that decode; 0 decodes in this one.
         seed: of the random orders of --probe.
+        devices: share the videos between so many processes of this machine, each with a GPU of its own or a part of the
+            CPU; the results are those of one. --probe runs in one.
     """
 
     model: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[MODEL]")] = None
@@ -66,6 +69,7 @@ class Options(TableOptions):
     batch_size: int = 4
     workers: int = 0
     seed: int = 0
+    devices: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
 
 
 FOR_STORED = ("stored", "classes", "split", "out", "json")
@@ -82,11 +86,21 @@ def run(options: Options, output: Output) -> int:
         raise ConfigError("--classes belongs to --from; a model knows its classes itself")
     if options.seed and options.probe is None:
         raise ConfigError("--seed is of the random orders of --probe; nothing else here is random")
+    from tubelet.distributed.place import require_alone
+    from tubelet.distributed.world import joined
     from tubelet.evaluate import plan_views
+
+    if options.probe is not None:
+        require_alone("--probe")
+    plan_views(options.views)  # before the model is loaded, which takes seconds
+    with joined() as world:
+        return _run(options, options.model, output, world)
+
+
+def _run(options: Options, source: str, output: Output, world: World) -> int:
     from tubelet.weights import load
 
-    plan_views(options.views)  # before the model is loaded, which takes seconds
-    run_folder = Path(options.model)
+    run_folder = Path(source)
     out = options.out or (run_folder if run_folder.is_dir() else None)
     whole = _table(options, run_folder)
     split = options.split or next((name for name in ("test", "val") if name in whole.splits), None)
@@ -96,20 +110,24 @@ def run(options: Options, output: Output) -> int:
         output.warn(note)
     if fitted_on is not None and "train" in fitted_on.splits:
         output.warn("a model is surer of videos that it was trained on: a temperature fitted on them comes out too low")
-    model = load(options.model)
-    evaluation = dataclasses.replace(_measured(options, model, table, out, output), split=split)
+    model = load(source)
+    evaluation = dataclasses.replace(_measured(options, model, table, out, output, world), split=split)
+    if not world.first:
+        out = None
     written = None if out is None else evaluation.save(out)
     code = 0
     if fitted_on is not None:
         try:
-            evaluation = _calibrated(options, model, evaluation, fitted_on, out, output)
+            evaluation = _calibrated(options, model, evaluation, fitted_on, out, output, world)
         except DataError as error:  # what was measured is kept
             output.warn(f"no temperature was fitted: {error}")
             code = 1
     return _finish(evaluation, written, out, output) or code
 
 
-def _measured(options: Options, model: ViViT, table: Table, out: Path | None, output: Output) -> Evaluation:
+def _measured(
+    options: Options, model: ViViT, table: Table, out: Path | None, output: Output, world: World
+) -> Evaluation:
     """The evaluation that the options ask for, the probe included."""
     from tubelet.evaluate import evaluate, probe_temporal
 
@@ -124,17 +142,23 @@ def _measured(options: Options, model: ViViT, table: Table, out: Path | None, ou
     with output.progress("evaluating") as progress:
         if options.probe == "temporal":
             return probe_temporal(model, table, seed=options.seed, out=out, progress=progress, **how)
-        return evaluate(model, table, progress=progress, **how)
+        return evaluate(model, table, progress=progress, world=world, **how)
 
 
 def _calibrated(
-    options: Options, model: ViViT, evaluation: Evaluation, table: Table, out: Path | None, output: Output
+    options: Options,
+    model: ViViT,
+    evaluation: Evaluation,
+    table: Table,
+    out: Path | None,
+    output: Output,
+    world: World,
 ) -> Evaluation:
     """The evaluation with temperatures fitted on `table`, whose predictions are stored too."""
     from tubelet.evaluate.stored import CALIBRATION_FOLDER
 
     once = dataclasses.replace(options, probe=None)
-    other = dataclasses.replace(_measured(once, model, table, None, output), split=options.calibrate_on)
+    other = dataclasses.replace(_measured(once, model, table, None, output, world), split=options.calibrate_on)
     if out is not None:
         other.save(out / CALIBRATION_FOLDER)
     evaluation = evaluation.calibrated(other)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from tubelet.config.serialise import did_you_mean
+from tubelet.distributed.place import EndedElsewhere, place
 from tubelet.errors import TubeletError
 from tubelet.version import __version__
 
@@ -85,21 +86,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as end:  # tyro's, after --help or a usage error
         return end.code if isinstance(end.code, int) else OK if end.code is None else USAGE
     except KeyboardInterrupt as interrupt:  # a training says how to go on, and which signal it was
-        print(f"\ntubelet: {str(interrupt) or 'interrupted'}", file=sys.stderr)
+        if place().first:
+            print(f"\ntubelet: {str(interrupt) or 'interrupted'}", file=sys.stderr)
         return SIGNALLED + int(getattr(interrupt, "signal_number", INTERRUPTED - SIGNALLED))
     except BrokenPipeError:
         # What is still buffered must not be flushed into the closed pipe when python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+    except EndedElsewhere:
+        return FAILURE
     except TubeletError as error:
         if show_traceback:
             traceback.print_exc()
-        print(f"tubelet: error: {_one_line(error)}", file=sys.stderr)
+        print(f"tubelet: error: {_whose()}{_one_line(error)}", file=sys.stderr)
         return USAGE
     except Exception as error:  # noqa: BLE001  # whatever it is, the exit code is documented
         traceback.print_exc()
         print(
-            f"tubelet: unexpected {type(error).__name__}: {_one_line(error)}. This is a defect of tubelet, "
+            f"tubelet: {_whose()}unexpected {type(error).__name__}: {_one_line(error)}. This is a defect of tubelet, "
             "not of your input; please report it with the lines above",
             file=sys.stderr,
         )
@@ -163,6 +167,15 @@ def _take_traceback_flag(words: list[str]) -> tuple[list[str], bool]:
     end = words.index("--") if "--" in words else len(words)
     kept = [word for word in words[:end] if word != "--traceback"] + words[end:]
     return kept, len(kept) < len(words) or os.environ.get("TUBELET_TRACEBACK", "") not in ("", "0")
+
+
+def _whose() -> str:
+    """Which process speaks, if it is not the first."""
+    try:
+        here = place()
+    except TubeletError:  # that is the error
+        return ""
+    return "" if here.first else f"{here}: "
 
 
 def _one_line(error: Exception) -> str:

@@ -25,8 +25,8 @@ from tubelet.errors import ConfigError
 TOP = ("preset", "init", "splits", "seed")
 """Settings of `PretrainConfig` that are in no group."""
 
-NO_FLAGS = {*REGULARISERS, *(name for group in WITHOUT_LABELS.values() for name in group)}
-"""What has no meaning without labels, or is off."""
+NO_FLAGS = {*REGULARISERS, *(name for group in WITHOUT_LABELS.values() for name in group), "strategy"}
+"""What has no meaning without labels or in a single process, or is off."""
 
 
 @dataclass(frozen=True, kw_only=True)

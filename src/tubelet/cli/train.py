@@ -25,6 +25,7 @@ from tubelet.errors import ConfigError, TubeletError
 from tubelet.presets import preset as preset_config
 
 if TYPE_CHECKING:
+    from tubelet.distributed.world import World
     from tubelet.evaluate import Evaluation
     from tubelet.train import TrainResult
 
@@ -63,6 +64,8 @@ class Options(CommonOptions):
         preset: the model; `tubelet models` lists them.
         init: a run, a checkpoint, a Hub id or an image ViT to start from; without it the weights are random.
         seed: of everything that is drawn.
+        devices: train in so many processes of this machine, each with a GPU of its own or a part of the CPU. They
+            divide the batch, so nothing else need be changed. Under torchrun it is left out.
         no_report: leave out the evaluation on the validation videos at the end, and the page.
     """
 
@@ -74,6 +77,7 @@ class Options(CommonOptions):
     preset: Annotated[str | None, tyro.conf.arg(metavar="PRESET")] = None
     init: Annotated[str | None, tyro.conf.arg(metavar="SOURCE")] = None
     seed: int = 0
+    devices: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     no_report: bool = False
 
 
@@ -119,6 +123,13 @@ def changes_of(options: Any) -> dict[str, Any]:
 
 def run(options: Any, output: Output) -> int:
     """Train, evaluate, write the page."""
+    from tubelet.distributed.world import joined
+
+    with joined() as world:
+        return _run(options, output, world)
+
+
+def _run(options: Any, output: Output, world: World) -> int:
     from tubelet.train import train
 
     out = options.out
@@ -133,15 +144,15 @@ def run(options: Any, output: Output) -> int:
     result = train(options.source, out, config=config, resume=options.resume, **changes_of(options))
     evaluation, page = None, None
     if not options.no_report:
-        evaluation = _evaluated(result)
+        evaluation = _evaluated(result, world)
         from tubelet.report import write_report
 
-        page = write_report(out)
+        page = world.from_first(lambda: write_report(out))
     _show(result, evaluation, page, output)
     return 0
 
 
-def _evaluated(result: TrainResult) -> Evaluation | None:
+def _evaluated(result: TrainResult, world: World) -> Evaluation | None:
     """What the delivered weights do on the validation videos."""
     from tubelet.data import read_table
     from tubelet.evaluate import evaluate
@@ -152,8 +163,9 @@ def _evaluated(result: TrainResult) -> Evaluation | None:
     if split not in table.splits:
         return None
     views = run["config"]["validation"]["validation_views"]
-    evaluation = evaluate(result.model, table, split=split, views=views)
-    evaluation.save(result.folder)
+    evaluation = evaluate(result.model, table, split=split, views=views, world=world)
+    if world.first:
+        evaluation.save(result.folder)
     return evaluation
 
 

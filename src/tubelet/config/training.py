@@ -24,7 +24,7 @@ class OptimisationConfig:
         momentum: of SGD.
         epochs: passes over the training videos.
         warmup_epochs: length of the warm-up; may be a fraction. None is a twelfth of the epochs, the paper's share.
-        batch_size: clips of one optimiser step. The last step of an epoch has what is left.
+        batch_size: clips of one optimiser step, of all processes together. The last step of an epoch has what is left.
         accumulate_steps: a batch goes through the model in so many parts, one after the other. The gradient is that of
             the whole batch; only memory and time change.
         fit_memory: choose `accumulate_steps` when the run begins: as few parts as fit into the memory of the device.
@@ -143,6 +143,8 @@ class RuntimeConfig:
     Attributes:
         device: `auto` (the first GPU, else the CPU), `cpu`, `cuda`, `cuda:1`, `mps`.
         precision: of matrix products: `float32`, `bfloat16`, or `auto`: bfloat16 on GPUs that are made for it.
+        strategy: how several processes (`torchrun`, `--devices`) share the model: `ddp`, a copy each; `fsdp`, a part
+            each, for models whose weights, gradients and moments do not fit a GPU; `auto` is ddp. One process has all.
         compile: `torch.compile` the model: slow to start, then faster on a GPU.
         activation_checkpointing: keep less for the backward pass and compute it again: less memory, more time.
         checkpoint_minutes: minutes from one checkpoint to the next; there is one after each validation too.
@@ -151,6 +153,7 @@ class RuntimeConfig:
 
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
     compile: bool = False
     activation_checkpointing: bool = False
     checkpoint_minutes: float = 5.0

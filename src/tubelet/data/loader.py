@@ -95,15 +95,17 @@ class EpochBatches(Sampler[list[Draw]]):
 
     Args:
         table: what is drawn from.
-        batch_size: of each process.
+        batch_size: of all processes together.
         seed: of the run.
         shuffle: a new order each epoch; False keeps the table's.
         balanced: head whose classes come up equally often. An epoch has as many clips as before: of large classes some
             are left out, small ones come up again with other draws.
-        drop_last: leave out a last batch that is not full; with several processes each has the same number of batches.
+        drop_last: leave out a last batch that is not full.
         rank: of this process.
-        world_size: number of processes. Batch k of all processes together is batch k of one process with a batch
-            `world_size` times as large.
+        world_size: number of processes. They divide each batch of a single process between them, as evenly as it goes;
+            a part may be empty, and all have the same number of batches.
+        pairs: divide it so that a clip and the one at the same place of the reversed batch stay together, for
+            `BatchMix`: then the parts are mixed as the whole would be.
     """
 
     def __init__(
@@ -117,6 +119,7 @@ class EpochBatches(Sampler[list[Draw]]):
         drop_last: bool = False,
         rank: int = 0,
         world_size: int = 1,
+        pairs: bool = False,
     ) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch_size={batch_size} must be at least 1")
@@ -125,7 +128,7 @@ class EpochBatches(Sampler[list[Draw]]):
         if balanced is not None and balanced not in table.classes:
             raise ConfigError(f"balanced={balanced!r} is not a head of the data; heads: {', '.join(table.classes)}")
         self.batch_size, self.seed, self.shuffle, self.drop_last = batch_size, seed, shuffle, drop_last
-        self.rank, self.world_size = rank, world_size
+        self.rank, self.world_size, self.pairs = rank, world_size, pairs
         self.epoch = self.start_batch = 0
         self._length = len(table)
         self._classes: list[list[int]] = []
@@ -143,17 +146,23 @@ class EpochBatches(Sampler[list[Draw]]):
     def batches(self) -> int:
         """Batches of a whole epoch."""
         if self.drop_last:
-            return self._length // (self.batch_size * self.world_size)
-        own = len(range(self.rank, self._length, self.world_size))
-        return -(-own // self.batch_size)
+            return self._length // self.batch_size
+        return -(-self._length // self.batch_size)
 
     def __len__(self) -> int:
         return max(0, self.batches - self.start_batch)
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        own = self._order()[self.rank :: self.world_size]
+        order = self._order()
         for batch in range(self.start_batch, self.batches):
-            yield own[batch * self.batch_size : (batch + 1) * self.batch_size]
+            yield self._own(order[batch * self.batch_size : (batch + 1) * self.batch_size])
+
+    def _own(self, batch: list[Draw]) -> list[Draw]:
+        """What this process has of a batch."""
+        if not self.pairs:
+            return batch[self.rank :: self.world_size]
+        last = len(batch) - 1
+        return [draw for place, draw in enumerate(batch) if min(place, last - place) % self.world_size == self.rank]
 
     def _order(self) -> list[Draw]:
         """All draws of the epoch, of all processes."""
@@ -205,6 +214,7 @@ def make_loader(
     start_batch: int = 0,
     rank: int = 0,
     world_size: int = 1,
+    pairs: bool = False,
     pin_memory: bool | None = None,
     prefetch: int = 2,
 ) -> ClipLoader:
@@ -212,7 +222,7 @@ def make_loader(
 
     Args:
         dataset: for training or evaluation; its seed settles the order as well.
-        batch_size: of each process.
+        batch_size: of all processes together.
         workers: processes that decode, with one thread each; 0 decodes in this process; None is one for each core, at
             most 8.
         shuffle: None shuffles in training and not in evaluation.
@@ -222,6 +232,7 @@ def make_loader(
         start_batch: of the first epoch, to go on where a run stopped.
         rank: of this process.
         world_size: number of processes.
+        pairs: see `EpochBatches`.
         pin_memory: None does where CUDA is.
         prefetch: batches that each worker prepares ahead.
 
@@ -244,11 +255,10 @@ def make_loader(
         drop_last=drop_last,
         rank=rank,
         world_size=world_size,
+        pairs=pairs,
     )
     if drop_last and not batches.batches:
-        raise DataError(
-            f"{len(dataset)} samples do not fill one batch of {batch_size * world_size}; use a smaller batch_size"
-        )
+        raise DataError(f"{len(dataset)} samples do not fill one batch of {batch_size}; use a smaller batch_size")
     batches.set_epoch(epoch, start_batch)
     context = None
     if workers and dataset.cache is not None:

@@ -7,17 +7,24 @@ from typing import Literal
 
 import torch
 
+from tubelet.distributed.place import Place
 from tubelet.errors import ConfigError
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
-def resolve_device(device: str | torch.device = "auto") -> torch.device:
+def resolve_device(device: str | torch.device = "auto", among: Place = Place()) -> torch.device:  # noqa: B008  # frozen
     """The device of that name; `auto` takes the first GPU, or the CPU where there is none.
+
+    Args:
+        device: its name.
+        among: the place of this process: several on one machine have a GPU each, by their local rank.
 
     Raises:
         ConfigError: no such device here.
     """
+    if among.size > 1:
+        return _own_device(device, among)
     if device == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -31,6 +38,24 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     if count is not None and (chosen.index or 0) >= count:
         raise ConfigError(f"device={str(device)!r}: this machine has {count} of that kind; use auto or cpu")
     return chosen
+
+
+def _own_device(device: str | torch.device, among: Place) -> torch.device:
+    """The CPU, or the GPU of this process."""
+    name = str(device)
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name not in ("cpu", "cuda"):
+        raise ConfigError(f"device={name!r} cannot be shared by {among.size} processes; use auto, cpu or cuda")
+    if name == "cpu":
+        return torch.device("cpu")
+    if among.local_rank >= torch.cuda.device_count():
+        raise ConfigError(
+            f"{among.local_size} processes on a machine with {torch.cuda.device_count()} GPUs; start one for each GPU, "
+            "or use device=cpu"
+        )
+    torch.cuda.set_device(among.local_rank)
+    return torch.device("cuda", among.local_rank)
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import Literal
 
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from tubelet.data import Batch, ClipDataset, Failure, Item, Sample, Table, make_loader, read_table
 from tubelet.data.loader import usable_cores
+from tubelet.distributed.world import ALONE, World
 from tubelet.errors import ConfigError, DataError
 from tubelet.evaluate.cost import evaluation_cost
 from tubelet.evaluate.device import Precision, autocast, resolve_device, resolve_precision
@@ -47,6 +48,7 @@ def evaluate(
     device: str | torch.device | None = None,
     precision: Precision = "float32",
     progress: Callable[[int, int], None] | None = None,
+    world: World = ALONE,
 ) -> Evaluation:
     """Predict every video from several views and compare with its labels.
 
@@ -69,7 +71,9 @@ def evaluate(
             the cores itself, and one for each core, at most 8, for one on a GPU.
         device: where to; by default where the model is, and `auto` for one that is loaded here. The model is moved.
         precision: of matrix products; `auto` is bfloat16 where that is faster.
-        progress: called with (videos done, videos in all).
+        progress: called with (videos done, videos in all), those of this process.
+        world: processes that share the videos (`tubelet.distributed.world.joined`); each gets the whole result, which
+            is that of a single one.
 
     Returns:
         predictions and metrics. An unreadable video counts as wrong and is named in `failures`.
@@ -78,7 +82,7 @@ def evaluate(
         ConfigError: the model does not say how to preprocess, or views that do not exist.
         DataError: no videos, or classes that the model does not know.
     """
-    model, clips, workers = set_up(model, data, split=split, views=views, workers=workers, device=device)
+    model, clips, workers = set_up(model, data, split=split, views=views, workers=workers, device=device, world=world)
     evaluation = evaluate_clips(
         model,
         clips,
@@ -87,6 +91,7 @@ def evaluate(
         workers=workers,
         precision=precision,
         progress=progress,
+        world=world,
     )
     return replace(evaluation, split=split)
 
@@ -99,6 +104,7 @@ def set_up(
     views: str | tuple[int, int] | ViewPlan,
     workers: int | None,
     device: str | torch.device | None,
+    world: World = ALONE,
 ) -> tuple[ViViT, ClipDataset, int]:
     """The model where it shall run, the views of the videos with the model's classes, and how many workers to use.
 
@@ -113,10 +119,10 @@ def set_up(
     table = table.split(split) if split is not None else table
     table = table.with_classes(model_classes(model, table))
     if device is not None:
-        model.to(resolve_device(device))
+        model.to(resolve_device(device, world))
     if workers is None:
         on_cpu = next(model.parameters()).device.type == "cpu"
-        workers = 0 if on_cpu else min(8, usable_cores())
+        workers = 0 if on_cpu else min(8, max(1, usable_cores() // world.local_size))
     plan = plan_views(views, tubelet_frames=model.config.tubelet_size[0])
     clips = ClipDataset(table, model.preprocessing, mode="evaluate", clips=plan.clips, crops=plan.crops)
     return model, clips, workers
@@ -131,6 +137,7 @@ def evaluate_clips(
     workers: int = 0,
     precision: Precision = "float32",
     progress: Callable[[int, int], None] | None = None,
+    world: World = ALONE,
 ) -> Evaluation:
     """`evaluate` for views that are set up already: with a cache, for instance.
 
@@ -141,7 +148,8 @@ def evaluate_clips(
         views_per_forward: see `evaluate`.
         workers: see `evaluate`.
         precision: see `evaluate`.
-        progress: see `evaluate`.
+        progress: see `evaluate`. What it raises is raised in every process, when each has done its part.
+        world: see `evaluate`.
     """
     if views_per_forward < 1:
         raise ConfigError(f"views_per_forward={views_per_forward} must be at least 1")
@@ -151,12 +159,23 @@ def evaluate_clips(
     with (
         _evaluating(model),
         autocast(device, resolve_precision(precision, device)),
-        closing(_loaded(clips, workers)) as items,
+        closing(_loaded(clips, workers, world)) as items,
     ):
-        for number, (sample, item) in enumerate(zip(clips.table.samples, items, strict=True), 1):
+        samples = world.share(clips.table.samples)
+        stopped: Exception | None = None
+        for number, (sample, item) in enumerate(zip(samples, items, strict=True), 1):
             predictions.append(_predict(model, sample, item, views_per_forward, average))
-            if progress is not None:
-                progress(number, len(clips))
+            try:
+                if progress is not None:
+                    progress(number, len(samples))
+            except Exception as error:  # noqa: BLE001  # raised below, in every process
+                stopped = error
+                break
+    stops, parts = zip(*world.gather((stopped, predictions)), strict=True)
+    for stop in stops:
+        if stop is not None:
+            raise stop
+    predictions = _in_order(parts)
     seconds = time.perf_counter() - started
     where = f"{device}, {str(resolve_precision(precision, device)).removeprefix('torch.')}"
     return Evaluation.of(
@@ -243,14 +262,29 @@ def _by_head(out: Tensor | dict[str, Tensor]) -> dict[str, Tensor]:
     return out if isinstance(out, dict) else {"label": out}
 
 
-def _loaded(clips: ClipDataset, workers: int) -> Generator[Item | Failure, None, None]:
-    """The items in order, read ahead by a thread or by processes."""
+def _in_order(parts: Sequence[list[VideoPrediction]]) -> list[VideoPrediction]:
+    """The predictions that the processes made of every `len(parts)`-th video, in the order of the videos."""
+    return [prediction for row in zip_longest(*parts) for prediction in row if prediction is not None]
+
+
+def _loaded(clips: ClipDataset, workers: int, world: World) -> Generator[Item | Failure, None, None]:
+    """The items of this process in order, read ahead by a thread or by processes."""
     if workers:
-        for batch in make_loader(clips, 1, workers=workers, shuffle=False, pin_memory=False):
-            yield batch.failures[0] if batch.failures else _item(batch)
+        loader = make_loader(
+            clips,
+            world.size,
+            workers=workers,
+            shuffle=False,
+            pin_memory=False,
+            rank=world.rank,
+            world_size=world.size,
+        )
+        for batch in loader:
+            if batch.failures or len(batch):
+                yield batch.failures[0] if batch.failures else _item(batch)
         return
     with ThreadPoolExecutor(1, thread_name_prefix="tubelet-decode") as pool:
-        wanted = iter(range(len(clips)))
+        wanted = iter(world.share(range(len(clips))))
         ahead: deque[Future[Item | Failure]] = deque(pool.submit(clips.__getitem__, n) for n in islice(wanted, AHEAD))
         try:
             while ahead:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tubelet.config import PretrainConfig, override, pretrain_config
 from tubelet.data import Table
+from tubelet.distributed.place import require_alone
 from tubelet.model import ViViT
 from tubelet.pretrain.picture import save_picture
 from tubelet.pretrain.setup import resume_pretraining, start_pretraining
@@ -85,12 +86,13 @@ def pretrain(
         fields: of the configuration, by their own names: `epochs=50, mask_ratio=0.9`.
 
     Raises:
-        ConfigError: settings that do not exist or fit together; a run that would be overwritten.
+        ConfigError: settings that do not exist or fit together; a run that would be overwritten; several processes.
         DataError: no usable data; not one video that can be read.
         DivergedError: loss or gradient became infinite or no number. The last checkpoint is from before.
         SpikeError: one was far above the usual, and `on_spike` says stop. The last checkpoint is from before.
         TrainingInterrupted: Ctrl-C or SIGTERM, after a checkpoint was written.
     """
+    require_alone("pretraining")
     reporter = reporter or ConsoleReporter()
     folder, started = RunFolder(os.fspath(out)), time.perf_counter()
     with torch.random.fork_rng(devices=[]), StopRequest() as stop:

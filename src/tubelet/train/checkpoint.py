@@ -25,6 +25,8 @@ from tubelet.errors import WeightsError
 
 WEIGHTS_FILE = "model.safetensors"
 STATE_FILE = "state.pt"
+SHARDED_FILE = ".metadata"
+"""Of `torch.distributed.checkpoint`: there are tensors in parts beside it."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,16 @@ class Checkpoint:
     """What was read.
 
     Attributes:
-        weights: the model's state dict, on the CPU.
+        weights: the model's state dict, on the CPU; empty if it is sharded.
         state: the rest.
+        folder: where it is.
+        sharded: whether several processes wrote the tensors, each its part (`tubelet.train.sharded` reads them).
     """
 
     weights: dict[str, Tensor]
     state: dict[str, Any]
+    folder: Path
+    sharded: bool = False
 
 
 def save_checkpoint(folder: Path, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
@@ -48,29 +54,24 @@ def save_checkpoint(folder: Path, weights: dict[str, Tensor], state: dict[str, A
         weights: the model's state dict.
         state: numbers, strings, tensors, and dictionaries, lists and tuples of them: nothing that runs code on loading.
     """
-    writing = _beside(folder, "writing")
-    _remove(writing)
-    writing.mkdir(parents=True)
+    writing = start_writing(folder)
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, writing / WEIGHTS_FILE)
     torch.save(state, writing / STATE_FILE)
-    for path in (writing / WEIGHTS_FILE, writing / STATE_FILE, writing):
-        _flush(path)
-    _take_place(writing, folder)
+    flush(writing / WEIGHTS_FILE)
+    flush(writing / STATE_FILE)
+    finish_writing(writing, folder)
 
 
 def copy_checkpoint(source: Path, folder: Path) -> None:
     """Make `folder` the same checkpoint as `source`. Files are never changed, so they are shared where the disk can."""
-    writing = _beside(folder, "writing")
-    _remove(writing)
-    writing.mkdir(parents=True)
-    for name in (WEIGHTS_FILE, STATE_FILE):
+    writing = start_writing(folder)
+    for file in source.iterdir():
         try:
-            os.link(source / name, writing / name)
+            os.link(file, writing / file.name)
         except OSError:  # this file system has no hard links
-            shutil.copyfile(source / name, writing / name)
-            _flush(writing / name)
-    _flush(writing)
-    _take_place(writing, folder)
+            shutil.copyfile(file, writing / file.name)
+            flush(writing / file.name)
+    finish_writing(writing, folder)
 
 
 def has_checkpoint(folder: Path) -> bool:
@@ -87,21 +88,32 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     place = folder if (folder / STATE_FILE).is_file() else _beside(folder, "previous")
     if not (place / STATE_FILE).is_file():
         raise WeightsError(f"{folder} holds no checkpoint; training writes one after each validation, and in between")
+    sharded = (place / SHARDED_FILE).is_file()
     try:
-        weights = load_file(place / WEIGHTS_FILE)
+        weights = {} if sharded else load_file(place / WEIGHTS_FILE)
         state = torch.load(place / STATE_FILE, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, RuntimeError, ValueError, EOFError) as error:
         raise WeightsError(f"{place} is damaged ({error}); if checkpoints/best is whole, copy it there") from error
-    return Checkpoint(weights, state)
+    return Checkpoint(weights, state, place, sharded)
 
 
-def _take_place(writing: Path, folder: Path) -> None:
+def start_writing(folder: Path) -> Path:
+    """An empty folder beside `folder`, to write a checkpoint in."""
+    writing = _beside(folder, "writing")
+    _remove(writing)
+    writing.mkdir(parents=True)
+    return writing
+
+
+def finish_writing(writing: Path, folder: Path) -> None:
+    """Give a checkpoint, whose files are on the disk, its name."""
+    flush(writing)
     previous = _beside(folder, "previous")
     if folder.exists():
         _remove(previous)
         folder.rename(previous)
     writing.rename(folder)
-    _flush(folder.parent)
+    flush(folder.parent)
     _remove(previous)
 
 
@@ -114,7 +126,7 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Have the disk hold what was written; a folder too, where the system lets one be opened."""
     if path.is_dir() and os.name == "nt":
         return

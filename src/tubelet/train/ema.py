@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from tubelet.train.parallel import load_whole, local
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -32,13 +33,13 @@ class WeightAverage(Generic[M]):
         """Take in the weights after optimiser step `step` (counted from 1)."""
         decay = min(self.decay, (1 + step) / (10 + step))
         averages, weights = _changing(self.model, model)
-        torch._foreach_lerp_(averages, weights, 1 - decay)
+        torch._foreach_lerp_(local(averages), local(weights), 1 - decay)
 
     def state_dict(self) -> dict[str, Tensor]:
         return self.model.state_dict()
 
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        self.model.load_state_dict(state)
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        load_whole(self.model, state)
 
 
 def _changing(average: nn.Module, model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:

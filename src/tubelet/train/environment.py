@@ -15,8 +15,8 @@ from tubelet.version import __version__
 PACKAGES = ("torch", "torchvision", "torchmetrics", "av", "numpy", "safetensors")
 
 
-def describe_environment(device: torch.device) -> dict[str, Any]:
-    """Versions, machine and command line, JSON-ready."""
+def describe_environment(device: torch.device, processes: int = 1) -> dict[str, Any]:
+    """Versions, machine, number of processes and command line, JSON-ready."""
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
         "tubelet": __version__,
@@ -28,5 +28,6 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
         "gpu": gpu,
         "cpu_cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "processes": processes,
         "command": sys.argv,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from tubelet.data import Batch, ClipDataset, Failure
@@ -49,7 +49,9 @@ class Learner(Protocol):
         ...
 
 
-def note_failures(learner: Learner, reporter: Reporter, batch: Batch, what: str = "videos") -> None:
+def note_failures(
+    learner: Learner, reporter: Reporter, batch: Batch, what: str = "videos", clips: int | None = None
+) -> None:
     """Write down and tell which videos cannot be read; give up if there is nothing but such.
 
     Args:
@@ -57,13 +59,14 @@ def note_failures(learner: Learner, reporter: Reporter, batch: Batch, what: str 
         reporter: is told.
         batch: with its failures.
         what: the videos in the words of the error: "training videos".
+        clips: that could be read; by default those of the batch.
 
     Raises:
         DataError: not one video could be read so far, and enough were tried.
     """
     for failure in learner.failures.note(batch.failures):
         reporter.message(f"cannot be read and is left out: {failure.path}: {failure.reason}")
-    learner.clips_read += len(batch)
+    learner.clips_read += len(batch) if clips is None else clips
     learner.clips_failed += len(batch.failures)
     if not learner.clips_read and learner.clips_failed >= min(HOPELESS, len(learner.clips)):
         first = batch.failures[0]
@@ -133,8 +136,21 @@ def diverged(learner: Learner, batch: Batch, error: DivergedError) -> DivergedEr
     )
 
 
-def note_spikes(learner: Learner, reporter: Reporter, batch: Batch, result: StepResult) -> None:
+def note_spikes(
+    learner: Learner,
+    reporter: Reporter,
+    batch: Batch,
+    result: StepResult,
+    whole: Callable[[Batch], Batch] = lambda batch: batch,
+) -> None:
     """Write down which figures of a step, which is counted already, are out of line, and the clips that it was given.
+
+    Args:
+        learner: whose step it was.
+        reporter: is told.
+        batch: of the step.
+        result: of the step.
+        whole: gives the batch of all processes, of which `batch` is a part.
 
     Raises:
         SpikeError: there are some and the training is to stop then; no checkpoint was written since.
@@ -142,7 +158,7 @@ def note_spikes(learner: Learner, reporter: Reporter, batch: Batch, result: Step
     spikes = learner.watch.spikes(result)
     if not spikes:
         return
-    position, paths = learner.position, _videos(learner, batch)
+    position, paths = learner.position, _videos(learner, whole(batch))
     where = {"step": position.step, "epoch": position.epoch + 1}
     for spike in spikes:
         learner.log.write("spike", **where, what=spike.what, value=spike.value, usual=spike.usual, videos=paths)

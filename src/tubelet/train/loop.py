@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +15,20 @@ import torch
 
 from tubelet.config import TrainConfig, override, train_config
 from tubelet.data import Batch, Table
+from tubelet.distributed.world import joined
+from tubelet.errors import DataError
 from tubelet.evaluate import Evaluation
 from tubelet.model import ViViT
 from tubelet.train import events
 from tubelet.train.interrupt import StopAsked, StopRequest, TrainingInterrupted, until_stopped
 from tubelet.train.mirrors import mirroring
-from tubelet.train.progress import ConsoleReporter, Pace, Reporter
+from tubelet.train.progress import ConsoleReporter, Pace, Reporter, SilentReporter
 from tubelet.train.run_folder import RunFolder
 from tubelet.train.setup import resume_run, start_run
 from tubelet.train.step import DivergedError, StepResult, seed_step, training_step
+from tubelet.train.together import Agreement, agreed
 from tubelet.train.trainer import Best, Trainer
+from tubelet.train.watch import SpikeError
 
 
 @dataclass(frozen=True)
@@ -90,16 +96,19 @@ def train(
     if model is not None and given is None:
         fields["model"] = model
     folder, started = RunFolder(os.fspath(out)), time.perf_counter()
-    with torch.random.fork_rng(devices=[]), StopRequest() as stop:
+    with torch.random.fork_rng(devices=[]), joined() as world, StopRequest() as stop:
+        if not world.first:
+            reporter = SilentReporter()
         if resume:
-            trainer, notes = resume_run(data, folder, config, fields)
+            trainer, notes = resume_run(data, folder, config, fields, world)
         else:
             chosen = train_config(**fields) if config is None else override(config, **fields)
-            trainer, notes = start_run(data, folder, chosen, given)
+            trainer, notes = start_run(data, folder, chosen, given, world)
         for note in notes:
             reporter.message(note)
         monitoring, done = trainer.config.monitoring, trainer.position.step
-        with trainer.writing_to(folder), mirroring(trainer.log, folder, monitoring, done):
+        mirrors = mirroring(trainer.log, folder, monitoring, done) if world.first else nullcontext()
+        with trainer.writing_to(folder), mirrors:
             reporter.begin(done, trainer.total_steps)
             try:
                 evaluation = fit(trainer, reporter, stop)
@@ -108,7 +117,8 @@ def train(
             seconds = time.perf_counter() - started
             best, steps = trainer.position.best, trainer.position.step
             trainer.log.write("end", step=steps, epoch=trainer.position.epoch, seconds=seconds)
-    return TrainResult(folder.path, trainer.delivered_model(), best, evaluation, steps, seconds, len(trainer.failures))
+        delivered = trainer.delivered_model()
+    return TrainResult(folder.path, delivered, best, evaluation, steps, seconds, len(trainer.failures))
 
 
 def fit(trainer: Trainer, reporter: Reporter, stop: StopRequest) -> Evaluation | None:
@@ -123,7 +133,9 @@ def fit(trainer: Trainer, reporter: Reporter, stop: StopRequest) -> Evaluation |
         trainer.save()
         if trainer.delivers_last or trainer.position.best is None:
             trainer.deliver()
-        raise TrainingInterrupted(events.how_to_go_on(trainer, "train"), stop.signal_number or 0) from None
+        # all have to be here: whoever started the processes may end the others when one goes
+        signals = trainer.world.gather_numbers(stop.signal_number or 0)
+        raise TrainingInterrupted(events.how_to_go_on(trainer, "train"), max(signals)[0]) from None
     if trainer.delivers_last:
         trainer.deliver()
     return evaluation
@@ -140,26 +152,27 @@ def prepare(trainer: Trainer, reporter: Reporter, stop: StopRequest) -> None:
 def train_epoch(trainer: Trainer, reporter: Reporter, stop: StopRequest) -> Pace:
     """Take the steps that are left of the epoch."""
     position, pace = trainer.position, Pace()
-    for batch in until_stopped(trainer.batches(), stop):
+    for batch, agreement in agreed(trainer.batches(), trainer.world, stop, trainer.is_late):
         pace.data_came()
-        events.note_failures(trainer, reporter, batch, "training videos")
-        result = take_step(trainer, batch) if len(batch) else None
+        try:
+            events.note_failures(trainer, reporter, batch, "training videos", agreement.clips)
+        except DataError as error:
+            raise trainer.world.alike(error) from None
+        result = take_step(trainer, batch, agreement) if agreement.clips else None
         position.step, position.batch = position.step + 1, position.batch + 1
         if result is not None:
-            pace.step_done(len(batch), result.loss)
+            pace.step_done(agreement.clips, result.loss)
             events.note_step(trainer, reporter, result, pace)
-            events.note_spikes(trainer, reporter, batch, result)
-        if trainer.checkpoint_is_due():
+            _note_spikes(trainer, reporter, batch, result)
+        if agreement.late or trainer.checkpoint_is_due():
             trainer.save()
-        if stop:
-            raise StopAsked
     return pace
 
 
-def take_step(trainer: Trainer, batch: Batch) -> StepResult:
+def take_step(trainer: Trainer, batch: Batch, agreement: Agreement) -> StepResult:
     """One change of the weights."""
     optimisation, step = trainer.config.optimisation, trainer.position.step
-    seed_step(trainer.config.seed, step)
+    seed_step(trainer.config.seed, step, trainer.world.rank)
     trainer.watch.begin(step + 1)
     try:
         result = training_step(
@@ -171,12 +184,28 @@ def take_step(trainer: Trainer, batch: Batch) -> StepResult:
             accumulate_steps=optimisation.accumulate_steps,
             clip_norm=optimisation.clip_norm,
             autocast=trainer.autocast,
+            parallel=trainer.parallel,
+            agreement=agreement,
         )
     except DivergedError as error:
-        raise events.diverged(trainer, batch, error) from None
+        raise trainer.world.alike(events.diverged(trainer, _whole_batch(trainer, batch), error)) from None
     if trainer.average is not None:
         trainer.average.update(trainer.model, step + 1)
     return result
+
+
+def _note_spikes(trainer: Trainer, reporter: Reporter, batch: Batch, result: StepResult) -> None:
+    """The figures are the same in all processes, so all find the same spikes."""
+    try:
+        events.note_spikes(trainer, reporter, batch, result, lambda part: _whole_batch(trainer, part))
+    except SpikeError as error:
+        raise trainer.world.alike(error) from None
+
+
+def _whole_batch(trainer: Trainer, batch: Batch) -> Batch:
+    """This process's part of a batch with the indices of all parts, which name the videos."""
+    indices = [index for part in trainer.world.gather(batch.indices.tolist()) for index in part]
+    return dataclasses.replace(batch, indices=torch.tensor(indices, dtype=torch.int64))
 
 
 def finish_epoch(trainer: Trainer, reporter: Reporter, stop: StopRequest, pace: Pace) -> Evaluation | None:

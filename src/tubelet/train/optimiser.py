@@ -10,6 +10,7 @@ from torch import nn
 
 from tubelet.config import OptimisationConfig
 from tubelet.model import ViViT
+from tubelet.train.parallel import shard_like
 
 
 def make_optimiser(model: nn.Module, config: OptimisationConfig) -> torch.optim.Optimizer:
@@ -20,6 +21,16 @@ def make_optimiser(model: nn.Module, config: OptimisationConfig) -> torch.optim.
         fused = device.type in ("cpu", "cuda")  # one kernel for all parameters; mps has none for every type
         return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused)
     return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum)
+
+
+def load_optimiser(optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """`load_state_dict` for an optimiser over parameters that may be sharded, of which `state` has everything whole."""
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    parts = {
+        number: {name: shard_like(value, parameters[number]) for name, value in values.items()}
+        for number, values in state["state"].items()
+    }
+    optimiser.load_state_dict({**state, "state": parts})
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:

@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from tubelet.data import Failure
+from tubelet.distributed.world import ALONE, World
 from tubelet.errors import ConfigError
 from tubelet.weights.files import replacing
+
+SEEN_WITHIN = 60.0
+"""Seconds that a shared file system may take until one machine sees what another wrote."""
 
 
 class RunFolder:
@@ -56,10 +60,18 @@ class RunFolder:
 
 
 @contextmanager
-def appearing(out: RunFolder) -> Iterator[RunFolder]:
-    """Give a hidden folder to prepare a run in; it takes its name `out` when all is there, or is removed."""
-    out.require_unused()
+def appearing(out: RunFolder, world: World = ALONE) -> Iterator[RunFolder]:
+    """Give a hidden folder to prepare a run in; it takes its name `out` when all is there, or is removed.
+
+    Of several processes the first one makes, names and removes it; all must see it.
+    """
     hidden = out.path.with_name(f".{out.path.name}.preparing")
+    if not world.first:
+        yield RunFolder(hidden)
+        world.wait()
+        _require_seen(out, world)
+        return
+    out.require_unused()
     if hidden.exists():
         shutil.rmtree(hidden)
     hidden.mkdir(parents=True)
@@ -72,6 +84,18 @@ def appearing(out: RunFolder) -> Iterator[RunFolder]:
     finally:
         if hidden.exists():
             shutil.rmtree(hidden)
+    world.wait()
+
+
+def _require_seen(out: RunFolder, world: World) -> None:
+    until = time.monotonic() + SEEN_WITHIN
+    while not out.run.is_file():
+        if time.monotonic() > until:
+            raise ConfigError(
+                f"{world} does not see {out.path}, which the first process made; name a folder on a file system that "
+                "all machines share"
+            )
+        time.sleep(0.1)
 
 
 class FailureLog:
@@ -79,10 +103,12 @@ class FailureLog:
 
     Args:
         path: the file; continued if it exists.
+        writes: False remembers, and writes nothing.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, writes: bool = True) -> None:
         self._path = path
+        self._writes = writes
         self._known: set[str] = set()
         if path.exists():
             lines = path.read_bytes().splitlines(keepends=True)
@@ -96,6 +122,7 @@ class FailureLog:
         new = [failure for failure in failures if failure.path not in self._known]
         if new:
             self._known.update(failure.path for failure in new)
+        if new and self._writes:
             when = time.strftime("%Y-%m-%dT%H:%M:%S%z")
             with self._path.open("a", encoding="utf-8") as file:
                 for failure in new:

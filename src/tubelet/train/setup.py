@@ -10,6 +10,7 @@ from typing import Any
 
 from tubelet.config import ModelConfig, PreprocessingConfig, TrainConfig, default_recipe, from_dict, override, to_dict
 from tubelet.data import Table, read_configured, write_table
+from tubelet.distributed.world import ALONE, World
 from tubelet.errors import ConfigError, DataError
 from tubelet.model import ViViT
 from tubelet.train.checkpoint import load_checkpoint
@@ -35,18 +36,31 @@ MAY_CHANGE = {
 
 
 def start_run(
-    data: Table | str | os.PathLike[str] | None, out: RunFolder, config: TrainConfig, model: ViViT | None
+    data: Table | str | os.PathLike[str] | None,
+    out: RunFolder,
+    config: TrainConfig,
+    model: ViViT | None,
+    world: World = ALONE,
 ) -> tuple[Trainer, list[str]]:
     """Prepare a new run; its folder appears when all is in it.
+
+    Args:
+        data: to learn from.
+        out: the folder.
+        config: the rest.
+        model: a model to train instead of the configuration's.
+        world: processes that train it together; the first one reads the data and writes the folder.
 
     Returns:
         the trainer, and what was decided, for the user.
     """
-    out.require_unused()
+    if world.first:
+        out.require_unused()
     if isinstance(data, str | os.PathLike):
         config = replace(config, data=replace(config.data, source=os.path.abspath(data)))
-    table = data if isinstance(data, Table) else read_configured(config.data)
-    divided = divide(table, config)
+    divided = world.from_first(
+        lambda: divide(data if isinstance(data, Table) else read_configured(config.data), config)
+    )
     seed_step(config.seed, -1)
     if model is None:
         model, start = build_model(config, divided.table)
@@ -54,21 +68,26 @@ def start_run(
         start = (_adopt(model, config, divided.table),)
         if config.optimisation.freeze == "none":
             config = override(config, freeze=model.frozen)
-    trainer = Trainer(model, divided.train, divided.validation, config)
+    trainer = Trainer(model, divided.train, divided.validation, config, world)
     notes = [*divided.notes, *_why(config), *start, _size(trainer)]
     if config.optimisation.fit_memory:
         fit = fitting(trainer)
         trainer.config = override(config, accumulate_steps=fit.accumulate_steps)
         notes.append(fit.note)
-    with appearing(out) as hidden, trainer.writing_to(hidden):
-        write_table(divided.table, hidden.splits)
+    with appearing(out, world) as hidden, trainer.writing_to(hidden):
         trainer.save()
-        hidden.write_run(_description(trainer, divided.table, notes))
+        if world.first:
+            write_table(divided.table, hidden.splits)
+            hidden.write_run(_description(trainer, divided.table, notes))
     return trainer, notes
 
 
 def resume_run(
-    data: Table | str | os.PathLike[str] | None, out: RunFolder, config: TrainConfig | None, changes: Mapping[str, Any]
+    data: Table | str | os.PathLike[str] | None,
+    out: RunFolder,
+    config: TrainConfig | None,
+    changes: Mapping[str, Any],
+    world: World = ALONE,
 ) -> tuple[Trainer, list[str]]:
     """Prepare to go on with a run from its last checkpoint.
 
@@ -77,6 +96,7 @@ def resume_run(
         out: the run.
         config: may be given again; only settings of `MAY_CHANGE` may differ.
         changes: fields to change.
+        world: processes that go on with it together, as many as there are.
 
     Raises:
         ConfigError: no run, or a setting that would change what is learned.
@@ -100,12 +120,14 @@ def resume_run(
     )
     split = wanted.validation.validation_split
     validation = table.split(split) if split in table.splits else None
-    trainer = Trainer(model, table.split("train"), validation, wanted)
+    trainer = Trainer(model, table.split("train"), validation, wanted, world)
     checkpoint = load_checkpoint(out.last)
     with trainer.writing_to(out):
         trainer.restore(checkpoint)
-    run["resumed"].append({"when": _now(), "step": trainer.position.step, **describe_environment(trainer.device)})
-    out.write_run(run)
+    if world.first:
+        environment = describe_environment(trainer.device, world.size)
+        run["resumed"].append({"when": _now(), "step": trainer.position.step, **environment})
+        out.write_run(run)
     position = trainer.position
     if position.epoch == wanted.optimisation.epochs:
         where = f"this run is finished: {position.epoch} epochs are done"
@@ -145,8 +167,14 @@ def _size(trainer: Trainer) -> str:
     precision = str(trainer.dtype).removeprefix("torch.")
     return (
         f"{parameters / 1e6:.2f} M parameters{frozen}, {trainer.model.config.num_tokens} tokens a clip, {precision} on "
-        f"{trainer.device}; steps: {trainer.steps_per_epoch} an epoch, {trainer.total_steps} in all"
+        f"{trainer.device}{_processes(trainer)}; "
+        f"steps: {trainer.steps_per_epoch} an epoch, {trainer.total_steps} in all"
     )
+
+
+def _processes(trainer: Trainer) -> str:
+    size = trainer.world.size
+    return f" in {size} processes ({'fsdp' if trainer.parallel.sharded else 'ddp'})" if size > 1 else ""
 
 
 def _description(trainer: Trainer, table: Table, notes: Sequence[str]) -> dict[str, Any]:
@@ -165,7 +193,7 @@ def _description(trainer: Trainer, table: Table, notes: Sequence[str]) -> dict[s
         "steps_per_epoch": trainer.steps_per_epoch,
         "total_steps": trainer.total_steps,
         "notes": list(notes),
-        "environment": describe_environment(trainer.device),
+        "environment": describe_environment(trainer.device, trainer.world.size),
         "resumed": [],
     }
 

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from tubelet.data import Batch
 from tubelet.errors import TubeletError
 from tubelet.train.optimiser import set_learning_rate
+from tubelet.train.parallel import Parallel, whole
+from tubelet.train.together import Agreement
 
 
 class DivergedError(TubeletError):
@@ -45,33 +47,47 @@ def training_step(
     accumulate_steps: int = 1,
     clip_norm: float | None = None,
     autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
+    parallel: Parallel | None = None,
+    agreement: Agreement | None = None,
 ) -> StepResult:
     """Change the weights by the gradient of the mean loss over the batch.
 
     The batch goes through the model in `accumulate_steps` parts. The loss of each is its sum divided by the clips of
-    the whole batch, so that the gradient is that of the whole batch, however uneven the parts.
+    the whole batch, of all processes if there are several, so that the gradient is that of the whole batch, however
+    uneven the parts. All processes take as many parts; one that has no clips left sends a blank one through the model,
+    whose loss counts nothing.
 
     Args:
         model: video and frame mask to logits; in training mode.
-        batch: on the model's device, with at least one clip.
+        batch: on the model's device, with at least one clip in one of the processes.
         optimiser: over the model's parameters, gradients cleared.
         loss_of: logits and targets to the loss of each clip [B].
         learning_rate: of this step; each group of the optimiser multiplies it by its own factor.
         accumulate_steps: how many parts.
         clip_norm: gradients of a larger norm are scaled down to it.
         autocast: makes the context of the forward pass.
+        parallel: the processes that take this step together.
+        agreement: what they agreed on; None for one process alone.
 
     Raises:
         DivergedError: loss or gradient are not finite; nothing was changed.
     """
+    parallel = parallel or Parallel()
+    clips, largest = (agreement.clips, agreement.largest) if agreement is not None else (len(batch), len(batch))
     total = torch.zeros((), device=batch.video.device)
-    for part in _parts(batch, accumulate_steps):
-        with autocast():
-            loss = loss_of(model(part.video, part.frame_mask), part.targets).sum() / len(batch)
-        loss.backward()
+    count = min(accumulate_steps, largest)
+    for number, part in enumerate(_parts(batch, count), 1):
+        with parallel.part(counts=len(part) > 0, last=number == count):
+            with autocast():
+                counted = part if len(part) else _blank(part)
+                loss = loss_of(model(counted.video, counted.frame_mask), counted.targets).sum() / clips
+                loss = loss * (parallel.world.size if len(part) else 0)
+            loss.backward()
         total += loss.detach()
+    total /= parallel.world.size
+    parallel.sum(total)
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-    norm = nn.utils.clip_grad_norm_(parameters, clip_norm if clip_norm is not None else float("inf"))
+    norm = whole(nn.utils.clip_grad_norm_(parameters, clip_norm if clip_norm is not None else float("inf")))
     result = StepResult(total.item(), norm.item(), learning_rate)
     if not (torch.isfinite(total) and torch.isfinite(norm)):
         optimiser.zero_grad(set_to_none=True)
@@ -82,18 +98,19 @@ def training_step(
     return result
 
 
-def seed_step(seed: int, step: int) -> None:
+def seed_step(seed: int, step: int, rank: int = 0) -> None:
     """Let everything random in the model during a step (dropout, drop-path) depend on the seed and the step alone.
 
-    So a resumed training draws what the undisturbed one would have drawn, and no generator's state need be stored.
+    So a resumed training draws what the undisturbed one would have drawn, and no generator's state need be stored. Each
+    process of several draws its own.
     """
-    digest = hashlib.blake2b(f"{seed}/{step}".encode(), digest_size=8).digest()
+    parts = (seed, step, rank) if rank else (seed, step)
+    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
     torch.manual_seed(int.from_bytes(digest, "little") >> 1)
 
 
 def _parts(batch: Batch, count: int) -> Iterator[Batch]:
-    """The batch in at most `count` parts that differ by at most one clip."""
-    count = min(count, len(batch))
+    """The batch in `count` parts that differ by at most one clip, the last ones empty if there are not enough."""
     if count == 1:
         yield batch
         return
@@ -108,3 +125,10 @@ def _parts(batch: Batch, count: int) -> Iterator[Batch]:
             {head: target[part] for head, target in batch.targets.items()},
             batch.indices[part],
         )
+
+
+def _blank(batch: Batch) -> Batch:
+    """One clip of zeros, of the first classes, in the shape of the batch's."""
+    video = batch.video.new_zeros(1, *batch.video.shape[1:])
+    targets = {head: target.new_zeros(1, *target.shape[1:]) for head, target in batch.targets.items()}
+    return Batch(video, None, targets, batch.indices)

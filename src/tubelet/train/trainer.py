@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,6 +25,9 @@ from tubelet.data import (
     class_weights,
     make_loader,
 )
+from tubelet.data.loader import usable_cores
+from tubelet.distributed.world import ALONE, World
+from tubelet.errors import ConfigError
 from tubelet.evaluate import Evaluation, autocast, evaluate_clips, parse_views, resolve_device, resolve_precision
 from tubelet.features import FeatureClips
 from tubelet.model import ViViT
@@ -32,9 +37,11 @@ from tubelet.train.feature_clips import feature_clips, learned_part
 from tubelet.train.log import EventLog
 from tubelet.train.losses import classification_loss
 from tubelet.train.mirrors import require_installed
-from tubelet.train.optimiser import make_optimiser
+from tubelet.train.optimiser import load_optimiser, make_optimiser
+from tubelet.train.parallel import Parallel, load_whole
 from tubelet.train.run_folder import FailureLog, RunFolder
 from tubelet.train.schedule import cosine_with_warmup
+from tubelet.train.sharded import load_sharded, save_sharded
 from tubelet.train.watch import StepWatch
 from tubelet.weights import load, save
 
@@ -83,32 +90,50 @@ class Trainer:
         train: the table to learn from.
         validation: the table to watch by; None for none.
         config: the rest.
+        world: processes that train it together, each with an object like this.
+
+    Raises:
+        ConfigError: settings that the processes cannot share.
     """
 
     folder: RunFolder
     log: EventLog
     failures: FailureLog
 
-    def __init__(self, model: ViViT, train: Table, validation: Table | None, config: TrainConfig) -> None:
+    def __init__(
+        self, model: ViViT, train: Table, validation: Table | None, config: TrainConfig, world: World = ALONE
+    ) -> None:
         optimisation, runtime = config.optimisation, config.runtime
         require_installed(config.monitoring)
+        _require_shareable(config, world)
         self.config = config
-        self.device = resolve_device(runtime.device)
+        self.world = world
+        self.parallel = Parallel(world, runtime.strategy)
+        self.device = resolve_device(runtime.device, world)
         self.dtype = resolve_precision(runtime.precision, self.device)
         self.model = model.to(self.device).train()
         if optimisation.freeze != "none":
             self.model.freeze(optimisation.freeze)
         self.model.set_checkpointing(runtime.activation_checkpointing)
-        self.learner = learned_part(self.model, config)
-        self.forward: Callable[..., Any] = compiled(self.learner) if runtime.compile else self.learner
         self.average = WeightAverage(model, optimisation.ema_decay) if optimisation.ema_decay else None
+        self.parallel.prepare(self.model, self.average.model if self.average is not None else None)
+        self.learner = learned_part(self.model, config)
+        self.forward = self.parallel.forward(self.learner, compiled if runtime.compile else None)
         self.optimiser = make_optimiser(model, optimisation)
         augmentation = config.augmentation
         self.mix = BatchMix(augmentation, train.heads) if augmentation.mixes or augmentation.label_smoothing else None
         self.loss_of = partial(classification_loss, class_weights=self._class_weights(train))
         self.clips, self.views = self._datasets(train, validation)
         balanced = next(iter(train.classes)) if config.data.balanced else None
-        self.loader = make_loader(self.clips, optimisation.batch_size, workers=self._workers(), balanced=balanced)
+        self.loader = make_loader(
+            self.clips,
+            optimisation.batch_size,
+            workers=self._workers(),
+            balanced=balanced,
+            rank=world.rank,
+            world_size=world.size,
+            pairs=augmentation.mixes,
+        )
         self.steps_per_epoch = self.loader.batch_sampler.batches
         self.total_steps = self.steps_per_epoch * optimisation.epochs
         self.watch = StepWatch(self.optimiser, config.monitoring)
@@ -118,9 +143,9 @@ class Trainer:
 
     @contextmanager
     def writing_to(self, folder: RunFolder) -> Iterator[None]:
-        """Inside the `with`, checkpoints and events go to this folder."""
-        self.folder, self.failures = folder, FailureLog(folder.failures)
-        with EventLog(folder.metrics) as self.log:
+        """Inside the `with`, checkpoints and events go to this folder; of several processes the first writes events."""
+        self.folder, self.failures = folder, FailureLog(folder.failures, writes=self.world.first)
+        with EventLog(folder.metrics if self.world.first else Path(os.devnull)) as self.log:
             yield
 
     # --- what the loop asks for ------------------------------------------------------------------------------------
@@ -166,44 +191,58 @@ class Trainer:
         if self.views is None:
             return None
         return evaluate_clips(
-            learned_part(self.watched_model, self.config),
+            learned_part(self.parallel.whole(self.watched_model), self.config),
             self.views,
             workers=self.loader.num_workers,
             precision=self.config.runtime.precision,
             progress=progress,
+            world=self.world,
         )
 
     # --- checkpoints -----------------------------------------------------------------------------------------------
 
+    def is_late(self) -> bool:
+        """Whether so much time has gone by since the last checkpoint that another is due."""
+        return time.monotonic() - self._saved_at > 60 * self.config.runtime.checkpoint_minutes
+
     def checkpoint_is_due(self) -> bool:
-        """Whether enough time, or steps, have gone by since the last one."""
-        runtime = self.config.runtime
-        by_steps = runtime.checkpoint_steps is not None and self.position.step % runtime.checkpoint_steps == 0
-        return by_steps or time.monotonic() - self._saved_at > 60 * runtime.checkpoint_minutes
+        """Whether enough steps have gone by since the last one."""
+        every = self.config.runtime.checkpoint_steps
+        return every is not None and self.position.step % every == 0
 
     def save(self) -> None:
-        """Write the checkpoint `last`."""
-        state = {
+        """Write the checkpoint `last`: the first process alone, or all of them if each has a part."""
+        state: dict[str, Any] = {
             "format": STATE_FORMAT,
             "position": asdict(self.position),
-            "optimiser": self.optimiser.state_dict(),
-            "average": self.average.state_dict() if self.average is not None else None,
-            "log_position": self.log.position(),
             "watch": self.watch.state_dict(),
         }
-        save_checkpoint(self.folder.last, self.model.state_dict(), state)
+        if self.world.first:
+            state["log_position"] = self.log.position()
+        average = None if self.average is None else self.average.model
+        if self.parallel.sharded:
+            save_sharded(self.folder.last, self.world, self.model, average, self.optimiser, state)
+        elif self.world.first:
+            state["optimiser"] = self.optimiser.state_dict()
+            state["average"] = average.state_dict() if average is not None else None
+            save_checkpoint(self.folder.last, self.model.state_dict(), state)
         self._saved_at = time.monotonic()
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go back to a checkpoint, in the log too."""
         state = checkpoint.state
-        self.model.load_state_dict(checkpoint.weights)
-        self.optimiser.load_state_dict(state["optimiser"])
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
+        if checkpoint.sharded:
+            average = None if self.average is None else self.average.model
+            load_sharded(checkpoint.folder, self.model, average, self.optimiser)
+        else:
+            load_whole(self.model, checkpoint.weights)
+            load_optimiser(self.optimiser, state["optimiser"])
+            if self.average is not None:
+                self.average.load_state_dict(state["average"])
         best = state["position"]["best"]
         self.position = Position(**{**state["position"], "best": Best(**best) if best else None})
-        self.log.rewind(state["log_position"])
+        if self.world.first:
+            self.log.rewind(state["log_position"])
         self.watch.load_state_dict(state.get("watch", {}))  # a run from before there was any has none
         best_is_now = self.position.best is not None and self.position.best.step == self.position.step
         if best_is_now and not self.delivers_last:
@@ -211,15 +250,19 @@ class Trainer:
 
     def deliver_best(self) -> None:
         """Make `last`, just written, the checkpoint `best`, and its weights those of the run."""
-        copy_checkpoint(self.folder.last, self.folder.best)
+        if self.world.first:
+            copy_checkpoint(self.folder.last, self.folder.best)
         self.deliver()
 
     def deliver(self) -> None:
         """Make the watched weights those of the run: what `tubelet.load(folder)` gives."""
-        save(self.watched_model, self.folder.path, overwrite=True)
+        model = self.parallel.whole(self.watched_model)
+        if self.world.first:
+            save(model, self.folder.path, overwrite=True)
 
     def delivered_model(self) -> ViViT:
         """A model with the weights that were delivered, in evaluation mode, on the CPU."""
+        self.world.wait()
         return load(self.folder.path)
 
     # --- inside ----------------------------------------------------------------------------------------------------
@@ -231,6 +274,8 @@ class Trainer:
             return 0
         if data.workers is None and data.cache == "memory" and self.device.type == "cpu":
             return 0
+        if data.workers is None and self.world.size > 1:
+            return max(1, min(8, usable_cores() // self.world.local_size))
         return data.workers
 
     def _class_weights(self, train: Table) -> dict[str, Tensor] | None:
@@ -246,7 +291,7 @@ class Trainer:
         total = len(train) + (len(validation) if validation is not None else 0)
 
         def cache(table: Table) -> FrameCache | None:
-            share = config.data.cache_gigabytes * len(table) / total
+            share = config.data.cache_gigabytes * len(table) / total / self.world.local_size
             return FrameCache(len(table), share) if config.data.cache == "memory" else None
 
         clips = ClipDataset(
@@ -268,6 +313,26 @@ class Trainer:
             cache=cache(validation),
         )
         return clips, views
+
+
+def _require_shareable(config: TrainConfig, world: World) -> None:
+    """Raise a ConfigError for what several processes cannot share, or if one would never have a clip (to mix with)."""
+    if world.size == 1:
+        return
+    for name, asked in (
+        ("cache='features'", config.data.cache == "features"),
+        ("batch_size='auto'", config.optimisation.fit_memory),
+    ):
+        if asked:
+            raise ConfigError(f"{name} is for one process, and these are {world.size}; choose another, or start one")
+    size, mixes = config.optimisation.batch_size, config.augmentation.mixes
+    least = world.size * (2 if mixes else 1)
+    if size < least:
+        why = "mixup and cutmix need two clips in each" if mixes else "each needs a clip"
+        raise ConfigError(
+            f"batch_size={size} is of all {world.size} processes together, and {why}; use at least {least}, or fewer "
+            "processes"
+        )
 
 
 def compiled(model: nn.Module) -> Callable[..., Any]:

@@ -155,16 +155,20 @@ def test_balanced_epochs_have_every_class_equally_often(plain_table: MakeTable) 
         EpochBatches(table, 4, balanced="verb")
 
 
+@pytest.mark.parametrize("pairs", [False, True])
 @pytest.mark.parametrize("world_size", [2, 3])
-def test_processes_share_what_one_would_have_done(plain_table: MakeTable, world_size: int) -> None:
-    table = plain_table({"a": 13, "b": 10})
-    one = order(table, 2 * world_size, epoch=2)
-    ranks = [order(table, 2, epoch=2, rank=rank, world_size=world_size) for rank in range(world_size)]
-    for number, batch in enumerate(one):
-        together = [index for rank in ranks for index in (rank[number] if number < len(rank) else [])]
-        assert sorted(together) == sorted(batch)
-    full = [order(table, 2, epoch=2, rank=rank, world_size=world_size, drop_last=True) for rank in range(world_size)]
-    assert len({len(batches) for batches in full}) == 1
+def test_processes_divide_each_batch_of_a_single_one(plain_table: MakeTable, world_size: int, pairs: bool) -> None:
+    table = plain_table({"a": 13, "b": 8})  # the last batch is a single clip: not every process has one
+    one = order(table, 10, epoch=2)
+    ranks = [order(table, 10, epoch=2, rank=rank, world_size=world_size, pairs=pairs) for rank in range(world_size)]
+    for batch, *parts in zip(one, *ranks, strict=True):
+        assert sorted(index for part in parts for index in part) == sorted(batch)
+        assert max(map(len, parts)) - min(map(len, parts)) <= (2 if pairs else 1)
+        if pairs:
+            partner = dict(zip(batch, reversed(batch), strict=True))
+            assert all(partner[own] == other for part in parts for own, other in zip(part, reversed(part), strict=True))
+    full = [order(table, 10, epoch=2, rank=rank, world_size=world_size, drop_last=True) for rank in range(world_size)]
+    assert {len(batches) for batches in full} == {2}
 
 
 def test_what_cannot_be_meant(plain_table: MakeTable, folder: Path, small: PreprocessingConfig) -> None:
