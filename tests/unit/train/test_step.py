@@ -18,6 +18,7 @@ from tubelet.train.losses import classification_loss
 from tubelet.train.step import DivergedError, training_step
 
 LOSS = classification_loss
+SIZES = {"num_frames": 4, "image_size": 16, "tubelet_size": (2, 8, 8), "hidden_size": 24, "num_heads": 2, "mlp_dim": 48}
 
 
 @pytest.fixture
@@ -25,14 +26,9 @@ def model() -> ViViT:
     return tubelet.create(
         "vivit_tiny_16x2_fe",
         num_classes=3,
-        num_frames=4,
-        image_size=16,
-        tubelet_size=(2, 8, 8),
-        hidden_size=24,
         num_layers=2,
-        num_heads=2,
-        mlp_dim=48,
         temporal_layers=1,
+        **SIZES,
     )
 
 
@@ -66,6 +62,25 @@ def test_accumulated_parts_however_uneven_give_the_gradient_of_the_whole_batch(
         whole, accumulated = gradients(model, batch, 1, loss_of), gradients(model, batch, parts, loss_of)
         for name, gradient in whole.items():
             torch.testing.assert_close(accumulated[name], gradient, rtol=0, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize(
+    "preset", ["vivit_tiny_16x2", "vivit_tiny_16x2_fe", "vivit_tiny_16x2_fsa", "vivit_tiny_16x2_fdp"]
+)
+def test_activation_checkpointing_gives_the_same_gradients_with_dropout_and_drop_path_on(
+    batch: Batch, preset: str
+) -> None:
+    fields = {"num_layers": 3, "dropout": 0.3, "attention_dropout": 0.2, "drop_path": 0.5}
+    model = tubelet.create(preset, num_classes=3, **SIZES, **fields).train()
+    found = []
+    for checkpointing in (False, True, False):
+        model.set_checkpointing(checkpointing)
+        torch.manual_seed(7 if len(found) < 2 else 8)
+        found.append(gradients(model, batch, 2))
+    plain, checkpointed, other_draws = found
+    for name, gradient in plain.items():
+        torch.testing.assert_close(checkpointed[name], gradient, rtol=0, atol=1e-7, msg=name)
+    assert any(not torch.allclose(other_draws[name], gradient) for name, gradient in plain.items())
 
 
 def test_the_loss_reported_is_the_mean_over_the_batch(model: ViViT, batch: Batch) -> None:
