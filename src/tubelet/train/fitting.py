@@ -38,7 +38,7 @@ def fitting(trainer: Trainer) -> Fit:
     """In how many parts a batch of this training goes through the model.
 
     On a GPU by trying: one clip, two, four, ... until memory runs out. On a CPU, where running out ends the process, by
-    what one and two clips take: the peak is a + b * clips.
+    measuring what few clips take (`largest_within`).
 
     Raises:
         ConfigError: not even one clip fits, or the device is of a kind whose memory cannot be measured.
@@ -91,14 +91,40 @@ def _by_trying(trainer: Trainer, batch_size: int) -> int:
 
 def _by_measuring(trainer: Trainer, batch_size: int) -> tuple[int, str]:
     """The largest number of clips that fit into main memory, and why."""
-    peaks = []
-    for clips in (1, 2):
-        peaks.append(peak_memory(_pass(trainer, clips)))
+
+    def peak(clips: int) -> int:
+        taken = peak_memory(_pass(trainer, clips))
         trainer.model.zero_grad(set_to_none=True)
-    a_clip = max(peaks[1] - peaks[0], 1)
-    room = SHARE * available_memory() - _later(trainer) - (peaks[0] - a_clip)
-    reason = f"{a_clip / 1e6:,.0f} MB a clip, {max(room, 0) / 1e6:,.0f} MB free for clips"
-    return min(batch_size, int(room // a_clip)), reason
+        return taken
+
+    budget = SHARE * available_memory() - _later(trainer)
+    largest, a_clip = largest_within(budget, batch_size, peak)
+    return largest, f"{a_clip / 1e6:,.1f} MB a clip, {max(budget, 0) / 1e6:,.0f} MB free"
+
+
+def largest_within(budget: float, most: int, peak: Callable[[int], int]) -> tuple[int, float]:
+    """How many clips take at most `budget` bytes, without ever trying a number that is expected to take more.
+
+    Each clip adds the same, once there are enough of them for the peak to lie where clips count most. So numbers are
+    doubled as long as the next is expected to fit, and the rest is a straight line through the last two.
+
+    Args:
+        budget: bytes.
+        most: clips that are of use.
+        peak: bytes that so many clips take.
+
+    Returns:
+        the number, 0 if one clip takes more already; and the bytes that another clip adds.
+    """
+    clips, taken, a_clip = 1, peak(1), 0.0
+    if most == 1 or taken > budget:
+        return int(taken <= budget), float(taken)
+    a_clip = float(taken)
+    while clips < most and taken + (step := min(clips, most - clips)) * a_clip <= budget:
+        before, clips = taken, clips + step
+        taken = peak(clips)
+        a_clip = max((taken - before) / step, 1.0)
+    return min(most, clips + int(max(budget - taken, 0) // a_clip)), a_clip
 
 
 def _later(trainer: Trainer) -> int:

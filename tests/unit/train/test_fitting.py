@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -29,21 +28,29 @@ def test_the_peak_is_the_most_that_is_alive_at_once() -> None:
     assert peak_memory(together) == pytest.approx(3000, abs=40)
 
 
-def test_one_and_two_clips_say_what_eight_take() -> None:
+@pytest.mark.parametrize("budget", [1.2e6, 3e6, 9e6])
+def test_the_largest_number_fits_one_more_does_not_and_none_is_tried_that_would_not(budget: float) -> None:
     fields = {"num_frames": 8, "image_size": 32, "tubelet_size": (2, 8, 8), "hidden_size": 48, "num_layers": 3}
     model = tubelet.create("vivit_tiny_16x2", num_classes=5, num_heads=3, mlp_dim=192, **fields).train()
+    measured: list[int] = []
 
     def peak(clips: int) -> int:
-        def compute() -> None:
-            model(torch.zeros(clips, 8, 3, 32, 32)).sum().backward()
-
         model.zero_grad(set_to_none=True)
-        return peak_memory(compute)
+        measured.append(peak_memory(lambda: model(torch.zeros(clips, 8, 3, 32, 32)).sum().backward()))
+        return measured[-1]
 
-    one, two, eight = peak(1), peak(2), peak(8)
-    assert eight == pytest.approx(one + 7 * (two - one), rel=0.02)
-    activations = 8 * 4 * 16 * 3 * 192 * 4  # the widest layer's output alone
-    assert eight > activations
+    clips, _ = fitting.largest_within(budget, 64, peak)
+    assert max(measured) <= budget
+    assert peak(clips) <= 1.05 * budget
+    assert peak(clips + 1) > 0.95 * budget
+    activations = clips * 4 * 16 * 3 * 192 * 4  # the output of the widest layers alone
+    assert peak(clips) > activations
+
+
+def test_one_clip_that_is_too_large_and_a_batch_that_is_small() -> None:
+    assert fitting.largest_within(99.0, 8, lambda clips: 100 * clips)[0] == 0
+    assert fitting.largest_within(1e9, 5, lambda clips: 100 * clips)[0] == 5
+    assert fitting.largest_within(450.0, 8, lambda clips: 100 * clips) == (4, 100)
 
 
 def test_there_is_some_memory_and_not_more_than_the_machine_has() -> None:
@@ -62,15 +69,9 @@ def test_parts_follow_the_memory_and_what_is_learned_does_not(
         def message(self, text: str) -> None:
             told.append(text)
 
-    clip = 0
-
-    def measured(compute: Any) -> int:
-        nonlocal clip
-        clip += 1
-        return 1_000_000 + 1_500_000 * clip
-
     monkeypatch.setattr(fitting, "available_memory", lambda: int(free))
-    monkeypatch.setattr(fitting, "peak_memory", measured)
+    monkeypatch.setattr(fitting, "_pass", lambda trainer, clips: clips)
+    monkeypatch.setattr(fitting, "peak_memory", lambda clips: 1_000_000 + 1_500_000 * clips)
     train(clips, tmp_path / "auto", config=config, batch_size="auto", reporter=Told())
     stored = json.loads((tmp_path / "auto" / "run.json").read_text())["config"]["optimisation"]
     assert (stored["batch_size"], stored["accumulate_steps"]) == (5, parts)
