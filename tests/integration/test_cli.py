@@ -21,7 +21,7 @@ SOURCE = Path(tubelet.__file__).resolve().parents[1]
 TINY = [
     *("--num-frames", "4", "--image-size", "32", "--tubelet-size", "2", "16", "16", "--hidden-size", "16"),
     *("--num-layers", "1", "--num-heads", "2", "--mlp-dim", "16", "--temporal-layers", "1", "--workers", "0"),
-    *("--frame-stride", "1", "--sampling", "dense", "--coverage", "1", "1", "--warmup-epochs", "0"),
+    *("--frame-stride", "1", "--sampling", "dense", "--coverage", "1", "1", "--warp", "0", "--warmup-epochs", "0"),
 ]
 
 
