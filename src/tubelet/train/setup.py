@@ -12,6 +12,7 @@ from tubelet.config import ModelConfig, PreprocessingConfig, TrainConfig, defaul
 from tubelet.data import Table, read_configured, write_table
 from tubelet.distributed.world import ALONE, World
 from tubelet.errors import ConfigError, DataError
+from tubelet.features import FeatureClips
 from tubelet.model import ViViT
 from tubelet.train.checkpoint import load_checkpoint
 from tubelet.train.environment import describe_environment
@@ -69,7 +70,7 @@ def start_run(
         if config.optimisation.freeze == "none":
             config = override(config, freeze=model.frozen)
     trainer = Trainer(model, divided.train, divided.validation, config, world)
-    notes = [*divided.notes, *_why(config), *start, _size(trainer)]
+    notes = [*divided.notes, *_why(config), *start, _size(trainer), *_features(trainer)]
     if config.optimisation.fit_memory:
         fit = fitting(trainer)
         trainer.config = override(config, accumulate_steps=fit.accumulate_steps)
@@ -133,7 +134,7 @@ def resume_run(
         where = f"this run is finished: {position.epoch} epochs are done"
     else:
         where = f"resumed after {position.epoch} epochs and {position.batch} steps of the next"
-    return trainer, [where, _size(trainer)]
+    return trainer, [where, _size(trainer), *_features(trainer)]
 
 
 def _adopt(model: ViViT, config: TrainConfig, table: Table) -> str:
@@ -170,6 +171,13 @@ def _size(trainer: Trainer) -> str:
         f"{trainer.device}{_processes(trainer)}; "
         f"steps: {trainer.steps_per_epoch} an epoch, {trainer.total_steps} in all"
     )
+
+
+def _features(trainer: Trainer) -> list[str]:
+    """Where the features are, if it learns from such."""
+    if not isinstance(trainer.clips, FeatureClips):
+        return []
+    return [f"learns from features of the videos, kept in {trainer.clips.store.folder.parent}"]
 
 
 def _processes(trainer: Trainer) -> str:
