@@ -221,12 +221,23 @@ def test_convert_adapts_and_predicts_again(
     said = called(capsys, "convert", run, out, "--num-frames", "6")
     assert said["format"] == "native"
     assert tubelet.load(out).config.num_frames == 6
+    assert main(["convert", str(run), str(tmp_path / "no"), "--format", "scenic"]) == 2  # its stem is not the paper's
+    assert "conv_stem" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
+
+
+def test_convert_writes_the_originals_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = tubelet.create(
+        "vivit_tiny_16x2_fe", num_frames=4, image_size=32, tubelet_size=(2, 16, 16), head_norm="batch", num_classes=3
+    )
+    model.eval().head_norm.running_mean.fill_(0.5)  # type: ignore[union-attr, operator]
+    tubelet.save(model, tmp_path / "own")
     checkpoint = tmp_path / "x.checkpoint"
-    called(capsys, "convert", run, checkpoint, "--format", "scenic")
+    called(capsys, "convert", tmp_path / "own", checkpoint, "--format", "scenic")
     video = torch.rand(1, 4, 3, 32, 32)
-    back = tubelet.load(checkpoint, image_size=32, num_frames=4, num_heads=2)
+    back = tubelet.load(checkpoint, image_size=32, num_frames=4, num_heads=model.config.num_heads)
     with torch.no_grad():
-        assert torch.allclose(back(video), tubelet.load(run)(video), atol=1e-5)
+        assert torch.allclose(back(video), model(video), atol=1e-5)
 
 
 def test_data_check_finds_what_is_wrong(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

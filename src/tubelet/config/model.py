@@ -50,8 +50,8 @@ class ModelConfig:
         head_norm: `none`, or `batch`: the pooled vector is normalised over the batch before the heads, without scale
             and bias (as in MAE's linear probe, He et al., CVPR 2022). Where all clips look much alike their vectors
             hardly differ, and a training from scratch is slow to find what does; with it, it learns many times faster.
-            In evaluation it is a constant map, which other formats get inside the heads. With accumulation or several
-            processes each part of a batch has its own statistics.
+            In evaluation it is a constant map, which other formats get inside the heads. With accumulation each part
+            of a batch has its own statistics.
         residual_init: factor on the first kernels that add to the tokens: output of the attention, second layer of the
             MLP. 1 is the original; near 0, a training from scratch begins with the embedding alone, which is easier to
             optimise, and the blocks come in as they learn (Zhang et al., ICLR 2019, "Fixup"; Bachlechner et al., UAI

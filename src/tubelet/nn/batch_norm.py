@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
-from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import Tensor, nn
 
 
-class BatchNorm(_BatchNorm):
+class BatchNorm(nn.Module):
     """BatchNorm over all axes but the second (Ioffe and Szegedy, ICML 2015), for any number of axes.
 
     In evaluation the statistics are constants, so that a sample depends on itself alone. In training a batch that has a
@@ -18,15 +18,24 @@ class BatchNorm(_BatchNorm):
         affine: learn a scale and a bias after it.
     """
 
+    running_mean: Tensor
+    running_var: Tensor
+
     def __init__(self, channels: int, affine: bool = True) -> None:
-        super().__init__(channels, affine=affine)
-        self.register_buffer("num_batches_tracked", None)  # only a cumulative average needs it
+        super().__init__()
+        self.channels, self.affine = channels, affine
+        self.eps, self.momentum = 1e-5, 0.1
+        self.weight = nn.Parameter(torch.ones(channels)) if affine else None
+        self.bias = nn.Parameter(torch.zeros(channels)) if affine else None
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, ...] to the same shape."""
-        if self.training and x.numel() == x.shape[1]:
-            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
-        return super().forward(x)
+        own = self.training and x.numel() > x.shape[1]
+        return F.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, own, self.momentum, self.eps
+        )
 
-    def _check_input_dim(self, x: Tensor) -> None:
-        """Any number of axes is meant."""
+    def extra_repr(self) -> str:
+        return f"{self.channels}, affine={self.affine}"

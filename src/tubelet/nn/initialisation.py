@@ -48,7 +48,7 @@ def initialise_parameters(model: nn.Module, residual_init: float = 1.0) -> None:
             _truncated_lecun_normal(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.LayerNorm | BatchNorm) and module.weight is not None:
+        elif isinstance(module, nn.LayerNorm | BatchNorm) and module.weight is not None and module.bias is not None:
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
         elif isinstance(module, Encoder):

@@ -107,8 +107,10 @@ def train(
         for note in notes:
             reporter.message(note)
         monitoring, done = trainer.config.monitoring, trainer.position.step
-        mirrors = mirroring(trainer.log, folder, monitoring, done) if world.first else nullcontext()
-        with trainer.writing_to(folder), mirrors:
+        with (
+            trainer.writing_to(folder),
+            mirroring(trainer.log, folder, monitoring, done) if world.first else nullcontext(),
+        ):
             reporter.begin(done, trainer.total_steps)
             try:
                 evaluation = fit(trainer, reporter, stop)

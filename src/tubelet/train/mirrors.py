@@ -99,7 +99,7 @@ def _figures(prefix: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, floa
         if isinstance(value, Mapping):
             yield from _figures(f"{prefix}/{name}", value)
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            yield f"{prefix}/{name}", value
+            yield f"{prefix}/{name}", float(value)
 
 
 class TensorBoard:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
@@ -75,9 +76,11 @@ class Parallel:
         if self.world.size > 1 and not self.sharded:
             device = next(model.parameters()).device
             own = [device.index] if device.type == "cuda" else None
-            model = self._replicas = DistributedDataParallel(
-                model, device_ids=own, broadcast_buffers=False, gradient_as_bucket_view=True
-            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # broadcast_buffers has another name in newer releases
+                model = self._replicas = DistributedDataParallel(
+                    model, device_ids=own, broadcast_buffers=False, gradient_as_bucket_view=True
+                )
         return model if compiled is None else compiled(model)
 
     def part(self, counts: bool, last: bool) -> AbstractContextManager[None]:

@@ -26,9 +26,6 @@ class SyncedBatchNorm(BatchNorm):
         """[B, C, ...] to the same shape."""
         if not self.training:
             return super().forward(x)
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.momentum is not None
         values = x.float().transpose(0, 1).flatten(1)
         weight = float(self.counts)
         number, mean = _sums(values.new_tensor([weight * values.shape[1]]), weight * values.sum(dim=1))
@@ -44,7 +41,7 @@ class SyncedBatchNorm(BatchNorm):
         variance = torch.where(several, variance, self.running_var)
         shape = (1, -1, *[1] * (x.ndim - 2))
         normed = (x.float() - mean.view(shape)) * torch.rsqrt(variance + self.eps).view(shape)
-        if self.affine:
+        if self.weight is not None and self.bias is not None:
             normed = normed * self.weight.view(shape) + self.bias.view(shape)
         return normed.to(x.dtype)
 
@@ -55,7 +52,7 @@ def synchronise_norms(model: nn.Module) -> list[SyncedBatchNorm]:
     for parent in list(model.modules()):
         for name, norm in list(parent.named_children()):
             if isinstance(norm, BatchNorm):
-                synced = SyncedBatchNorm(norm.num_features, norm.affine)
+                synced = SyncedBatchNorm(norm.channels, norm.affine)
                 synced.eps, synced.momentum, synced.training = norm.eps, norm.momentum, norm.training
                 synced.weight, synced.bias = norm.weight, norm.bias
                 synced.running_mean, synced.running_var = norm.running_mean, norm.running_var

@@ -17,15 +17,20 @@ from tubelet.train.run_folder import FailureLog
 
 
 def test_the_first_signal_is_remembered_and_the_second_ends_as_usual() -> None:
-    before = signal.getsignal(signal.SIGINT)
-    with StopRequest() as stop:
-        assert not stop
-        signal.raise_signal(signal.SIGINT)
-        assert stop
-        assert stop.signal_number == signal.SIGINT
-        with pytest.raises(KeyboardInterrupt):
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # where the tests run in the background it is none
+    try:
+        with StopRequest() as stop:
+            assert not stop
             signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) == before
+            assert stop
+            assert stop.signal_number == signal.SIGINT
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_handlers_are_given_back_also_when_no_signal_came() -> None:
