@@ -25,6 +25,15 @@ def trained(**fields: object) -> ViViT:
     return model.eval()
 
 
+@torch.no_grad()
+def test_a_checkpoint_of_bare_tensors_has_all_that_a_model_with_norms_needs() -> None:
+    model = trained(embedding="conv_stem", tubelet_size=(2, 8, 8))
+    fresh = ViViT(model.config).eval()
+    fresh.load_state_dict(dict(model.state_dict()))  # as safetensors gives them: without torch's version numbers
+    video = torch.randn(2, 6, 3, 16, 24)
+    assert torch.equal(fresh(video), model(video))
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("classes", [5, {"verb": 3, "noun": 4}])
 @torch.no_grad()

@@ -18,13 +18,13 @@ class BatchNorm(nn.Module):
         affine: learn a scale and a bias after it.
     """
 
+    eps = 1e-5
+    momentum = 0.1
     running_mean: Tensor
     running_var: Tensor
 
     def __init__(self, channels: int, affine: bool = True) -> None:
         super().__init__()
-        self.channels, self.affine = channels, affine
-        self.eps, self.momentum = 1e-5, 0.1
         self.weight = nn.Parameter(torch.ones(channels)) if affine else None
         self.bias = nn.Parameter(torch.zeros(channels)) if affine else None
         self.register_buffer("running_mean", torch.zeros(channels))
@@ -38,4 +38,4 @@ class BatchNorm(nn.Module):
         )
 
     def extra_repr(self) -> str:
-        return f"{self.channels}, affine={self.affine}"
+        return f"{len(self.running_mean)}, affine={self.weight is not None}"

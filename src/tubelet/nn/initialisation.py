@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from tubelet.nn.attention import FactorisedDotProductAttention, SelfAttention
-from tubelet.nn.batch_norm import BatchNorm
 from tubelet.nn.blocks import MLP
 from tubelet.nn.embedding import TubeletEmbedding
 from tubelet.nn.encoder import Encoder
@@ -24,7 +23,7 @@ def initialise_parameters(model: nn.Module, residual_init: float = 1.0) -> None:
     - MLP: Xavier-uniform kernels; biases normal with standard deviation 1e-6
     - tubelet and stem kernels: normal, truncated at two standard deviations, variance 1 / fan-in; biases 0
     - class tokens 0; learned positions normal with standard deviation 0.02
-    - LayerNorm and BatchNorm: scale 1, bias 0
+    - LayerNorm: scale 1, bias 0; a BatchNorm begins so by itself
     - heads: normal with standard deviation 0.02, biases 0. The original starts them at 0, and with a head of 0 no other
       parameter gets a gradient from the first batch.
 
@@ -48,7 +47,7 @@ def initialise_parameters(model: nn.Module, residual_init: float = 1.0) -> None:
             _truncated_lecun_normal(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.LayerNorm | BatchNorm) and module.weight is not None and module.bias is not None:
+        elif isinstance(module, nn.LayerNorm):
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
         elif isinstance(module, Encoder):

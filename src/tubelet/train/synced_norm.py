@@ -52,8 +52,7 @@ def synchronise_norms(model: nn.Module) -> list[SyncedBatchNorm]:
     for parent in list(model.modules()):
         for name, norm in list(parent.named_children()):
             if isinstance(norm, BatchNorm):
-                synced = SyncedBatchNorm(norm.channels, norm.affine)
-                synced.eps, synced.momentum, synced.training = norm.eps, norm.momentum, norm.training
+                synced = SyncedBatchNorm(len(norm.running_mean), norm.weight is not None).train(norm.training)
                 synced.weight, synced.bias = norm.weight, norm.bias
                 synced.running_mean, synced.running_var = norm.running_mean, norm.running_var
                 setattr(parent, name, synced)

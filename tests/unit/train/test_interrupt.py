@@ -17,9 +17,8 @@ from tubelet.train.run_folder import FailureLog
 
 
 def test_the_first_signal_is_remembered_and_the_second_ends_as_usual() -> None:
-    before = signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # where the tests run in the background it is none
+    # A shell starts what runs in the background with SIGINT ignored, and no second one would end it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with StopRequest() as stop:
             assert not stop
