@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from benchmarks.measure import DIMS, Entry, as_json, in_a_process, in_turn, peak_gigabytes, ratio, spread
-from benchmarks.peers import transformers_vivit, vit_pytorch_vivit
+from benchmarks.peers import openvino_of, transformers_vivit, vit_pytorch_vivit
 from torch import Tensor, nn
 
 from tubelet.config import ModelConfig, cost
@@ -66,6 +66,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="how often each is timed")
     parser.add_argument("--threads", type=int, default=0, help="0: as many as torch takes")
     parser.add_argument("--models", default="1234", help="which of our models, e.g. 12")
+    parser.add_argument("--openvino", action="store_true", help="our models as OpenVINO compiles them, too")
     parser.add_argument("--memory", action="store_true", help="peak memory too, of a process each")
     parser.add_argument("--json", default="", help="write every figure to this file too")
     parser.add_argument("--memory-of", default="", help=argparse.SUPPRESS)
@@ -104,6 +105,10 @@ def _group(options: argparse.Namespace, number: str, video: Tensor) -> list[Entr
         entries.append(
             Entry(f"vit-pytorch model {number}", lambda: other(channels_first), None, "same size, own weights")
         )
+    if options.openvino and (compiled := openvino_of(model, video)) is not None:
+        entries.append(
+            Entry(f"openvino model {number}", lambda: compiled(video), adds, _same(compiled(video), logits, TOLERANCE))
+        )
     return entries
 
 
@@ -128,6 +133,10 @@ def _run(options: argparse.Namespace, name: str, video: Tensor) -> Any:
         return model(video)
     if package == "tubelet.optimise":
         return optimise(model)(video)
+    if package == "openvino":
+        compiled = openvino_of(model, video)
+        assert compiled is not None
+        return compiled(video)
     peer: Any = transformers_vivit(model) if package == "transformers" else vit_pytorch_vivit(model.config)
     del model
     return peer.eval()(video if package == "transformers" else video.transpose(1, 2))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from tubelet.config import ModelConfig
 from tubelet.model import ViViT
@@ -36,11 +38,11 @@ def vit_pytorch_vivit(config: ModelConfig) -> nn.Module | None:
     if config.variant not in VIT_PYTORCH_VARIANTS:
         return None
     try:
-        from vit_pytorch.vivit import ViT
+        from vit_pytorch.vivit import ViViT
     except ImportError:
         print("vit-pytorch is not installed (pip install 'tubelet[bench]'): left out")
         return None
-    return ViT(
+    return ViViT(
         image_size=config.image_size[0],
         image_patch_size=config.tubelet_size[1],
         frames=config.num_frames,
@@ -54,3 +56,18 @@ def vit_pytorch_vivit(config: ModelConfig) -> nn.Module | None:
         mlp_dim=config.mlp_dim,
         variant=VIT_PYTORCH_VARIANTS[config.variant],
     )
+
+
+def openvino_of(model: ViViT, video: Tensor) -> Callable[[Tensor], Tensor] | None:
+    """Our own model as OpenVINO compiles it for the CPU in float32, with as many threads as torch has."""
+    try:
+        import openvino
+    except ImportError:
+        print("openvino is not installed (pip install 'tubelet[bench]'): left out")
+        return None
+    compiled = openvino.compile_model(
+        openvino.convert_model(torch.export.export(model, (video,))),
+        "CPU",
+        {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"},
+    )
+    return lambda video: torch.from_numpy(compiled(video.numpy())[0])

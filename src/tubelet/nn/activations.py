@@ -31,16 +31,16 @@ def gelu_quick(x: Float[Tensor, "*rest"]) -> Float[Tensor, "*rest"]:
 
 
 def _of_gelu_tanh(gradient: Tensor, x: Tensor) -> Tensor:
-    return torch.ops.aten.gelu_backward(gradient, x, approximate="tanh")
+    return torch.ops.aten.gelu_backward.grad_input(gradient, x, approximate="tanh", grad_input=gradient)
 
 
 def _of_gelu(gradient: Tensor, x: Tensor) -> Tensor:
-    return torch.ops.aten.gelu_backward(gradient, x)
+    return torch.ops.aten.gelu_backward.grad_input(gradient, x, grad_input=gradient)
 
 
 def _of_gelu_quick(gradient: Tensor, x: Tensor) -> Tensor:
     gate = torch.sigmoid(1.702 * x)
-    return gradient * (gate + 1.702 * x * gate * (1 - gate))
+    return gradient.mul_(gate + 1.702 * x * gate * (1 - gate))
 
 
 ACTIVATIONS: dict[str, Activation] = {"gelu_tanh": gelu_tanh, "gelu": gelu, "gelu_quick": gelu_quick}
@@ -50,4 +50,4 @@ DERIVATIVES: dict[Activation, Callable[[Tensor, Tensor], Tensor]] = {
     gelu: _of_gelu,
     gelu_quick: _of_gelu_quick,
 }
-"""From the gradient of an activation's output, and its input, to the gradient of its input."""
+"""From the gradient of an activation's output, and its input, to that of its input, put in the place of the first."""

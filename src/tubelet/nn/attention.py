@@ -73,16 +73,30 @@ class SelfAttention(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self, x: Float[Tensor, "B *tokens D"], mask: Bool[Tensor, "B _"] | None = None, queries: int | None = None
+        self,
+        x: Float[Tensor, "B *tokens D"],
+        mask: Bool[Tensor, "B _"] | None = None,
+        queries: int | None = None,
+        norm: nn.LayerNorm | None = None,
     ) -> Float[Tensor, "B *_ D"]:
-        """Every token, or each of the first `queries` tokens, attends to all of its sequence that `mask` allows."""
-        return self.dropout(self.out(*self.attend(x, mask, queries)))
+        """Every token, or each of the first `queries` tokens, attends to all of its sequence that `mask` allows.
+
+        `norm`: of the tokens before anything else; given here, its output is not kept for the backward pass.
+        """
+        return self.dropout(self.out(*self.attend(x, mask, queries, norm)))
 
     def attend(
-        self, x: Float[Tensor, "B N D"], mask: Bool[Tensor, "B N"] | None = None, queries: int | None = None
+        self,
+        x: Float[Tensor, "B N D"],
+        mask: Bool[Tensor, "B N"] | None = None,
+        queries: int | None = None,
+        norm: nn.LayerNorm | None = None,
     ) -> tuple[Float[Tensor, "B _ D"], ...]:
         """What `out` maps, in parts that lie side by side; here it is one."""
-        query, key, value = split_linear(self.qkv, x, 3) if queries is None else self._few_queries(x, queries)
+        if queries is None:
+            query, key, value = split_linear(self.qkv, x, 3, norm)
+        else:
+            query, key, value = self._few_queries(x if norm is None else norm(x), queries)
         heads = (rearrange(part, "B N (H c) -> B H N c", H=self.num_heads) for part in (query, key, value))
         return (rearrange(self.dot_product(*heads, mask), "B H N c -> B N (H c)"),)
 
@@ -111,7 +125,11 @@ class AxisAttention(SelfAttention):
         self.axis = axis
 
     def attend(
-        self, x: Float[Tensor, "B t n D"], mask: Bool[Tensor, "B t"] | None = None, queries: int | None = None
+        self,
+        x: Float[Tensor, "B t n D"],
+        mask: Bool[Tensor, "B t"] | None = None,
+        queries: int | None = None,
+        norm: nn.LayerNorm | None = None,
     ) -> tuple[Float[Tensor, "B t n D"], ...]:
         """`mask` is True at the times that are real; attention over space stays within one time and needs none.
 
@@ -121,7 +139,7 @@ class AxisAttention(SelfAttention):
         if queries is not None:
             raise ConfigError("attention along an axis of the grid is for all tokens; leave queries out")
         along = _over_space if self.axis == "space" else _over_time
-        return (along(self.dot_product, split_linear(self.qkv, x, 3), self.num_heads, mask),)
+        return (along(self.dot_product, split_linear(self.qkv, x, 3, norm), self.num_heads, mask),)
 
 
 class FactorisedDotProductAttention(nn.Module):
@@ -146,15 +164,23 @@ class FactorisedDotProductAttention(nn.Module):
         self.out = nn.Linear(dim, dim)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Float[Tensor, "B t n D"], mask: Bool[Tensor, "B t"] | None = None) -> Float[Tensor, "B t n D"]:
-        """`mask` is True at the times that are real; only the half over time needs it."""
-        return self.dropout(self.out(torch.cat(self.attend(x, mask), dim=-1)))
+    def forward(
+        self,
+        x: Float[Tensor, "B t n D"],
+        mask: Bool[Tensor, "B t"] | None = None,
+        norm: nn.LayerNorm | None = None,
+    ) -> Float[Tensor, "B t n D"]:
+        """`mask` is True at the times that are real; only the half over time needs it. `norm` as in `SelfAttention`."""
+        return self.dropout(self.out(torch.cat(self.attend(x, mask, norm), dim=-1)))
 
     def attend(
-        self, x: Float[Tensor, "B t n D"], mask: Bool[Tensor, "B t"] | None = None
+        self,
+        x: Float[Tensor, "B t n D"],
+        mask: Bool[Tensor, "B t"] | None = None,
+        norm: nn.LayerNorm | None = None,
     ) -> tuple[Float[Tensor, "B t n half"], ...]:
         """What `out` maps, in two parts: the heads over time, and the heads over space."""
-        parts, heads = split_linear(self.qkv, x, 6), self.num_heads // 2
+        parts, heads = split_linear(self.qkv, x, 6, norm), self.num_heads // 2
         over_time = _over_time(self.time, parts[0::2], heads, mask)
         return over_time, _over_space(self.space, parts[1::2], heads, mask)
 

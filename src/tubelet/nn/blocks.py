@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tubelet.nn.activations import ACTIVATIONS
 from tubelet.nn.attention import AxisAttention
-from tubelet.nn.products import activated_linear
+from tubelet.nn.products import activated_linear, normed_linear
 
 
 class DropPath(nn.Module):
@@ -45,8 +45,9 @@ class MLP(nn.Module):
         self.activation = ACTIVATIONS[activation]
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Float[Tensor, "*rest D"]) -> Float[Tensor, "*rest D"]:
-        hidden = self.fc1(x)
+    def forward(self, x: Float[Tensor, "*rest D"], norm: nn.LayerNorm | None = None) -> Float[Tensor, "*rest D"]:
+        """`norm`: of x before anything else; given here, its output is not kept for the backward pass."""
+        hidden = self.fc1(x) if norm is None else normed_linear(self.fc1, x, norm)
         if self.training and self.dropout.p > 0:
             return self.dropout(self.fc2(self.dropout(self.activation(hidden))))
         return activated_linear(self.fc2, hidden, self.activation)
@@ -56,7 +57,7 @@ class Block(nn.Module):
     """The block of models 1, 2 and 4 (equations 2 and 3); which model is decided by the attention it is given.
 
     Args:
-        attention: takes tokens and a mask, and keeps the tokens' shape.
+        attention: takes tokens, a mask and the norm before it, and keeps the tokens' shape.
         mlp: the MLP.
         dim: width of a token, D.
         eps: of the LayerNorms.
@@ -79,10 +80,10 @@ class Block(nn.Module):
     ) -> Float[Tensor, "B *_ D"]:
         """`queries`: only the first of the tokens are wanted, though they attend to all (self-attention alone)."""
         if queries is None:
-            x = x + self.drop_path(self.attention(self.norm_attention(x), mask))
+            x = x + self.drop_path(self.attention(x, mask, norm=self.norm_attention))
         else:
-            x = x[:, :queries] + self.drop_path(self.attention(self.norm_attention(x), mask, queries))
-        return x + self.drop_path(self.mlp(self.norm_mlp(x)))
+            x = x[:, :queries] + self.drop_path(self.attention(x, mask, queries, self.norm_attention))
+        return x + self.drop_path(self.mlp(x, self.norm_mlp))
 
     def branches(self) -> list[tuple[nn.LayerNorm, Any]]:
         """The attentions in their order, each with its norm."""
@@ -124,8 +125,8 @@ class FactorisedSelfAttentionBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "B t n D"], mask: Bool[Tensor, "B t"] | None = None) -> Float[Tensor, "B t n D"]:
         for norm, attention in self.branches():
-            x = x + self.drop_path(attention(norm(x), mask))
-        return x + self.drop_path(self.mlp(self.norm_mlp(x)))
+            x = x + self.drop_path(attention(x, mask, norm=norm))
+        return x + self.drop_path(self.mlp(x, self.norm_mlp))
 
     def branches(self) -> list[tuple[nn.LayerNorm, Any]]:
         """The attentions in their order, each with its norm."""

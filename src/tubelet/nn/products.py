@@ -1,9 +1,10 @@
-"""Two matrix products whose backward pass is written out, because autograd's own keeps and copies more than it must.
+"""Matrix products whose backward pass is written out, because autograd's own keeps and copies more than it must.
 
 `split_linear` gives query, key and value apart, each contiguous; their gradients go into one kernel's gradient without
-being joined first. `activated_linear` keeps what goes into an activation and computes what comes out of it again.
+being joined first. It and `normed_linear` keep what goes into a LayerNorm, `activated_linear` what goes into an
+activation; what comes out of these is computed again.
 
-Both are the plain product, to rounding, forward and backward, and take the plain way where nothing is to be
+All are the plain product, to rounding, forward and backward, and take the plain way where nothing is to be
 differentiated and while a graph is traced: compilers decide themselves what is computed again.
 """
 
@@ -20,11 +21,26 @@ from torch.autograd.function import once_differentiable
 from tubelet.nn.activations import DERIVATIVES, Activation
 
 
-def split_linear(linear: nn.Linear, x: Float[Tensor, "*rest D"], parts: int) -> tuple[Float[Tensor, "*rest part"], ...]:
-    """`linear(x).chunk(parts, dim=-1)`."""
+def split_linear(
+    linear: nn.Linear, x: Float[Tensor, "*rest D"], parts: int, norm: nn.LayerNorm | None = None
+) -> tuple[Float[Tensor, "*rest part"], ...]:
+    """`linear(norm(x)).chunk(parts, dim=-1)`."""
+    if norm is not None and _differentiates(x, linear, norm):
+        statistics = (norm.weight, norm.bias, norm.eps)
+        return _NormedLinear.apply(x, *statistics, *_cast(linear.weight, linear.bias), parts)
+    if norm is not None:
+        x = norm(x)
     if _differentiates(x, linear):
         return _SplitLinear.apply(*_cast(x, linear.weight, linear.bias), parts)
     return linear(x).chunk(parts, dim=-1)
+
+
+def normed_linear(linear: nn.Linear, x: Float[Tensor, "*rest D"], norm: nn.LayerNorm) -> Float[Tensor, "*rest out"]:
+    """`linear(norm(x))`."""
+    if not _differentiates(x, linear, norm):
+        return linear(norm(x))
+    (product,) = split_linear(linear, x, 1, norm)
+    return product
 
 
 def activated_linear(
@@ -40,8 +56,7 @@ def activated_linear(
 class _SplitLinear(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor, parts: int) -> tuple[Tensor, ...]:
-        pieces = zip(weight.chunk(parts), bias.chunk(parts), strict=True)
-        return tuple(F.linear(x, kernel, offset) for kernel, offset in pieces)
+        return _split(x, weight, bias, parts)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -52,21 +67,67 @@ class _SplitLinear(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        rows = [gradient.reshape(-1, gradient.shape[-1]) for gradient in gradients]
-        of_x = of_weight = of_bias = None
-        if ctx.needs_input_grad[0]:
-            kernels = weight.chunk(ctx.parts)
-            of_x = rows[0] @ kernels[0]
-            for row, kernel in zip(rows[1:], kernels[1:], strict=True):
-                of_x.addmm_(row, kernel)
-            of_x = of_x.view_as(x)
-        if ctx.needs_input_grad[1]:
-            of_weight = torch.empty_like(weight)
-            for row, kernel in zip(rows, of_weight.chunk(ctx.parts), strict=True):
-                torch.mm(row.T, x.reshape(-1, x.shape[-1]), out=kernel)
-        if ctx.needs_input_grad[2]:
-            of_bias = torch.cat([row.sum(dim=0) for row in rows])
-        return of_x, of_weight, of_bias, None
+        return *_of_split(ctx.needs_input_grad, x, weight, gradients), None
+
+
+class _NormedLinear(torch.autograd.Function):
+    """The norm is computed in the type of x, the product in that of its kernel."""
+
+    @staticmethod
+    def forward(
+        x: Tensor, scale: Tensor, shift: Tensor, eps: float, weight: Tensor, bias: Tensor, parts: int
+    ) -> tuple[Tensor, ...]:
+        normed = F.layer_norm(x, scale.shape, scale, shift, eps)
+        return _split(normed.to(weight.dtype), weight, bias, parts)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        x, scale, shift, ctx.eps, weight, _, ctx.parts = inputs
+        ctx.save_for_backward(x, scale, shift, weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, scale, shift, weight = ctx.saved_tensors
+        wanted = ctx.needs_input_grad
+        normed, mean, deviation = torch.native_layer_norm(x, scale.shape, scale, shift, ctx.eps)
+        of_norm = wanted[:3]
+        of_normed, of_weight, of_bias = _of_split(
+            (any(of_norm), *wanted[4:6]), normed.to(weight.dtype), weight, gradients
+        )
+        del normed
+        of_x = of_scale = of_shift = None
+        if of_normed is not None:
+            of_x, of_scale, of_shift = torch.ops.aten.native_layer_norm_backward(
+                of_normed.to(x.dtype), x, scale.shape, mean, deviation, scale, shift, list(of_norm)
+            )
+        return of_x, of_scale, of_shift, None, of_weight, of_bias, None
+
+
+def _split(x: Tensor, weight: Tensor, bias: Tensor, parts: int) -> tuple[Tensor, ...]:
+    pieces = zip(weight.chunk(parts), bias.chunk(parts), strict=True)
+    return tuple(F.linear(x, kernel, offset) for kernel, offset in pieces)
+
+
+def _of_split(
+    wanted: tuple[bool, ...], x: Tensor, weight: Tensor, gradients: tuple[Tensor, ...]
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """The gradients of x, weight and bias, those that are wanted, from those of the parts."""
+    rows = [gradient.reshape(-1, gradient.shape[-1]) for gradient in gradients]
+    of_x = of_weight = of_bias = None
+    if wanted[1]:
+        of_weight = torch.empty_like(weight)
+        for row, kernel in zip(rows, of_weight.chunk(len(rows)), strict=True):
+            torch.mm(row.T, x.reshape(-1, x.shape[-1]), out=kernel)
+    if wanted[2]:
+        of_bias = torch.cat([row.sum(dim=0) for row in rows])
+    if wanted[0]:
+        kernels = weight.chunk(len(rows))
+        of_x = rows[0] @ kernels[0]
+        for row, kernel in zip(rows[1:], kernels[1:], strict=True):
+            of_x.addmm_(row, kernel)
+        of_x = of_x.view_as(x)
+    return of_x, of_weight, of_bias
 
 
 class _ActivatedLinear(torch.autograd.Function):
@@ -85,23 +146,25 @@ class _ActivatedLinear(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         rows = gradient.reshape(-1, gradient.shape[-1])
         of_x = of_weight = of_bias = None
-        if ctx.needs_input_grad[0]:
-            of_x = DERIVATIVES[ctx.activation]((gradient @ weight).to(x.dtype), x)
         if ctx.needs_input_grad[1]:
             after = ctx.activation(x).to(weight.dtype)
             of_weight = rows.T @ after.reshape(-1, after.shape[-1])
+            del after
+        if ctx.needs_input_grad[0]:
+            of_x = DERIVATIVES[ctx.activation]((gradient @ weight).to(x.dtype), x)
         if ctx.needs_input_grad[2]:
             of_bias = rows.sum(dim=0)
         return of_x, of_weight, of_bias, None
 
 
-def _differentiates(x: Tensor, linear: nn.Linear) -> bool:
-    """Whether autograd will want gradients, and runs itself: nothing traces, replaced the layer or hooked on to it."""
+def _differentiates(x: Tensor, *layers: nn.Linear | nn.LayerNorm) -> bool:
+    """Whether autograd will want gradients, and runs itself: nothing traces, replaced a layer or hooked on to it."""
     if torch.compiler.is_compiling() or not torch.is_grad_enabled():
         return False
-    if type(linear) is not nn.Linear or linear._forward_hooks or linear._forward_pre_hooks:
-        return False
-    return x.requires_grad or linear.weight.requires_grad or linear.bias.requires_grad
+    for layer in layers:
+        if type(layer) not in (nn.Linear, nn.LayerNorm) or layer._forward_hooks or layer._forward_pre_hooks:
+            return False
+    return x.requires_grad or any(parameter.requires_grad for layer in layers for parameter in layer.parameters())
 
 
 def _cast(*tensors: Tensor) -> tuple[Tensor, ...]:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tubelet.allocator import return_freed_blocks
 from tubelet.config import TrainConfig
 from tubelet.data import (
     Batch,
@@ -111,6 +112,8 @@ class Trainer:
         self.parallel = Parallel(world, runtime.strategy)
         self.device = resolve_device(runtime.device, world)
         self.dtype = resolve_precision(runtime.precision, self.device)
+        if self.device.type == "cpu":
+            return_freed_blocks(model)
         self.model = model.to(self.device).train()
         if optimisation.freeze != "none":
             self.model.freeze(optimisation.freeze)

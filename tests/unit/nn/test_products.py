@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tubelet.config import ModelConfig, replace
 from tubelet.model import ViViT
 from tubelet.nn.activations import ACTIVATIONS
 from tubelet.nn.blocks import MLP
-from tubelet.nn.products import activated_linear, split_linear
+from tubelet.nn.products import activated_linear, normed_linear, split_linear
 
 SMALL = ModelConfig(
     image_size=16, num_frames=4, tubelet_size=(2, 8, 8), hidden_size=16, num_layers=2, num_heads=2, mlp_dim=24
@@ -96,6 +97,96 @@ def test_torch_func_differentiates_too(name: str) -> None:
     linear, x = nn.Linear(8, 12), torch.randn(2, 5, 8)
     ours, plain = (torch.func.grad(lambda x, p=p: p(linear, x).square().sum())(x) for p in PRODUCTS[name])
     torch.testing.assert_close(ours, plain)
+
+
+class Normed(nn.Module):
+    """A norm and a linear layer with scales that are not 1."""
+
+    def __init__(self, parts: int, plain: bool) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.norm, self.linear = nn.LayerNorm(8, eps=1e-3), nn.Linear(8, 12)
+        for parameter in self.parameters():
+            nn.init.normal_(parameter, generator=generator)
+        self.parts, self.plain = parts, plain
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.plain:
+            product = F.linear(self.norm(x), self.linear.weight, self.linear.bias).chunk(self.parts, dim=-1)
+        elif self.parts == 1:
+            product = (normed_linear(self.linear, x, self.norm),)
+        else:
+            product = split_linear(self.linear, x, self.parts, self.norm)
+        return torch.cat([(part * number).square() for number, part in enumerate(product, 1)], dim=-1)
+
+
+normed = pytest.mark.parametrize("parts", [1, 3])
+
+
+@normed
+@pytest.mark.parametrize("frozen", ["", "input", "norm.weight", "norm", "linear"])
+def test_a_norm_before_the_product_changes_no_value_and_no_gradient(parts: int, frozen: str) -> None:
+    found = []
+    for plain in (False, True):
+        module = Normed(parts, plain).double()
+        x = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        x.requires_grad_(frozen != "input")
+        for name, parameter in module.named_parameters():
+            parameter.requires_grad_(not (frozen and name.startswith(frozen)))
+        output = module(x)
+        output.sum().backward()
+        found.append((output, x.grad, *(parameter.grad for parameter in module.parameters())))
+    for ours, theirs in zip(*found, strict=True):
+        if theirs is None:
+            assert ours is None
+        else:
+            torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=1e-10)
+
+
+@normed
+def test_a_norm_before_the_product_under_autocast(parts: int) -> None:
+    x = torch.randn(2, 5, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        ours, plain = Normed(parts, plain=False), Normed(parts, plain=True)
+        found = [module(x) for module in (ours, plain)]
+        assert found[0].dtype == found[1].dtype
+        torch.testing.assert_close(*found)
+        for output in found:
+            output.float().sum().backward()
+    for mine, theirs in zip(ours.parameters(), plain.parameters(), strict=True):
+        assert mine.grad.dtype == torch.float32
+        assert (mine.grad - theirs.grad).norm() < 0.02 * theirs.grad.norm()
+
+
+@normed
+def test_torch_func_differentiates_through_the_norm_too(parts: int) -> None:
+    x = torch.randn(2, 5, 8)
+    ours, plain = (
+        torch.func.grad(lambda x, module=module: module(x).sum())(x)
+        for module in (Normed(parts, plain=False), Normed(parts, plain=True))
+    )
+    torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-4)
+
+
+def test_a_hook_on_the_norm_is_called() -> None:
+    module, seen = Normed(3, plain=False), []
+    module.norm.register_forward_hook(lambda _, inputs, output: seen.append(output))
+    module(torch.randn(2, 8))
+    assert len(seen) == 1
+
+
+def test_a_block_keeps_no_output_of_its_norms() -> None:
+    """What it keeps is ten activations of its width: two inputs of norms, q, k, v, attention, and four of the MLP."""
+    model = ViViT(replace(SMALL, pool="mean")).train()
+    block, kept = model.encoder.blocks[0], []
+    x = torch.randn(1, 8, 16, requires_grad=True)
+    normed = [block.norm_attention(x), None]
+    normed[1] = block.norm_mlp(x + block.attention(normed[0]))
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda t: t):
+        block(x)
+    same = [any(k.shape == n.shape and torch.equal(k, n) for k in kept) for n in normed]
+    assert same == [False, False]
+    assert any(torch.equal(k, x) for k in kept)
 
 
 def test_an_mlp_keeps_the_input_of_its_activation_and_not_the_output() -> None:
