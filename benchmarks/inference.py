@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from benchmarks.measure import DIMS, Entry, as_json, in_a_process, in_turn, peak_gigabytes, ratio, spread
-from benchmarks.peers import openvino_of, transformers_vivit, vit_pytorch_vivit
+from benchmarks.peers import torchvision_swin, transformers_vivit, vit_pytorch_vivit
 from torch import Tensor, nn
 
 from tubelet.config import ModelConfig, cost
@@ -27,6 +27,7 @@ from tubelet.inference import optimise
 from tubelet.model import ViViT
 from tubelet.presets import create
 
+SWIN = "torchvision swin3d_b"
 VARIANTS = {"1": "", "2": "_fe", "3": "_fsa", "4": "_fdp"}
 TOLERANCE = 1e-4
 OPTIMISED = 1e-5
@@ -44,6 +45,9 @@ def main() -> None:
             print(json.dumps(peak_gigabytes()))
             return
         groups = [_group(options, number, video) for number in options.models]
+        if options.torchvision:
+            swin, channels_first = torchvision_swin().eval(), video.transpose(1, 2)
+            groups[0].append(Entry(SWIN, lambda: swin(channels_first), None, "another model of this size"))
         in_turn([entry for group in groups for entry in group], options.rounds, DIMS[options.preset])
     memory = {}
     if options.memory:
@@ -66,7 +70,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="how often each is timed")
     parser.add_argument("--threads", type=int, default=0, help="0: as many as torch takes")
     parser.add_argument("--models", default="1234", help="which of our models, e.g. 12")
-    parser.add_argument("--openvino", action="store_true", help="our models as OpenVINO compiles them, too")
+    parser.add_argument("--openvino", action="store_true", help="our models with that backend, too")
+    parser.add_argument("--torchvision", action="store_true", help="torchvision's model of the size of B, too")
     parser.add_argument("--memory", action="store_true", help="peak memory too, of a process each")
     parser.add_argument("--json", default="", help="write every figure to this file too")
     parser.add_argument("--memory-of", default="", help=argparse.SUPPRESS)
@@ -105,10 +110,10 @@ def _group(options: argparse.Namespace, number: str, video: Tensor) -> list[Entr
         entries.append(
             Entry(f"vit-pytorch model {number}", lambda: other(channels_first), None, "same size, own weights")
         )
-    if options.openvino and (compiled := openvino_of(model, video)) is not None:
-        entries.append(
-            Entry(f"openvino model {number}", lambda: compiled(video), adds, _same(compiled(video), logits, TOLERANCE))
-        )
+    if options.openvino:
+        compiled = optimise(model, backend="openvino")
+        note = _same(compiled(video), logits, TOLERANCE)
+        entries.append(Entry(f"tubelet.optimise(openvino) model {number}", lambda: compiled(video), adds, note))
     return entries
 
 
@@ -127,16 +132,16 @@ def _same(logits: Tensor, expected: Tensor, tolerance: float) -> str:
 
 def _run(options: argparse.Namespace, name: str, video: Tensor) -> Any:
     """One pass of the entry of that name, and nothing else."""
+    if name == SWIN:
+        return torchvision_swin().eval()(video.transpose(1, 2))
     package, _, number = name.rsplit(" ", 2)
     model = _model(options, number)
     if package == "tubelet":
         return model(video)
     if package == "tubelet.optimise":
         return optimise(model)(video)
-    if package == "openvino":
-        compiled = openvino_of(model, video)
-        assert compiled is not None
-        return compiled(video)
+    if package == "tubelet.optimise(openvino)":
+        return optimise(model, backend="openvino")(video)
     peer: Any = transformers_vivit(model) if package == "transformers" else vit_pytorch_vivit(model.config)
     del model
     return peer.eval()(video if package == "transformers" else video.transpose(1, 2))

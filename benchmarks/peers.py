@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from tubelet.config import ModelConfig
 from tubelet.model import ViViT
@@ -58,16 +56,8 @@ def vit_pytorch_vivit(config: ModelConfig) -> nn.Module | None:
     )
 
 
-def openvino_of(model: ViViT, video: Tensor) -> Callable[[Tensor], Tensor] | None:
-    """Our own model as OpenVINO compiles it for the CPU in float32, with as many threads as torch has."""
-    try:
-        import openvino
-    except ImportError:
-        print("openvino is not installed (pip install 'tubelet[bench]'): left out")
-        return None
-    compiled = openvino.compile_model(
-        openvino.convert_model(torch.export.export(model, (video,))),
-        "CPU",
-        {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"},
-    )
-    return lambda video: torch.from_numpy(compiled(video.numpy())[0])
+def torchvision_swin() -> nn.Module:
+    """torchvision's Video Swin Transformer B: another model, of 88 million parameters as ViViT-B has."""
+    from torchvision.models.video import swin3d_b
+
+    return swin3d_b()

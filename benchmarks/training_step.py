@@ -2,6 +2,7 @@
 
     python -m benchmarks.training_step                     B/16x2, 16 frames of 224 x 224, batch 1, float32, SGD, CPU
     python -m benchmarks.training_step --layers 2 --json FILE
+    python -m benchmarks.training_step --preset large --frames 128 --memory-of "tubelet, checkpointing" --steps 1
 
 Both start from the same weights; before anything is timed, their logits, losses and gradients of the head are compared.
 """
@@ -69,7 +70,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="how often each is timed")
     parser.add_argument("--threads", type=int, default=0, help="0: as many as torch takes")
     parser.add_argument("--json", default="", help="write every figure to this file too")
-    parser.add_argument("--memory-of", default="", choices=("", *SIDES), help="two steps of this alone, and their peak")
+    parser.add_argument("--memory-of", default="", choices=("", *SIDES), help="steps of this alone, and their peak")
+    parser.add_argument(
+        "--steps", type=int, default=2, help="of --memory-of; the second has what the first left behind"
+    )
     return parser.parse_args()
 
 
@@ -102,7 +106,7 @@ def _step(model: nn.Module, video: Tensor, target: Tensor, checkpointing: bool |
 
 
 def _memory(options: argparse.Namespace) -> dict[str, float]:
-    """Two steps, so that the second has what the first leaves behind. Ours begins as `tubelet train` does."""
+    """Some steps of one side alone. Ours begins as `tubelet train` does."""
     model: Any = _model(options)
     if options.memory_of == "transformers":
         model = transformers_vivit(model)
@@ -110,8 +114,8 @@ def _memory(options: argparse.Namespace) -> dict[str, float]:
         return_freed_blocks(model)
     before = peak_gigabytes()
     step = _step(model.train(), *_batch(options), checkpointing=options.memory_of.endswith("checkpointing"))
-    step()
-    step()
+    for _ in range(options.steps):
+        step()
     return {"before": before, "peak_gigabytes": peak_gigabytes()}
 
 

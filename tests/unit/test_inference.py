@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 
 import pytest
 import torch
@@ -11,7 +12,8 @@ from torch import Tensor
 
 import tubelet
 from tubelet.config import ModelConfig
-from tubelet.inference import OptimisedViViT, activate
+from tubelet.inference import OptimisedViViT
+from tubelet.inference.optimised import activate
 from tubelet.model import ViViT
 from tubelet.nn import record_attention
 from tubelet.nn.activations import ACTIVATIONS
@@ -122,3 +124,12 @@ def test_recording_and_autocast_do_as_the_model_does() -> None:
         torch.testing.assert_close(ours[name], plain[name], atol=1e-6, rtol=1e-5)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(fast(video), model(video))
+
+
+def test_a_backend_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, _ = build()
+    with pytest.raises(tubelet.ConfigError, match="torch, openvino"):
+        tubelet.optimise(model, backend="tensorrt")
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(tubelet.ConfigError, match=r"tubelet\[openvino\]"):
+        tubelet.optimise(model, backend="openvino")

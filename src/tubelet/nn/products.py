@@ -4,8 +4,8 @@
 being joined first. It and `normed_linear` keep what goes into a LayerNorm, `activated_linear` what goes into an
 activation; what comes out of these is computed again.
 
-All are the plain product, to rounding, forward and backward, and take the plain way where nothing is to be
-differentiated and while a graph is traced: compilers decide themselves what is computed again.
+All are the plain product, to rounding, forward and backward, and take the plain way while a graph is traced: compilers
+decide themselves what is computed again.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ def split_linear(
         x = norm(x)
     if _differentiates(x, linear):
         return _SplitLinear.apply(*_cast(x, linear.weight, linear.bias), parts)
+    if x.device.type == "cpu" and _is_plain(linear):  # as quick as one product, and attention over time copies nothing
+        return _split(x, linear.weight, linear.bias, parts)
     return linear(x).chunk(parts, dim=-1)
 
 
@@ -158,13 +160,17 @@ class _ActivatedLinear(torch.autograd.Function):
 
 
 def _differentiates(x: Tensor, *layers: nn.Linear | nn.LayerNorm) -> bool:
-    """Whether autograd will want gradients, and runs itself: nothing traces, replaced a layer or hooked on to it."""
-    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+    """Whether autograd will want gradients, and runs these layers itself."""
+    if not torch.is_grad_enabled() or not all(_is_plain(layer) for layer in layers):
         return False
-    for layer in layers:
-        if type(layer) not in (nn.Linear, nn.LayerNorm) or layer._forward_hooks or layer._forward_pre_hooks:
-            return False
     return x.requires_grad or any(parameter.requires_grad for layer in layers for parameter in layer.parameters())
+
+
+def _is_plain(layer: nn.Linear | nn.LayerNorm) -> bool:
+    """Nothing traces it, replaced it or hooked on to it."""
+    if torch.compiler.is_compiling() or type(layer) not in (nn.Linear, nn.LayerNorm):
+        return False
+    return not layer._forward_hooks and not layer._forward_pre_hooks
 
 
 def _cast(*tensors: Tensor) -> tuple[Tensor, ...]:

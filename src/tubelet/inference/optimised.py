@@ -1,4 +1,4 @@
-"""`tubelet.optimise`: a model in its fastest exact form for inference here.
+"""A model in its fastest exact form for inference that torch's own kernels give.
 
 The weights are the model's own, nothing is folded, packed or rounded, and what is computed is what the model computes.
 What is saved is passes over memory: the residual is added to in place by the products themselves, an activation
@@ -32,25 +32,12 @@ CONTIGUOUS_FROM = 512
 """Length of a sequence from which copying keys and values pays."""
 
 
-def optimise(model: ViViT) -> OptimisedViViT:
-    """The same function, in its fastest exact form for inference here.
+class OptimisedViViT(ViViT):
+    """What `optimise` gives. Its parameters have the names of the model's and are the same objects.
 
     Args:
-        model: stays as it is. Its weights are shared, not copied: a later change of them shows in both.
-
-    Returns:
-        a `ViViT` for inference alone, with the call and the methods of `model`. Nothing it gives can be differentiated.
-        Its logits are those of `model` up to rounding (1e-5 of their size). Under autocast, on other devices than the
-        CPU and where tokens are merged it computes as `model` does.
-
-    Raises:
-        ConfigError: later, when the result is put in training mode.
+        model: stays as it is.
     """
-    return OptimisedViViT(model)
-
-
-class OptimisedViViT(ViViT):
-    """What `optimise` gives. Its parameters have the names of the model's and are the same objects."""
 
     def __init__(self, model: ViViT) -> None:
         nn.Module.__init__(self)

@@ -1,0 +1,130 @@
+"""A model whose forward pass OpenVINO compiles for the CPU."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from tubelet.errors import ConfigError
+from tubelet.inference.optimised import OptimisedViViT
+from tubelet.model import ViViT
+from tubelet.nn.attention import DotProduct
+from tubelet.nn.merging import MergingEncoder
+from tubelet.nn.positions import Positions, interpolate_grid
+
+MOST_SHAPES = 4
+"""Compiled graphs that are kept, each with a copy of the weights; the one that was made first goes first."""
+
+
+class OpenVINOViViT(OptimisedViViT):
+    """What `optimise(model, backend="openvino")` gives: the call runs a graph that OpenVINO made of the model.
+
+    A graph is made for each shape of a clip when the first of that shape comes, which takes seconds; it is in float32
+    and holds the weights as they are at that moment. The call with a `frame_mask`, on another device or in another
+    type, while attention is recorded or tokens are merged, and the methods for parts of the model (`forward_features`,
+    `encode_space`, ...) have no graph and run as with `backend="torch"`. Copies and pickles compile anew.
+
+    Args:
+        model: stays as it is.
+
+    Raises:
+        ConfigError: OpenVINO is not installed.
+    """
+
+    def __init__(self, model: ViViT) -> None:
+        try:
+            import openvino  # noqa: F401  (missing is said now, not at the first clip)
+        except ImportError as error:
+            raise ConfigError(
+                "backend='openvino' needs it installed: pip install 'tubelet[openvino]'; or use backend='torch'"
+            ) from error
+        super().__init__(model)
+        self._graphs: dict[torch.Size, Callable[[Tensor], list[Tensor]]] = {}
+
+    @torch.no_grad()
+    def forward(
+        self, video: Float[Tensor, "B T C H W"], frame_mask: Bool[Tensor, "B T"] | None = None
+    ) -> Float[Tensor, "B K"] | dict[str, Float[Tensor, "B _"]]:
+        """As `ViViT.forward`."""
+        if frame_mask is not None or not self._has_graph_for(video):
+            return super().forward(video, frame_mask)
+        if video.shape not in self._graphs:
+            while len(self._graphs) >= MOST_SHAPES:
+                self._graphs.pop(next(iter(self._graphs)))
+            self._graphs[video.shape] = self._compile(video)
+        outputs = self._graphs[video.shape](video)
+        heads = self.config.num_classes
+        return dict(zip(heads, outputs, strict=True)) if isinstance(heads, dict) else outputs[0]
+
+    def _has_graph_for(self, video: Tensor) -> bool:
+        if video.device.type != "cpu" or video.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
+            return False
+        if torch.compiler.is_compiling():
+            return False
+        recorded = any(isinstance(module, DotProduct) and not module.fused for module in self.modules())
+        return not recorded and not any(isinstance(module, MergingEncoder) for module in self.modules())
+
+    def _compile(self, video: Tensor) -> Callable[[Tensor], list[Tensor]]:
+        import openvino
+
+        exported = torch.export.export(_Logits(self._at_the_size_of(video)), (video,))
+        compiled = openvino.compile_model(
+            openvino.convert_model(exported),
+            "CPU",
+            {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"},
+        )
+        count = len(compiled.outputs)
+
+        def run(video: Tensor) -> list[Tensor]:
+            results = compiled(video.contiguous().numpy())
+            return [torch.from_numpy(results[number].copy()) for number in range(count)]
+
+        return run
+
+    def _at_the_size_of(self, video: Tensor) -> OpenVINOViViT:
+        """A copy that shares the weights, with positions that need no resizing, for which OpenVINO has no operation."""
+        grids: dict[str, Tensor] = {}
+
+        def keep(positions: Positions, inputs: tuple[Tensor], _: Any, name: str) -> None:
+            _, time, height, width, _ = inputs[0].shape
+            grids[name] = interpolate_grid(positions.grid, (time, height, width))
+
+        places = [(name, module) for name, module in self.named_modules() if isinstance(module, Positions)]
+        handles = [module.register_forward_hook(partial(keep, name=name)) for name, module in places]
+        try:
+            super().forward(video)  # raises what is wrong with a shape that does not fit
+        finally:
+            for handle in handles:
+                handle.remove()
+        twin = copy.deepcopy(self, {id(tensor): tensor for tensor in (*self.parameters(), *self.buffers())})
+        for name, grid in grids.items():
+            positions = twin.get_submodule(name)
+            positions.grid = nn.Parameter(grid) if isinstance(positions.grid, nn.Parameter) else grid
+        return twin
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_graphs": {}}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> OpenVINOViViT:
+        twin = self.__class__.__new__(self.__class__)
+        memo[id(self)] = twin
+        twin.__dict__.update(copy.deepcopy(self.__getstate__(), memo))
+        return twin
+
+
+class _Logits(nn.Module):
+    """The model with a list of its heads' logits, which is what a graph can give."""
+
+    def __init__(self, model: OptimisedViViT) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, video: Tensor) -> list[Tensor]:
+        logits = ViViT.forward(self.model, video)
+        return list(logits.values()) if isinstance(logits, dict) else [logits]

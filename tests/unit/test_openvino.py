@@ -1,0 +1,93 @@
+"""`tubelet.optimise(model, backend="openvino")`: the same function.
+
+Each check runs in a python of its own, as importing OpenVINO where pytest has replaced the standard streams ends the
+process at a later test that replaces them again.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("openvino") is None, reason="openvino is not installed (pip install 'tubelet[openvino]')"
+)
+
+COMMON = """
+import copy, pickle
+import torch
+import tubelet
+from tubelet.config import ModelConfig
+from tubelet.model import ViViT
+from tubelet.nn import record_attention
+
+torch.set_grad_enabled(False)
+
+def build(variant, **fields):
+    sizes = dict(image_size=(16, 24), num_frames=6, tubelet_size=(2, 8, 8))
+    widths = dict(hidden_size=32, num_layers=3, num_heads=4, mlp_dim=48)
+    model = ViViT(ModelConfig(variant=variant, **widths, **sizes, **fields))
+    for parameter in model.parameters():
+        parameter.add_(0.05 * torch.randn_like(parameter))
+    return model.eval(), tubelet.optimise(model, backend="openvino")
+
+def same(ours, plain):
+    return bool((ours - plain).abs().max() <= 1e-5 * plain.abs().max())
+"""
+
+
+def run(script: str) -> None:
+    done = subprocess.run([sys.executable, "-c", COMMON + script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_the_logits_of_every_variant_are_the_models_own() -> None:
+    run("""
+video = torch.randn(2, 6, 3, 16, 24)
+before = video.clone()
+for variant in ("spatio_temporal", "factorised_encoder", "factorised_self_attention", "factorised_dot_product"):
+    model, fast = build(variant, num_classes={"verb": 3, "noun": 5})
+    first = fast(video)
+    fast(torch.randn(2, 6, 3, 16, 24))
+    for head, plain in model(video).items():
+        assert same(first[head], plain), (variant, head, "or the next clip has overwritten it")
+    shorter = video[:1, :4, :, :8].transpose(3, 4).contiguous().transpose(3, 4)
+    for head, plain in model(shorter).items():
+        assert same(fast(shorter)[head], plain), (variant, head, "of another size and not contiguous")
+assert torch.equal(video, before)
+""")
+
+
+def test_what_has_no_graph_is_computed_as_the_model_does() -> None:
+    run("""
+model, fast = build("factorised_self_attention", num_classes=5)
+video, mask = torch.randn(1, 6, 3, 16, 24), torch.tensor([[True, True, True, False, False, False]])
+assert same(fast(video), model(video))
+assert same(fast(video, mask), model(video, mask))
+assert not same(fast(video, mask), model(video))
+with record_attention(fast) as weights:
+    fast(video)
+assert weights
+merging = tubelet.merge_tokens(model, 0.3)
+merged = tubelet.optimise(merging, backend="openvino")
+assert same(merged(video), merging(video))
+assert not same(merged(video), model(video))
+for other in (copy.deepcopy(fast), pickle.loads(pickle.dumps(fast))):
+    assert same(other(video), model(video))
+""")
+
+
+def test_a_clip_that_does_not_fit_gets_the_models_own_error() -> None:
+    run("""
+model, fast = build("spatio_temporal", num_classes=5)
+said = []
+for one in (model, fast):
+    try:
+        one(torch.randn(1, 6, 3, 15, 24))
+    except tubelet.ConfigError as error:
+        said.append(str(error))
+assert len(said) == 2 and said[0] == said[1], said
+""")
