@@ -18,7 +18,7 @@ def optimise(model: ViViT, backend: str = "torch") -> OptimisedViViT:
     Args:
         model: stays as it is. Its weights are shared, not copied: a later change of them shows in both.
         backend: `torch`, with its own kernels; or `openvino`, whose compiler is a little faster on some CPUs
-            (docs/performance.md) and takes seconds for the first clip of each shape. It compiles `forward` for whole
+            (docs/performance.md) and takes seconds for the first batch of each shape. It compiles `forward` for whole
             clips in float32, with the weights as they are then: see `OpenVINOViViT`.
 
     Returns:

@@ -25,7 +25,7 @@ MOST_SHAPES = 4
 class OpenVINOViViT(OptimisedViViT):
     """What `optimise(model, backend="openvino")` gives: the call runs a graph that OpenVINO made of the model.
 
-    A graph is made for each shape of a clip when the first of that shape comes, which takes seconds; it is in float32
+    A graph is made for each shape of a batch when the first of that shape comes, which takes seconds; it is in float32
     and holds the weights as they are at that moment. The call with a `frame_mask`, on another device or in another
     type, while attention is recorded or tokens are merged, and the methods for parts of the model (`forward_features`,
     `encode_space`, ...) have no graph and run as with `backend="torch"`. Copies and pickles compile anew.
