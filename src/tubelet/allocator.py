@@ -21,9 +21,9 @@ def return_freed_blocks(model: nn.Module) -> bool:
     """Give tensors of a megabyte and more back to the system when they are freed, if `model` is a large one.
 
     glibc keeps freed blocks of up to 32 MB for itself, and a training step, whose blocks are of all sizes and live for
-    all spans of time, leaves holes that nothing fits into: for ViViT-B a third more memory than is in use
-    (docs/performance.md). Small models, whose steps spend their time on small tensors, would lose up to half of their
-    speed to new pages, and are left as they are. So is a process that is started with MALLOC_MMAP_THRESHOLD_ set.
+    all spans of time, leaves holes that nothing fits into (docs/performance.md has figures for ViViT-B). Small models,
+    whose steps spend their time on small tensors, would lose up to half of their speed to new pages, and are left as
+    they are. So is a process that is started with MALLOC_MMAP_THRESHOLD_ set.
 
     Returns:
         whether the C library was told so, for the rest of the process: it is glibc, and the model large.

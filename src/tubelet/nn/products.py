@@ -39,8 +39,6 @@ def split_linear(
 
 def normed_linear(linear: nn.Linear, x: Float[Tensor, "*rest D"], norm: nn.LayerNorm) -> Float[Tensor, "*rest out"]:
     """`linear(norm(x))`."""
-    if not _differentiates(x, linear, norm):
-        return linear(norm(x))
     (product,) = split_linear(linear, x, 1, norm)
     return product
 
