@@ -35,5 +35,16 @@ def every_configuration() -> dict[str, ModelConfig]:
         table[f"{variant}-{embedding}-{pool}"] = small(variant, embedding, pool=pool)
         if variant == "factorised_encoder":
             table[f"average_pool-{embedding}-{pool}"] = small(variant, embedding, pool=pool, temporal_layers=0)
-    table["from_scratch"] = small("factorised_encoder", "conv_stem", pool="mean", head_norm="batch", residual_init=0.1)
+    for variant in VARIANTS:
+        table[f"{variant}-tubelet-weighted"] = small(variant, pool="weighted")
+    scratch = {"pool": "weighted", "head_norm": "batch", "residual_init": 0.1}
+    table["from_scratch"] = small("factorised_encoder", "conv_stem", **scratch)
     return table
+
+
+def a_few_configurations() -> list[str]:
+    """Names out of `every_configuration` that have each variant, each embedding and each pooling between them."""
+    variants = (*VARIANTS[:2], "average_pool", *VARIANTS[2:])
+    poolings = ("cls", "mean", "max", "weighted", "max")
+    embeddings = itertools.cycle(EMBEDDINGS)
+    return [*map("-".join, zip(variants, embeddings, poolings, strict=False)), "from_scratch"]

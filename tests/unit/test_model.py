@@ -6,6 +6,7 @@ import pickle
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from contract.configurations import small
 from tubelet.errors import ConfigError
@@ -26,6 +27,28 @@ def test_features_and_head_are_the_forward_pass() -> None:
     torch.testing.assert_close(model.forward_head(features), model(video), atol=1e-6, rtol=1e-5)
     pooled = model.forward_head(features, pre_logits=True)
     torch.testing.assert_close(model.head(pooled), model(video), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("variant", ["spatio_temporal", "factorised_self_attention"])
+@torch.no_grad()
+def test_weighted_pooling_is_a_depthwise_convolution_over_the_whole_grid(variant: str) -> None:
+    model = ViViT(small(variant, pool="weighted")).double().eval()
+    video = torch.randn(2, 6, 3, 16, 24).double()
+    tokens = model.encoder.encode(model.embed(video))
+    kernel = model.encoder.pool_weights.grid.movedim(-1, 0)[:, None] / 18
+    expected = F.conv3d(tokens.mT.unflatten(2, (3, 2, 3)), kernel, groups=32).flatten(1)
+    torch.testing.assert_close(model.forward_head(model.forward_features(video), pre_logits=True), expected)
+
+
+@torch.no_grad()
+def test_weighted_pooling_counts_no_frame_that_is_not_real() -> None:
+    model = ViViT(small("factorised_encoder", pool="weighted", temporal_layers=2)).double().eval()
+    mask = torch.tensor([[True] * 4 + [False] * 2])
+    frames = model.encode_space(model.embed(torch.randn(1, 6, 3, 16, 24).double()))
+    times = model.temporal_encoder.encode(frames[:, :, None, None], mask[:, ::2])
+    weights = model.temporal_encoder.pool_weights.grid.flatten(0, 2)
+    expected = model.classify((times * weights)[:, :2].mean(dim=1))
+    torch.testing.assert_close(model.forward_times(frames, mask[:, ::2]), expected)
 
 
 def test_reset_classifier_keeps_the_features() -> None:

@@ -2,7 +2,7 @@
 
 from tubelet.config.cost import Cost, cost
 from tubelet.config.data import NO_AUGMENTATION, AugmentationConfig, DataConfig
-from tubelet.config.model import ModelConfig, replace, uniform_frame_indices
+from tubelet.config.model import ModelConfig, Pool, replace, uniform_frame_indices
 from tubelet.config.monitoring import MonitoringConfig
 from tubelet.config.preprocessing import PreprocessingConfig
 from tubelet.config.pretraining import MaskingConfig, PretrainConfig
@@ -27,6 +27,7 @@ __all__ = [
     "ModelConfig",
     "MonitoringConfig",
     "OptimisationConfig",
+    "Pool",
     "PreprocessingConfig",
     "PretrainConfig",
     "RuntimeConfig",

@@ -88,7 +88,8 @@ def _encoder_parameters(config: ModelConfig, positions: int, layers: int) -> int
     block = axes * (attention + norm) + norm + mlp
     cls = int(config.pool == "cls")
     learned_positions = (positions + cls) * dim if config.positions == "learned" else 0
-    return layers * block + norm * (1 + config.input_norm) + cls * dim + learned_positions
+    weights = positions * dim if config.pool == "weighted" else 0
+    return layers * block + norm * (1 + config.input_norm) + cls * dim + learned_positions + weights
 
 
 def _joint_block(config: ModelConfig, tokens: int) -> int:

@@ -12,6 +12,7 @@ from tubelet.errors import ConfigError
 
 Variant = Literal["spatio_temporal", "factorised_encoder", "factorised_self_attention", "factorised_dot_product"]
 Embedding = Literal["tubelet", "uniform_frames", "conv_stem"]
+Pool = Literal["cls", "mean", "max", "weighted", "first"]
 
 CONV_STEM_STRIDE = 4
 """Pixels of height and width that one cell of the convolutional stem's feature map stands for."""
@@ -43,9 +44,11 @@ class ModelConfig:
             average-pool baseline.
         attention_order: factorised self-attention alone: `space_time` (the paper, the default) or `time_space` (the
             original code's default).
-        pool: `cls`, `mean`, `max`, or `first`: the first token and no class token (Scenic's classifier '0', and what
-            transformers does to a VideoMAE without mean pooling). Models 3 and 4 have no class token. Default: `cls`
-            for models 1 and 2, `mean` for 3 and 4.
+        pool: `cls`, `mean`, `max`; `weighted`: the mean of the tokens, each times a learned weight for its place and
+            channel (a global depthwise convolution; Chen et al., CCBR 2018, "MobileFaceNets"), so that what is seen
+            where reaches the head from the first step; or `first`: the first token and no class token (Scenic's
+            classifier '0', and what transformers does to a VideoMAE without mean pooling). Models 3 and 4 have no class
+            token. Default: `cls` for models 1 and 2, `mean` for 3 and 4.
         num_classes: an int, or a size for each of several heads: `{"verb": 97, "noun": 300}`. 0 means no head.
         head_norm: `none`, or `batch`: the pooled vector is normalised over the batch before the heads, without scale
             and bias (as in MAE's linear probe, He et al., CVPR 2022). Where all clips look much alike their vectors
@@ -85,7 +88,7 @@ class ModelConfig:
     mlp_dim: int = 3072
     temporal_layers: int | None = None
     attention_order: Literal["space_time", "time_space"] | None = None
-    pool: Literal["cls", "mean", "max", "first"] | None = None
+    pool: Pool | None = None
     num_classes: int | dict[str, int] = 400
     head_norm: Literal["none", "batch"] = "none"
     residual_init: float = 1.0

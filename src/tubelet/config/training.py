@@ -19,7 +19,7 @@ class OptimisationConfig:
         optimiser: `adamw`, or `sgd` with momentum (the original; no Nesterov).
         learning_rate: the highest rate of the schedule: linear warm-up, then half a cosine down to 0. It belongs to the
             `batch_size` given and is not scaled with it.
-        weight_decay: of matrices alone; biases, norms, positions and class tokens have none.
+        weight_decay: of matrices alone; biases, norms, positions, class tokens and weights of pooling have none.
         betas: of AdamW.
         momentum: of SGD.
         epochs: passes over the training videos.

@@ -16,7 +16,7 @@ from tubelet.inference.optimised import OptimisedViViT
 from tubelet.model import ViViT
 from tubelet.nn.attention import DotProduct
 from tubelet.nn.merging import MergingEncoder
-from tubelet.nn.positions import Positions, interpolate_grid
+from tubelet.nn.positions import PlaceWeights, Positions, interpolate_grid
 
 MOST_SHAPES = 4
 """Compiled graphs that are kept, each with a copy of the weights; the one that was made first goes first."""
@@ -88,14 +88,14 @@ class OpenVINOViViT(OptimisedViViT):
         return run
 
     def _at_the_size_of(self, video: Tensor) -> OpenVINOViViT:
-        """A copy that shares the weights, with positions that need no resizing, for which OpenVINO has no operation."""
+        """A copy that shares the weights, with grids that need no resizing, for which OpenVINO has no operation."""
         grids: dict[str, Tensor] = {}
 
-        def keep(positions: Positions, inputs: tuple[Tensor], _: Any, name: str) -> None:
-            _, time, height, width, _ = inputs[0].shape
-            grids[name] = interpolate_grid(positions.grid, (time, height, width))
+        def keep(module: Positions | PlaceWeights, inputs: tuple[Any, ...], _: Any, name: str) -> None:
+            size = inputs[0].shape[1:4] if isinstance(module, Positions) else inputs[1]
+            grids[name] = interpolate_grid(module.grid, tuple(size))
 
-        places = [(name, module) for name, module in self.named_modules() if isinstance(module, Positions)]
+        places = [(n, module) for n, module in self.named_modules() if isinstance(module, Positions | PlaceWeights)]
         handles = [module.register_forward_hook(partial(keep, name=name)) for name, module in places]
         try:
             super().forward(video)  # raises what is wrong with a shape that does not fit
@@ -104,8 +104,8 @@ class OpenVINOViViT(OptimisedViViT):
                 handle.remove()
         twin = copy.deepcopy(self, {id(tensor): tensor for tensor in (*self.parameters(), *self.buffers())})
         for name, grid in grids.items():
-            positions = twin.get_submodule(name)
-            positions.grid = nn.Parameter(grid) if isinstance(positions.grid, nn.Parameter) else grid
+            module = twin.get_submodule(name)
+            module.grid = nn.Parameter(grid) if isinstance(module.grid, nn.Parameter) else grid
         return twin
 
     def __getstate__(self) -> dict[str, Any]:

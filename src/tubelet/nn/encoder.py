@@ -13,8 +13,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from tubelet.config import Pool
 from tubelet.nn.attention import DotProduct
-from tubelet.nn.positions import Positions
+from tubelet.nn.positions import PlaceWeights, Positions
 
 
 class Encoder(nn.Module):
@@ -25,7 +26,8 @@ class Encoder(nn.Module):
         grid: the token grid (t, h, w) that positions are learned for.
         dim: width of a token, D.
         factorised: whether the blocks attend along the axes of the grid (models 3 and 4).
-        pool: `cls` adds a class token; `mean` and `max` are over the tokens; `first` is the first of them.
+        pool: `cls` adds a class token; `mean` and `max` are over the tokens, `weighted` is the mean of the tokens times
+            `PlaceWeights`; `first` is the first of them.
         positions: `learned` or `sinusoidal`.
         input_norm: a LayerNorm before the first block.
         output_norm: the last LayerNorm stands `before_pool` or `after_pool`.
@@ -41,7 +43,7 @@ class Encoder(nn.Module):
         dim: int,
         *,
         factorised: bool,
-        pool: Literal["cls", "mean", "max", "first"],
+        pool: Pool,
         positions: Literal["learned", "sinusoidal"],
         input_norm: bool,
         output_norm: Literal["before_pool", "after_pool"],
@@ -56,6 +58,7 @@ class Encoder(nn.Module):
         self.input_norm = nn.LayerNorm(dim, eps=eps) if input_norm else nn.Identity()
         self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(dim, eps=output_eps)
+        self.pool_weights = PlaceWeights(grid, dim) if pool == "weighted" else None
         self.factorised = factorised
         self.pooling = pool
         self.output_norm = output_norm
@@ -69,7 +72,7 @@ class Encoder(nn.Module):
         places: Int[Tensor, "B n"] | None = None,
         pooled_only: bool = False,
     ) -> Float[Tensor, "B N D"]:
-        """Encode the grid, or some of its places.
+        """Encode the grid, or some of its places, ready to be pooled.
 
         Args:
             tokens: [B, t, h, w, D], of any grid: positions are interpolated where it is not the one they are for.
@@ -81,8 +84,25 @@ class Encoder(nn.Module):
 
         Returns:
             tokens [B, N, D] in the order (class token), time, row, column; normalised if `output_norm` is
-            `before_pool`.
+            `before_pool`, and then weighted if they are pooled so.
         """
+        encoded = self.encode(tokens, time_mask, places, pooled_only)
+        return self.weigh(encoded, (tokens.shape[1], tokens.shape[2], tokens.shape[3]), places)
+
+    def weigh(
+        self, tokens: Float[Tensor, "B N D"], size: tuple[int, int, int], places: Int[Tensor, "B n"] | None = None
+    ) -> Float[Tensor, "B N D"]:
+        """The last thing that `forward` does: with weighted pooling each token times the weights of its place."""
+        return tokens if self.pool_weights is None else self.pool_weights(tokens, size, places)
+
+    def encode(
+        self,
+        tokens: Float[Tensor, "B t h w D"],
+        time_mask: Bool[Tensor, "B t"] | None = None,
+        places: Int[Tensor, "B n"] | None = None,
+        pooled_only: bool = False,
+    ) -> Float[Tensor, "B N D"]:
+        """`forward` but for the weights of pooling."""
         x = self.positions(tokens).flatten(2, 3)
         if places is not None:
             x = x.take_along_dim(places[:, None, :, None], dim=2)
@@ -110,13 +130,13 @@ class Encoder(nn.Module):
         elif self.pooling == "first":
             pooled = tokens[:, 0] if time_mask is None else self._first_real(tokens, time_mask)
         elif time_mask is None:
-            pooled = tokens.mean(dim=1) if self.pooling == "mean" else tokens.amax(dim=1)
+            pooled = tokens.amax(dim=1) if self.pooling == "max" else tokens.mean(dim=1)
         else:
             real = self._token_mask(time_mask, tokens.shape[1] // time_mask.shape[1])[:, :, None]
-            if self.pooling == "mean":
-                pooled = tokens.masked_fill(~real, 0).sum(dim=1) / real.sum(dim=1)
-            else:
+            if self.pooling == "max":
                 pooled = tokens.masked_fill(~real, float("-inf")).amax(dim=1)
+            else:
+                pooled = tokens.masked_fill(~real, 0).sum(dim=1) / real.sum(dim=1)
         return self.norm(pooled) if self.output_norm == "after_pool" else pooled
 
     def _first_real(self, tokens: Float[Tensor, "B N D"], time_mask: Bool[Tensor, "B t"]) -> Float[Tensor, "B D"]:

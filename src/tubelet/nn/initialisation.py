@@ -11,6 +11,7 @@ from tubelet.nn.attention import FactorisedDotProductAttention, SelfAttention
 from tubelet.nn.blocks import MLP
 from tubelet.nn.embedding import TubeletEmbedding
 from tubelet.nn.encoder import Encoder
+from tubelet.nn.positions import PlaceWeights
 
 HEAD_STD = 0.02
 
@@ -24,6 +25,7 @@ def initialise_parameters(model: nn.Module, residual_init: float = 1.0) -> None:
     - tubelet and stem kernels: normal, truncated at two standard deviations, variance 1 / fan-in; biases 0
     - class tokens 0; learned positions normal with standard deviation 0.02
     - LayerNorm: scale 1, bias 0; a BatchNorm begins so by itself
+    - weights of pooling: normal with mean 1 and standard deviation 1
     - heads: normal with standard deviation 0.02, biases 0. The original starts them at 0, and with a head of 0 no other
       parameter gets a gradient from the first batch.
 
@@ -55,6 +57,8 @@ def initialise_parameters(model: nn.Module, residual_init: float = 1.0) -> None:
                 nn.init.zeros_(module.cls)
             for positions in module.positions.parameters():
                 nn.init.normal_(positions, std=0.02)
+        elif isinstance(module, PlaceWeights):
+            nn.init.normal_(module.grid, mean=1.0, std=1.0)
 
 
 def initialise_head(head: nn.Module) -> None:

@@ -52,7 +52,7 @@ class MergingEncoder(Encoder):
             setattr(self, name, getattr(encoder, name))
         self.share = share
 
-    def forward(
+    def encode(
         self,
         tokens: Float[Tensor, "B t h w D"],
         time_mask: Bool[Tensor, "B t"] | None = None,
@@ -61,7 +61,7 @@ class MergingEncoder(Encoder):
     ) -> Float[Tensor, "B N D"]:
         """See `Encoder.forward`; while tokens are merged, all come back even if `pooled_only`."""
         if self.training or not self.share:
-            return super().forward(tokens, time_mask, places, pooled_only)
+            return super().encode(tokens, time_mask, places, pooled_only)
         if places is not None:
             raise ConfigError("tokens cannot be left out and merged at once; encode all places, or do not merge")
         x = self.positions(tokens).flatten(2, 3)

@@ -146,7 +146,7 @@ class MaskedTubelets(nn.Module):
         grid = self._embed(video, tubelets, visible)
         if self.model.config.variant == "factorised_encoder":
             return self._encode_factorised(grid, visible, time_mask)
-        encoded = self.model.encoder(grid, time_mask, visible.places)
+        encoded = self.model.encoder.encode(grid, time_mask, visible.places)
         times, places = visible.times.shape[1], visible.places.shape[1]
         classes = encoded.shape[1] - times * places
         return encoded[:, classes:].unflatten(1, (times, places)), encoded[:, None, :classes]
@@ -172,8 +172,10 @@ class MaskedTubelets(nn.Module):
         seen = grid.take_along_dim(visible.times[:, :, None, None, None], dim=1)
         count = seen.shape[1]
         encoder = self.model.spatial_encoder
-        encoded = encoder(seen.flatten(0, 1)[:, None], None, visible.places.repeat_interleave(count, dim=0))
-        frames = encoder.pool(encoded).unflatten(0, (batch, count))
+        grids, places = seen.flatten(0, 1)[:, None], visible.places.repeat_interleave(count, dim=0)
+        encoded = encoder.encode(grids, None, places)
+        weighted = encoder.weigh(encoded, (1, grid.shape[2], grid.shape[3]), places)
+        frames = encoder.pool(weighted).unflatten(0, (batch, count))
         tokens = encoded[:, encoded.shape[1] - visible.places.shape[1] :].unflatten(0, (batch, count))
         if self.hidden_time is not None:
             where = visible.times[:, :, None].expand(-1, -1, frames.shape[2])

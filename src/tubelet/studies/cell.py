@@ -54,7 +54,8 @@ def _train_and_measure(folder: StudyFolder, run: Run, cell: Cell, reporter: Repo
     if cell.needs is not None:
         source = folder.cells / cell.needs / run.folder.name
         cell = dataclasses.replace(cell, config=dataclasses.replace(cell.config, init=str(image_weights(source))))
-    train_run(run.folder, part_of(table, cell.fraction), cell, reporter)
+    learned = part_of(table, cell.fraction)
+    train_run(run.folder, learned, cell, reporter)
     model = load(run.folder)
     evaluations = {views: evaluate(model, table, split=TEST, views=views) for views in cell.views}
     first = evaluations[cell.views[0]]
@@ -65,7 +66,7 @@ def _train_and_measure(folder: StudyFolder, run: Run, cell: Cell, reporter: Repo
         "done",
         top1={views: evaluation.top1 for views, evaluation in evaluations.items()},
         right={views: rightness(evaluation) for views, evaluation in evaluations.items()},
-        train_top1=evaluate(model, some_of(table.split(TRAIN), first.num_videos), views=cell.views[0]).top1,
+        train_top1=evaluate(model, some_of(learned.split(TRAIN), first.num_videos), views=cell.views[0]).top1,
         parameters=counted.parameters,
         multiply_adds=counted.multiply_adds,
         tokens=counted.tokens,

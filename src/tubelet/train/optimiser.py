@@ -42,9 +42,10 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
 def parameter_groups(model: nn.Module, weight_decay: float, layer_decay: float | None = None) -> list[dict[str, Any]]:
     """The trainable parameters, grouped by weight decay and by learning rate.
 
-    No weight decay on biases, norms, positions and class tokens. With `layer_decay` r, a parameter at depth k of n
-    learns at r^(n - k) of the rate: embedding and positions are depth 0, blocks follow, the last norm and the heads are
-    depth n (Clark et al., 2020; as in BEiT). The temporal encoder of model 2 follows on the spatial one.
+    No weight decay on biases, norms, positions, class tokens and weights of pooling. With `layer_decay` r, a parameter
+    at depth k of n learns at r^(n - k) of the rate: embedding and positions are depth 0, blocks follow, the last norm,
+    the weights of pooling and the heads are depth n (Clark et al., 2020; as in BEiT). The temporal encoder of model 2
+    follows on the spatial one.
 
     Args:
         model: a ViViT; without `layer_decay`, any module.
@@ -72,7 +73,7 @@ def parameter_groups(model: nn.Module, weight_decay: float, layer_decay: float |
 
 
 def _decays(name: str, parameter: nn.Parameter) -> bool:
-    return parameter.ndim > 1 and not re.search(r"(^|\.)(cls|positions)(\.|$)", name)
+    return parameter.ndim > 1 and not re.search(r"(^|\.)(cls|positions|pool_weights)(\.|$)", name)
 
 
 def _num_depths(model: ViViT) -> int:
@@ -85,7 +86,7 @@ def _depth(name: str, model: ViViT) -> int:
     block = re.search(r"encoder\.blocks\.(\d+)\.", name)
     if block:
         return before + int(block[1]) + 1
-    if re.search(r"encoder\.norm\.", name):
+    if re.search(r"encoder\.(norm|pool_weights)\.", name):
         own = model.config.temporal_layers or 0 if before else model.config.num_layers
         last = before + own == _num_depths(model) - 1
         return before + own + last

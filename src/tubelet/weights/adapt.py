@@ -55,6 +55,7 @@ ADAPTABLE = (
 
 ANEW = "initialised anew"
 ZERO = "zero"
+ONE = "one"
 
 
 def adapt(model: ViViT, **fields: Any) -> ViViT:
@@ -64,7 +65,7 @@ def adapt(model: ViViT, **fields: Any) -> ViViT:
     - `tubelet_size`, `embedding`: the kernel is resized (`resize_tubelets`), and so are the positions.
     - `num_classes`: a new head, but for heads that keep their name and size.
     - `variant`: see the top of this file. `temporal_layers`: 0, or any number where there was none.
-    - `pool`: class tokens are dropped, or made anew at 0.
+    - `pool`: class tokens are dropped, or made anew at 0; weights of pooling are dropped, or made anew at 1, a mean.
     - `head_norm`: taken into the heads (`fold_head_norm`), or a new one.
     - `residual_init`, `dropout`, `attention_dropout`, `drop_path`, `token_drop`: set.
 
@@ -100,6 +101,8 @@ def adapt(model: ViViT, **fields: Any) -> ViViT:
             new[name] = carried
             if carried.startswith(ZERO):
                 target.zero_()
+            elif carried.startswith(ONE):
+                target.fill_(1)
     used = {carried.source for carried in incoming.values()}
     report = put_tensors(
         adapted,
@@ -163,13 +166,15 @@ def _carried(name: str, target: Tensor, source: Mapping[str, tuple[str, Tensor]]
             return f"{ZERO}: attention over time adds nothing at first"
         source_name, tensor = source[f"{block}.{'norm_attention' if part == 'norm_time' else 'attention'}.{rest}"]
         return Incoming(tensor, source_name, "copied from the attention over space", adapted=True)
+    if name.endswith("pool_weights.grid"):
+        return f"{ONE}: a mean at first"
     return ZERO if name in ("spatial.cls", "temporal.cls") else ANEW
 
 
 def _fitted(name: str, target: Tensor, source_name: str, tensor: Tensor) -> Incoming | str:
     if tensor.shape == target.shape:
         return Incoming(tensor, source_name)
-    if name.endswith("positions.grid"):
+    if name.endswith(("positions.grid", "pool_weights.grid")):
         return _fitted_positions(target, source_name, tensor)
     if name.startswith("embedding.") and tensor.ndim == 5:
         size = (target.shape[2], target.shape[3], target.shape[4])

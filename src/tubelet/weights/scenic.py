@@ -195,6 +195,8 @@ def refuse_what_they_lack(config: ModelConfig) -> None:
     lacking = [f"{name}={getattr(config, name)!r}" for name, value in FIXED.items() if getattr(config, name) != value]
     if config.embedding == "conv_stem":
         lacking.append("embedding='conv_stem'")
+    if config.pool == "weighted":
+        lacking.append("pool='weighted'")
     if lacking:
         raise WeightsError(f"the original has no model with {', '.join(lacking)}; use the native format")
 

@@ -88,7 +88,7 @@ def test_hidden_pixels_have_no_influence_on_what_the_encoder_gives(variant: str,
 
 
 @pytest.mark.parametrize("variant", ["spatio_temporal", "factorised_encoder"])
-@pytest.mark.parametrize("pool", ["cls", "mean"])
+@pytest.mark.parametrize("pool", ["cls", "mean", "weighted"])
 @torch.no_grad()
 def test_only_the_visible_is_encoded_as_if_attention_to_the_rest_was_masked(variant: str, pool: str) -> None:
     """The reference runs every token through the encoder and forbids attention to hidden ones."""
@@ -120,7 +120,8 @@ def test_only_the_visible_is_encoded_as_if_attention_to_the_rest_was_masked(vari
             here = seen[sample, time]
             x = reference(vivit.spatial_encoder, grid[sample, time][None, None], here[None])[0]
             torch.testing.assert_close(tokens[sample, number], x[cls:][here], atol=1e-9, rtol=1e-7)
-            frames[sample, time] = x[0] if cls else x[here].mean(dim=0)
+            weights = vivit.spatial_encoder.pool_weights.grid.flatten(0, 2)[here] if pool == "weighted" else 1
+            frames[sample, time] = x[0] if cls else (x[here] * weights).mean(dim=0)
     over_time = vivit.encode_times(frames)
     torch.testing.assert_close(context[:, :, -1], over_time[:, cls:], atol=1e-9, rtol=1e-7)
     if cls:

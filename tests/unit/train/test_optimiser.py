@@ -40,6 +40,14 @@ def test_matrices_alone_decay(model: ViViT) -> None:
         assert decay == (0.1 if is_matrix else 0.0), name
 
 
+def test_weights_of_pooling_do_not_decay_and_learn_like_the_norm_before_them() -> None:
+    model = tubelet.create("vivit_tiny_16x2_fe", **SMALL, temporal_layers=2, pool="weighted")
+    decays, rates = of_each(model, "weight_decay"), of_each(model, "rate_factor", layer_decay=0.5)
+    for encoder in ("spatial_encoder", "temporal_encoder"):
+        assert decays[f"{encoder}.pool_weights.grid"] == 0.0
+        assert rates[f"{encoder}.pool_weights.grid"] == rates[f"{encoder}.norm.weight"]
+
+
 def test_every_parameter_is_in_exactly_one_group(model: ViViT) -> None:
     grouped = [id(p) for g in parameter_groups(model, 0.1, 0.7) for p in g["params"]]
     assert sorted(grouped) == sorted(id(parameter) for parameter in model.parameters())

@@ -209,6 +209,23 @@ def test_class_tokens_are_dropped_and_made_anew() -> None:
     assert not cls.encoder.cls.any()
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_weights_of_pooling_start_as_a_mean_and_follow_the_size(variant: str) -> None:
+    mean = tiny(variant=variant, pool="mean")
+    weighted = adapt(mean, pool="weighted")
+    assert all("a mean at first" in entry.how for entry in weighted.load_report.entries if entry.status == "new")
+    video = video_for(mean)
+    torch.testing.assert_close(weighted(video), mean(video))
+    with torch.no_grad():
+        for name, parameter in weighted.named_parameters():
+            if "pool_weights" in name:
+                parameter.normal_()
+    assert not torch.allclose(weighted(video), mean(video))
+    larger = video_for(mean, frames=10, size=(24, 16))
+    torch.testing.assert_close(adapt(weighted, num_frames=10, image_size=(24, 16))(larger), weighted(larger))
+    torch.testing.assert_close(adapt(weighted, pool="mean")(video), mean(video))
+
+
 # --- the rest --------------------------------------------------------------------------------------------------------
 
 

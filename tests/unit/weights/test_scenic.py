@@ -260,6 +260,7 @@ def test_a_state_without_parameters_says_what_it_has(tmp_path: Path) -> None:
     "fields",
     [
         {"embedding": "conv_stem"},
+        {"pool": "weighted"},
         {"positions": "sinusoidal"},
         {"activation": "gelu"},
         {"layer_norm_eps": 1e-5},
