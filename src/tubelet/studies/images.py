@@ -28,7 +28,7 @@ def image_source(base: TrainConfig) -> Source:
         embedding="uniform_frames",
         num_frames=1,
         tubelet_size=(1, *wanted.tubelet_size[1:]),
-        pool="mean" if wanted.pool == "mean" else "cls",
+        pool="cls" if wanted.pool == "cls" else "mean",
     )
     dense = {name: value for name, value in base.preprocessing.items() if name != "sampling"}
     image = replace(

@@ -7,11 +7,13 @@ class token                    ->  cls, if the model has one
 blocks                         ->  blocks (of the spatial encoder in model 2)
 attention of a block           ->  in model 3: attention over space, and over time by `behaviour`
 last norm                      ->  norm
+(pooling that is weighted      ->  pool_weights, all 1: a mean at first)
 head                           ->  head, if asked for
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -81,7 +83,9 @@ class Plan:
         self.notes: list[str] = []
         self.encoder = "spatial_encoder" if config.variant == "factorised_encoder" else "encoder"
         with torch.device("meta"):
-            self.names = list(ViViT(config).state_dict())
+            state = ViViT(config).state_dict()
+        self.names = list(state)
+        self._plan_pooling({name: state[name].shape for name in self.names if "pool_weights." in name})
         self._plan_embedding()
         self._plan_class_token()
         self._plan_positions()
@@ -91,7 +95,11 @@ class Plan:
         self._keep("head_norm.", NOT_IN_SOURCE)
 
     def _keep(self, prefix: str, why: str) -> None:
-        self.new |= {name: why for name in self.names if name.startswith(prefix)}
+        self.new |= {name: why for name in self.names if name.startswith(prefix) and name not in self.tensors}
+
+    def _plan_pooling(self, shapes: Mapping[str, torch.Size]) -> None:
+        for name, shape in shapes.items():
+            self.tensors[name] = Incoming(torch.ones(shape), "", "1: pooling is a mean at first")
 
     # --- embedding -------------------------------------------------------------------------------------------------
 

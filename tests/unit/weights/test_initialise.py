@@ -57,6 +57,22 @@ def test_activation_norm_and_preprocessing_follow_the_source(published_vit: Any)
     assert model.load_report == report
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_weighted_pooling_begins_as_the_mean_of_the_image_model(published_vit: Any, variant: str) -> None:
+    file = published_vit(cls=False)
+    models = [ViViT(config_for(file, BASE, variant=variant, pool=pool)) for pool in ("mean", "weighted")]
+    for model in models:
+        initialise(model, file)
+    mean, weighted = models
+    names = [name for name in weighted.state_dict() if "pool_weights" in name]
+    assert "a mean at first" in str(weighted.load_report)
+    assert len(names) == (2 if variant == "factorised_encoder" else 1)
+    rest = {name: tensor for name, tensor in weighted.state_dict().items() if name not in names}
+    mean.load_state_dict(rest)
+    video = torch.randn(2, 8, 3, 32, 32)
+    torch.testing.assert_close(logits(weighted, video), logits(mean, video))
+
+
 def test_preprocessing_that_is_there_stays(published_vit: Any) -> None:
     file = published_vit()
     own = PreprocessingConfig(num_frames=8, resize=40, crop_size=(32, 32), mean=(0.4, 0.4, 0.4))
