@@ -12,7 +12,7 @@ from torch import Tensor
 
 import tubelet
 from tubelet.config import ModelConfig
-from tubelet.inference import OptimisedViViT
+from tubelet.inference import OptimisedViViT, optimised
 from tubelet.inference.optimised import activate
 from tubelet.model import ViViT
 from tubelet.nn import record_attention
@@ -37,9 +37,14 @@ def same(ours: Tensor, plain: Tensor) -> bool:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("pool", ["cls", "mean", "max"])
+@pytest.mark.parametrize("pool", ["cls", "mean", "max", "weighted"])
+@pytest.mark.parametrize("rows", [optimised.ROWS, 14])
 @torch.no_grad()
-def test_logits_and_features_are_the_models_own(variant: str, pool: str) -> None:
+def test_logits_and_features_are_the_models_own(
+    variant: str, pool: str, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 14 tokens in a piece, two sequences fit along any axis of the grid."""
+    monkeypatch.setattr(optimised, "ROWS", rows)
     if pool == "cls" and variant in VARIANTS[2:]:
         pytest.skip("no class token in models 3 and 4")
     order = {"attention_order": "time_space"} if variant == "factorised_self_attention" else {}
@@ -112,7 +117,8 @@ def test_it_survives_copying_and_pickling() -> None:
 
 
 @torch.no_grad()
-def test_recording_and_autocast_do_as_the_model_does() -> None:
+def test_recording_and_autocast_do_as_the_model_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optimised, "ROWS", 14)
     model, fast = build("factorised_self_attention")
     video = torch.randn(1, 6, 3, 16, 24)
     with record_attention(fast) as ours:

@@ -2,13 +2,16 @@
 
 The weights are the model's own, nothing is folded, packed or rounded, and what is computed is what the model computes.
 What is saved is passes over memory: the residual is added to in place by the products themselves, an activation
-overwrites its input, the MLP goes through the tokens in pieces that stay in the cache, and attention along the axes of
-the grid reads and writes tokens where they lie. docs/performance.md has what each of these brings.
+overwrites its input, the MLP and attention over short sequences go through the tokens in pieces that stay in the cache
+and in memory that is at hand, and attention along the axes of the grid reads and writes tokens where they lie.
+docs/performance.md has what each of these brings.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from itertools import repeat
 
 import torch
 import torch.nn.functional as F
@@ -18,12 +21,12 @@ from torch import Tensor, nn
 from tubelet.errors import ConfigError
 from tubelet.model import ViViT
 from tubelet.nn.activations import Activation, gelu, gelu_tanh
-from tubelet.nn.attention import DotProduct
+from tubelet.nn.attention import AxisAttention, DotProduct, SelfAttention
 from tubelet.nn.blocks import Block, FactorisedSelfAttentionBlock
 from tubelet.nn.encoder import Encoder
 
 ROWS = 1024
-"""Tokens of one piece of the MLP."""
+"""Tokens of one piece of the MLP, and of attention where its sequences are shorter."""
 
 ACTIVATION_ROWS = 64
 """Tokens of one piece of the activation."""
@@ -101,14 +104,42 @@ class InferenceBlock(nn.Module):
             return block(x, mask, *wanted)
         x = x.contiguous()
         for norm, attention in block.branches():
-            parts = attention.attend(norm(x), mask, *wanted)
-            x = x if queries is None else x[:, :queries].contiguous()
-            _add_product(x, attention.out, parts)
+            if queries is None:
+                for piece, piece_mask in _pieces(attention, x, mask):
+                    tokens = piece.contiguous()
+                    _add_product(tokens, attention.out, attention.attend(norm(tokens), piece_mask))
+                    if tokens is not piece:
+                        piece.copy_(tokens)
+            else:
+                parts = attention.attend(norm(x), mask, *wanted)
+                x = x[:, :queries].contiguous()
+                _add_product(x, attention.out, parts)
         for rows in x.view(-1, x.shape[-1]).split(ROWS):
             hidden = block.mlp.fc1(block.norm_mlp(rows))
             activate(hidden, block.mlp.activation)
             _add_product(rows, block.mlp.fc2, (hidden,))
         return x
+
+
+def _pieces(
+    attention: nn.Module, x: Float[Tensor, "B *tokens D"], mask: Bool[Tensor, "B _"] | None
+) -> Iterator[tuple[Float[Tensor, "_ *tokens D"], Bool[Tensor, "_ _"] | None]]:
+    """Views of x, each with its mask: whole sequences, whose tokens attend to none but each other, of about `ROWS` tokens.
+
+    While attention is recorded it is one piece, since what is recorded is of all.
+    """
+    if not isinstance(attention, SelfAttention) or not attention.dot_product.fused:
+        yield x, mask
+    elif not isinstance(attention, AxisAttention):
+        count = max(ROWS // x.shape[1], 1)
+        masks = repeat(None) if mask is None else mask.split(count)
+        yield from zip(x.split(count), masks, strict=False)
+    elif attention.axis == "space":
+        for piece in x.flatten(0, 1).split(max(ROWS // x.shape[2], 1)):
+            yield piece[None], None
+    else:
+        for piece in x.split(max(ROWS // (x.shape[0] * x.shape[1]), 1), dim=2):
+            yield piece, mask
 
 
 def _add_product(x: Float[Tensor, "*rest D"], linear: nn.Linear, parts: tuple[Float[Tensor, "*rest _"], ...]) -> None:
