@@ -124,7 +124,7 @@ class InferenceBlock(nn.Module):
 def _pieces(
     attention: nn.Module, x: Float[Tensor, "B *tokens D"], mask: Bool[Tensor, "B _"] | None
 ) -> Iterator[tuple[Float[Tensor, "_ *tokens D"], Bool[Tensor, "_ _"] | None]]:
-    """Views of x, each with its mask: whole sequences, whose tokens attend to none but each other, of about `ROWS` tokens.
+    """Views of x, each with its mask: sequences that attend to none but themselves, about `ROWS` tokens of them.
 
     While attention is recorded it is one piece, since what is recorded is of all.
     """
