@@ -22,7 +22,7 @@ demo: $(RUNTIME) ## a first minute: makes clips, trains, evaluates, predicts, wr
 	$(BIN)/tubelet demo $(ARGS)
 
 test: $(DEV) ## the tests but for the slow ones
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 8 --dist loadfile $(ARGS)
 
 test-slow: $(DEV) ## the slow tests alone
 	$(BIN)/python -m pytest -m slow $(ARGS)

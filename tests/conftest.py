@@ -1,4 +1,4 @@
-"""What every test stands on: checked signatures, seeds, two threads, and the folder of real videos."""
+"""What every test stands on: checked signatures, seeds, the threads of its share, and the folder of real videos."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 def pytest_sessionstart() -> None:
-    torch.set_num_threads(min(2, torch.get_num_threads()))
+    """One thread where several sessions run side by side (`-n`), else two."""
+    torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else min(2, torch.get_num_threads()))
 
 
 @pytest.fixture(autouse=True)
