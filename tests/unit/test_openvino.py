@@ -61,6 +61,16 @@ assert torch.equal(video, before)
 """)
 
 
+def test_weights_of_pooling_follow_the_size_of_the_clip() -> None:
+    run("""
+for variant in ("factorised_encoder", "factorised_self_attention"):
+    model, fast = build(variant, num_classes=5, pool="weighted")
+    for frames, height, width in ((6, 16, 24), (10, 32, 16)):
+        video = torch.randn(1, frames, 3, height, width)
+        assert same(fast(video), model(video)), (variant, frames, height, width)
+""")
+
+
 def test_what_has_no_graph_is_computed_as_the_model_does() -> None:
     run("""
 model, fast = build("factorised_self_attention", num_classes=5)
