@@ -48,7 +48,7 @@ class StudyResult:
     @property
     def num_failures(self) -> int:
         """Runs that failed."""
-        return sum(len(failures) for failures in {row.label: row.failures for row in self.rows}.values())
+        return sum(len(failures) for failures in {row.title: row.failures for row in self.rows}.values())
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""

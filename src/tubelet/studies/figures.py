@@ -16,6 +16,10 @@ from tubelet.weights.files import replacing
 ON_PAPER = {INK: "#1b1d21", MUTED: "#62666e", LINE: "#dcdad5", FIRST: "#2f6db5", SECOND: "#c2641b"}
 """Colours of the PNG, where no stylesheet says them."""
 
+TEXT_SIZE = 8.5
+PLOT_POINTS = (460.0, 265.0)
+"""About the width and height of the axes, in points."""
+
 
 def cost_plot(rows: Sequence[Row], title: str) -> str:
     """Top-1 with its interval over multiply-adds of a video, as an SVG element; empty without results."""
@@ -58,7 +62,7 @@ def _ladder(axes: Axes, rows: Sequence[Row], costs: Sequence[float], colours: di
     axes.plot(
         [x for x, _ in trained], [y for _, y in trained], "|", color=colours[SECOND], markersize=11, markeredgewidth=2
     )
-    axes.set_yticks(list(places), [row.label for row in rows])
+    axes.set_yticks(list(places), [row.title for row in rows])
     axes.invert_yaxis()
     axes.grid(True, axis="x")
     axes.set_xlabel(f"top-1, % (line: training videos); {costs[0]:,.1f} M multiply-adds a video")
@@ -68,13 +72,41 @@ def _scatter(axes: Axes, rows: Sequence[Row], costs: Sequence[float], colours: d
     means = [100 * row.top1.mean for row in rows if row.top1]
     halves = [100 * (row.top1.half or 0.0) for row in rows if row.top1]
     axes.errorbar(costs, means, yerr=halves, fmt="o", color=colours[FIRST], capsize=3, markersize=5)
-    views = len({row.label for row in rows}) < len(rows)
-    for place, (row, cost, mean) in enumerate(zip(rows, costs, means, strict=True)):
-        text = f"{row.label}, {row.views}" if views else row.label
-        offset = (7, 5) if place % 2 == 0 else (7, -11)
-        axes.annotate(text, (cost, mean), offset, textcoords="offset points", fontsize=8.5, color=colours[INK])
     if max(costs) > 3 * min(costs):
         axes.set_xscale("log")
     axes.margins(x=0.18, y=0.12)
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(max(bottom, -2), min(top, 103))  # an interval may go on beyond what a share can be
+    views = len({row.title for row in rows}) < len(rows)
+    texts = [f"{row.title}, {row.views}" if views else row.title for row in rows]
+    _name_points(axes, list(zip(costs, means, texts, strict=True)), colours[INK])
     axes.set_xlabel("multiply-adds of a video, millions")
     axes.set_ylabel("top-1, %")
+
+
+def _name_points(axes: Axes, points: Sequence[tuple[float, float, str]], colour: str) -> None:
+    """Write beside each point what it is, on the side that has room, one below the other where points are close."""
+    width, height = PLOT_POINTS
+    corners = axes.transAxes.inverted().transform(axes.transData.transform([point[:2] for point in points]))
+    taken: list[tuple[float, float, float]] = []  # left and right end and middle of each text, in points
+    order = sorted(range(len(points)), key=lambda number: -corners[number][1])
+    for number in order:
+        x, y = corners[number] * (width, height)
+        text = points[number][2]
+        length = TEXT_SIZE * 0.52 * len(text)
+        right_of_it = x + 7 + length < width + 30
+        left, right = (x + 7, x + 7 + length) if right_of_it else (x - 7 - length, x - 7)
+        middle = y
+        while any(left < b and a < right and abs(middle - other) < TEXT_SIZE + 2 for a, b, other in taken):
+            middle -= 1
+        taken.append((left, right, middle))
+        axes.annotate(
+            text,
+            points[number][:2],
+            (7 if right_of_it else -7, middle - y),
+            textcoords="offset points",
+            fontsize=TEXT_SIZE,
+            color=colour,
+            ha="left" if right_of_it else "right",
+            va="center",
+        )

@@ -170,7 +170,7 @@ def _links(folder: StudyFolder, written: Written, row: Row) -> list[tuple[int, s
 
 
 def _failures(rows: Sequence[Row]) -> list[tuple[str, int, str]]:
-    found = {(row.label, seed): error for row in rows for seed, error in row.failures.items()}
+    found = {(row.title, seed): error for row in rows for seed, error in row.failures.items()}
     return [(label, seed, error) for (label, seed), error in found.items()]
 
 

@@ -23,7 +23,8 @@ class Row:
 
     Attributes:
         key: of the row.
-        label: of the cell.
+        label: of the cell, in the table, where columns tell cells of one label apart.
+        title: of the cell, in sentences and pictures: with its facts where other cells have its label, too.
         views: CLIPSxCROPS.
         top1: over seeds, share of the test videos; None if no run is done.
         by_seed: the same for each seed that is done.
@@ -41,6 +42,7 @@ class Row:
 
     key: str
     label: str
+    title: str
     views: str
     top1: Interval | None
     by_seed: dict[int, float]
@@ -86,10 +88,18 @@ def rows_of(cells: Sequence[Cell], outcomes: Mapping[str, Mapping[int, Outcome]]
         cells: in its order.
         outcomes: by cell and seed.
     """
-    return [_row(cell, views, outcomes[cell.name]) for cell in cells for views in cell.views]
+    labels = [cell.label for cell in cells]
+    titles = [
+        cell.label if labels.count(cell.label) == 1 else ", ".join([cell.label, *cell.facts.values()]) for cell in cells
+    ]
+    return [
+        _row(cell, title, views, outcomes[cell.name])
+        for cell, title in zip(cells, titles, strict=True)
+        for views in cell.views
+    ]
 
 
-def _row(cell: Cell, views: str, outcomes: Mapping[int, Outcome]) -> Row:
+def _row(cell: Cell, title: str, views: str, outcomes: Mapping[int, Outcome]) -> Row:
     done = {seed: outcome for seed, outcome in outcomes.items() if outcome.status == "done"}
     first = next(iter(done.values()), None)
     clips, crops = parse_views(views)
@@ -98,6 +108,7 @@ def _row(cell: Cell, views: str, outcomes: Mapping[int, Outcome]) -> Row:
     return Row(
         key=cell.row(views),
         label=cell.label,
+        title=title,
         views=views,
         top1=mean_interval(list(by_seed.values())) if by_seed else None,
         by_seed=by_seed,
@@ -149,12 +160,12 @@ def _why(better: Row, worse: Row) -> str:
     gain = better.train_top1 - worse.train_top1
     if gain < -CLOSE:
         return (
-            f"“{better.label}” gets fewer of its own training videos right ({ours} against {theirs}): it has not "
+            f"“{better.title}” gets fewer of its own training videos right ({ours} against {theirs}): it has not "
             "learned enough in these epochs, rather than generalised badly"
         )
     if gain > CLOSE:
         return (
-            f"“{better.label}” gets more of its training videos right ({ours} against {theirs}) and fewer of the test "
+            f"“{better.title}” gets more of its training videos right ({ours} against {theirs}) and fewer of the test "
             "videos: it overfits"
         )
     return (
@@ -170,12 +181,12 @@ def verdict_in_words(rows: Sequence[Row], judgements: Sequence[Judgement]) -> li
     best = max(scored, key=lambda row: row.top1.mean if row.top1 else 0.0)
     rest = [judge(Claim("", best.key, row.key), {best.key: best, row.key: row}) for row in scored if row is not best]
     beaten = sum(judgement.verdict == "agrees" for judgement in rest)
-    sentences = [f"Best is “{best.label}”{_views(best, rows)} with {percent(best.top1)}."]
+    sentences = [f"Best is “{best.title}”{_views(best, rows)} with {percent(best.top1)}."]
     if rest and beaten == len(rest):
         sentences.append("It is better than every other row by more than chance.")
     elif rest:
         equal = [
-            row.label
+            row.title
             for row, judgement in zip((r for r in scored if r is not best), rest, strict=True)
             if judgement.verdict != "agrees"
         ]
@@ -202,7 +213,7 @@ def _show(count: int) -> str:
 
 
 def _views(row: Row, rows: Sequence[Row]) -> str:
-    return f" with {row.views} views" if sum(other.label == row.label for other in rows) > 1 else ""
+    return f" with {row.views} views" if sum(other.title == row.title for other in rows) > 1 else ""
 
 
 def percent(interval: Interval | None) -> str:

@@ -51,6 +51,19 @@ def test_a_contradiction_is_explained_by_the_training_videos() -> None:
     assert "generalises worse" in judged(scores, {"a": 0.9, "b": 0.9}).reason
 
 
+def test_cells_of_one_label_are_told_apart_in_sentences_and_each_failure_counts() -> None:
+    cells = [
+        Cell(name=f"a-{share}", label="a", config=TrainConfig(preset="vivit_tiny_16x2"), facts={"videos": share})
+        for share in ("25%", "100%")
+    ]
+    failed = Outcome("failed", error="out of memory")
+    rows = rows_of(cells, {"a-25%": {0: outcome(0.5), 1: failed}, "a-100%": {0: outcome(0.9), 1: failed}})
+    assert [row.title for row in rows] == ["a, 25%", "a, 100%"]
+    words = " ".join(verdict_in_words(rows, []))
+    assert "“a, 100%”" in words
+    assert "2 runs failed" in words
+
+
 def test_videos_that_are_too_easy_are_said_to_be() -> None:
     assert "too easy" in judged({"a": [1.0, 1.0, 0.99], "b": [0.99, 1.0, 1.0]}).reason
 
