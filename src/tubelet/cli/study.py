@@ -74,6 +74,7 @@ class Options(CommonOptions):
         train_clips: generated videos of each class to learn from.
         test_clips: generated videos of each class to test on.
         clip_seed: of the generated videos.
+        publish: a folder that gets page, table and picture once more, without links to the runs.
         open: open the page in a browser.
     """
 
@@ -97,6 +98,7 @@ class Options(CommonOptions):
     train_clips: int | None = None
     test_clips: int | None = None
     clip_seed: int | None = None
+    publish: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     open: bool = False
 
 
@@ -152,6 +154,7 @@ def run(options: Any, output: Output) -> int:
         options=StudyOptions(**{name: getattr(options, name) for name in VARIED}),
         clips=GeneratedClips(**clips) if clips else None,
         command=options.command,
+        publish=options.publish,
         **changes,
     )
     _show(result, output)

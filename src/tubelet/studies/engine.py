@@ -74,6 +74,7 @@ def run_study(
     options: StudyOptions | None = None,
     clips: GeneratedClips | None = None,
     command: str = "",
+    publish: str | os.PathLike[str] | None = None,
     reporter: Reporter | None = None,
     **fields: Any,
 ) -> StudyResult:
@@ -99,11 +100,13 @@ def run_study(
         options: what is varied.
         clips: how many videos are generated.
         command: what the user typed, for the page.
+        publish: a folder that gets the answer once more, without links to the runs, to be kept or shown without them.
         reporter: is told how it goes.
         fields: of the configuration, by their own names: `epochs=5, batch_size=4`.
 
     Raises:
-        ConfigError: an unknown study, settings that do not fit, or a folder that was begun with others.
+        ConfigError: an unknown study, settings that do not fit, or a folder that was begun with others; `publish`
+            holds pages of something else.
         DataError: no usable data.
         TrainingInterrupted: Ctrl-C or SIGTERM; the page shows what there is.
     """
@@ -116,6 +119,9 @@ def run_study(
     generated = base.data.source is None
     if clips is not None and not generated:
         raise ConfigError("train_clips, test_clips and clip_seed say how many videos are generated; data was given")
+    published = None if publish is None else StudyFolder(Path(publish))
+    if published is not None:
+        published.claim_for_pages(name)
     folder.claim(name)
     if generated:
         write_generated(folder.path / "clips", clips or GeneratedClips())
@@ -133,12 +139,12 @@ def run_study(
     try:
         _bring_to_end(folder, runs, jobs, reporter)
     except KeyboardInterrupt as interrupt:  # a training's own, with the signal that it was, among them
-        _finish(folder, written)
+        _finish(folder, written, published)
         raise TrainingInterrupted(
             f"stopped, nothing is lost; the same command goes on, and {folder.page} shows what there is",
             getattr(interrupt, "signal_number", signal.SIGINT),
         ) from None
-    return _finish(folder, written)
+    return _finish(folder, written, published)
 
 
 def _base(
@@ -180,7 +186,7 @@ def _in_words(outcome: Outcome) -> str:
     return f"top-1 {scores}; of training videos {outcome.train_top1:.1%}; {took}"
 
 
-def _finish(folder: StudyFolder, written: Written) -> StudyResult:
+def _finish(folder: StudyFolder, written: Written, published: StudyFolder | None) -> StudyResult:
     plan: Plan = written.plan
     outcomes = {
         cell.name: {seed: read_outcome(folder.run(cell, seed)) for seed in written.seeds} for cell in plan.cells
@@ -189,7 +195,8 @@ def _finish(folder: StudyFolder, written: Written) -> StudyResult:
     by_key = {row.key: row for row in rows}
     judgements = [judge(claim, by_key) for claim in plan.claims]
     verdict = [*verdict_in_words(rows, judgements), *written.study.remarks(rows)]
-    write_pages(folder, written, rows, judgements, verdict)
+    for place in filter(None, (folder, published)):
+        write_pages(place, written, rows, judgements, verdict)
     return StudyResult(written.study.name, folder.path, folder.page, tuple(rows), tuple(judgements), tuple(verdict))
 
 

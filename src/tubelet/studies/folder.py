@@ -112,6 +112,21 @@ class StudyFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         self.study.write_text(json.dumps({"study": study}) + "\n", encoding="utf-8")
 
+    def claim_for_pages(self, study: str) -> None:
+        """Make the folder one for this study's pages, or renew those that are there.
+
+        Raises:
+            ConfigError: what is there under their names is not this study's.
+        """
+        there = [path for path in (self.page, self.markdown, self.results, self.plot) if path.exists()]
+        if there:
+            known = self.results.is_file() and json.loads(self.results.read_text(encoding="utf-8"))
+            if not known or known.get("study") != study:
+                raise ConfigError(
+                    f"{there[0]} is there already and not of the study {study!r}; name another folder to publish in"
+                )
+        self.path.mkdir(parents=True, exist_ok=True)
+
     def write_study(self, description: Mapping[str, Any]) -> None:
         """Write `study.json`, whole or not at all."""
         with replacing(self.study) as path:

@@ -23,6 +23,9 @@ from tubelet.studies.study import Plan, Study
 from tubelet.version import __version__
 from tubelet.weights.files import replacing
 
+IN_COMMAND = {("data", "source")}
+"""Settings that the page leaves to the command that it shows."""
+
 VERDICTS = {"agrees": "holds here", "contradicts": "the other way round here", "open": "cannot be told"}
 
 
@@ -90,13 +93,15 @@ def _html(
     pages = environment()
     pages.loader = ChoiceLoader([PackageLoader("tubelet.studies"), PackageLoader("tubelet.report")])
     columns, lines = table_of(written, rows)
+    links = [_links(folder, written, row) for row in rows]
     return pages.get_template("study.html.j2").render(
         study=written.study,
         verdict=verdict,
         columns=columns,
         words={"views", "runs", *(name for row in rows for name in row.facts)},
         lines=list(zip(rows, lines, strict=True)),
-        links=[_links(folder, written, row) for row in rows],
+        links=links,
+        runs=any(links) or any(row.failures for row in rows),
         plot=Markup(cost_plot(rows, written.study.title)),  # drawn by matplotlib
         judgements=[(judgement, VERDICTS[judgement.verdict], points(judgement.difference)) for judgement in judgements],
         failures=_failures(rows),
@@ -185,7 +190,8 @@ def _settings(base: TrainConfig) -> list[tuple[str, list[tuple[str, str]]]]:
     groups: list[tuple[str, list[tuple[str, str]]]] = [("training", [])]
     for name, value in to_dict(base).items():
         if isinstance(value, dict):
-            groups.append((name, [(key, _text(inner)) for key, inner in value.items()]))
+            told = [(key, _text(inner)) for key, inner in value.items() if (name, key) not in IN_COMMAND]
+            groups.append((name, told))
         elif name != "seed":
             groups[0][1].append((name, _text(value)))
     return [(name, entries) for name, entries in groups if entries]

@@ -76,6 +76,25 @@ def test_a_study_leaves_runs_that_can_be_opened_and_a_page(done: StudyResult) ->
     assert (folder / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_published_page_stands_alone_and_takes_no_one_else_s_place(
+    done: StudyResult, tmp_path: Path, clips: Path, tiny: TrainConfig
+) -> None:
+    public = tmp_path / "docs"
+    for _ in range(2):  # the second time it is renewed
+        start(done.folder, clips, tiny, command="tubelet study widths", publish=public)
+    assert {path.name for path in public.iterdir()} == {"report.html", "results.md", "results.json", "plot.png"}
+    page = (public / "report.html").read_text()
+    assert "Wide is better" in page
+    assert "<a href" not in page
+    assert str(clips) not in page
+    assert "<a href" in (done.folder / "report.html").read_text()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "results.md").write_text("mine")
+    with pytest.raises(ConfigError, match="another folder to publish in"):
+        start(done.folder, clips, tiny, publish=tmp_path / "mine")
+    assert (tmp_path / "mine" / "results.md").read_text() == "mine"
+
+
 def test_what_is_done_is_not_done_again_and_what_changed_is_an_error(
     done: StudyResult, clips: Path, tiny: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
