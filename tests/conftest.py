@@ -23,7 +23,8 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 def pytest_sessionstart() -> None:
-    """One thread where several sessions run side by side (`-n`), else two."""
+    """One thread where several sessions run side by side (`-n`), else two; no width but the default one."""
+    os.environ.pop("COLUMNS", None)
     torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else min(2, torch.get_num_threads()))
 
 
