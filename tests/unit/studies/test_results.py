@@ -47,6 +47,7 @@ def test_a_difference_within_chance_stays_open() -> None:
 def test_a_contradiction_is_explained_by_the_training_videos() -> None:
     scores = {"a": [0.5, 0.5, 0.5], "b": [0.8, 0.8, 0.8]}
     assert "not learned enough" in judged(scores, {"a": 0.5, "b": 0.9}).reason
+    assert "(30 against 10 points): it generalises worse" in judged(scores, {"a": 0.8, "b": 0.9}).reason
     assert "overfits" in judged(scores, {"a": 1.0, "b": 0.9}).reason
     assert "generalises worse" in judged(scores, {"a": 0.9, "b": 0.9}).reason
 

@@ -74,6 +74,14 @@ def no_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dataset_module, "open_video", closed)
 
 
+def without_key_bias(name: str, parameter: torch.Tensor) -> torch.Tensor:
+    """A bias of all keys changes no attention: its gradient is rounding alone, which AdamW makes whole steps of."""
+    if not name.endswith("qkv.bias"):
+        return parameter
+    query, _, value = parameter.chunk(3)
+    return torch.cat([query, value])
+
+
 @pytest.mark.parametrize(
     "preprocessing",
     [
@@ -91,8 +99,9 @@ def test_the_curve_is_that_of_the_training_without_the_cache(
     cached = run(clips, tmp_path / "cached", config, cache="features")
     assert curve(tmp_path / "cached") == pytest.approx(curve(tmp_path / "plain"), abs=1e-5)
     assert len(set(curve(tmp_path / "plain"))) > 12  # it learned something
-    for one, other in zip(plain.model.parameters(), cached.model.parameters(), strict=True):
-        torch.testing.assert_close(one, other, rtol=0, atol=1e-4)
+    others = dict(cached.model.named_parameters())
+    for name, one in plain.model.named_parameters():
+        torch.testing.assert_close(without_key_bias(name, one), without_key_bias(name, others[name]), rtol=0, atol=1e-4)
     assert len(stored(config)) == 12
 
 
