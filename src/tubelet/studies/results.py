@@ -160,7 +160,7 @@ def _why(better: Row, worse: Row) -> str:
     gain = better.train_top1 - worse.train_top1
     if gain < -CLOSE and (better.gap or 0.0) - (worse.gap or 0.0) > CLOSE:
         return (
-            f"“{better.title}” gets fewer of its own training videos right ({ours} against {theirs}), and loses more of "
+            f"“{better.title}” gets fewer of its own training videos right ({ours} against {theirs}) and loses more of "
             f"that on the test videos ({100 * (better.gap or 0.0):.0f} against "
             f"{100 * (worse.gap or 0.0):.0f} points): it generalises worse"
         )
