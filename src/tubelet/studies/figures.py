@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from tubelet.report.figures import FIRST, INK, LINE, MUTED, SECOND, SETTINGS, to_svg
 from tubelet.studies.results import Row
@@ -74,6 +75,8 @@ def _scatter(axes: Axes, rows: Sequence[Row], costs: Sequence[float], colours: d
     axes.errorbar(costs, means, yerr=halves, fmt="o", color=colours[FIRST], capsize=3, markersize=5)
     if max(costs) > 3 * min(costs):
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.4)))
     axes.margins(x=0.18, y=0.12)
     bottom, top = axes.get_ylim()
     axes.set_ylim(max(bottom, -2), min(top, 103))  # an interval may go on beyond what a share can be
