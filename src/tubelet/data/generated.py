@@ -151,7 +151,6 @@ class _Film:
         if self.shuffled:
             ring = order.permutation(ring).tolist()
         frames = (ring[start:] + ring[:start]) * ROUNDS
-        # superfast: with the look-ahead of slower presets, x264 does not give the same file every time in a thread
         write_video(self.path, pictures[frames], FRAME_RATE, preset="superfast", crf=23)
 
 

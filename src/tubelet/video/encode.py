@@ -20,6 +20,9 @@ from tubelet.errors import VideoError
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 """Suffixes that `write_video` takes, and the names of their containers in FFmpeg."""
 
+SAME_EVERY_TIME = {"x264-params": "mbtree=0"}
+"""x264's macroblock tree reads memory that it never wrote: small frames come out as another file from time to time."""
+
 
 def write_video(
     path: str | Path,
@@ -144,7 +147,7 @@ def add_h264_stream(
     threads: int = 1,
 ) -> VideoStream:
     """A stream for frames of `yuv_frame`; `options` are those of x264."""
-    stream = container.add_stream("libx264", rate=frame_rate, options=options)
+    stream = container.add_stream("libx264", rate=frame_rate, options={**options, **SAME_EVERY_TIME})
     stream.height, stream.width = height, width
     stream.pix_fmt = pixel_format
     context = stream.codec_context
