@@ -103,7 +103,7 @@ class StudyFolder:
             ConfigError: it holds something else.
         """
         if self.study.is_file():
-            there = json.loads(self.study.read_text(encoding="utf-8")).get("study")
+            there = _study_of(self.study)
             if there != study:
                 raise ConfigError(f"{self.path} holds the study {there!r}, not {study!r}; name another folder")
             return
@@ -119,12 +119,10 @@ class StudyFolder:
             ConfigError: what is there under their names is not this study's.
         """
         there = [path for path in (self.page, self.markdown, self.results, self.plot) if path.exists()]
-        if there:
-            known = self.results.is_file() and json.loads(self.results.read_text(encoding="utf-8"))
-            if not known or known.get("study") != study:
-                raise ConfigError(
-                    f"{there[0]} is there already and not of the study {study!r}; name another folder to publish in"
-                )
+        if there and _study_of(self.results) != study:
+            raise ConfigError(
+                f"{there[0]} is there already and not of the study {study!r}; name another folder to publish in"
+            )
         self.path.mkdir(parents=True, exist_ok=True)
 
     def write_study(self, description: Mapping[str, Any]) -> None:
@@ -225,3 +223,12 @@ def _first_difference(stored: Any, wanted: Any, where: str = "") -> str:
                 return inner
         return ""
     return f"{where.removeprefix('config.')} was {stored!r} and is {wanted!r} now"
+
+
+def _study_of(path: Path) -> str | None:
+    """The study that a JSON file of ours names; None where there is no file, or one that is not ours."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return content.get("study") if isinstance(content, dict) else None

@@ -158,11 +158,11 @@ def _why(better: Row, worse: Row) -> str:
         return ""
     ours, theirs = f"{better.train_top1:.0%}", f"{worse.train_top1:.0%}"
     gain = better.train_top1 - worse.train_top1
-    if gain < -CLOSE and (better.gap or 0.0) - (worse.gap or 0.0) > CLOSE:
+    lost, less = better.gap or 0.0, worse.gap or 0.0
+    if gain < -CLOSE and lost - less > CLOSE:
         return (
             f"“{better.title}” gets fewer of its own training videos right ({ours} against {theirs}) and loses more of "
-            f"that on the test videos ({100 * (better.gap or 0.0):.0f} against "
-            f"{100 * (worse.gap or 0.0):.0f} points): it generalises worse"
+            f"that on the test videos ({100 * lost:.0f} against {100 * less:.0f} points): it generalises worse"
         )
     if gain < -CLOSE:
         return (

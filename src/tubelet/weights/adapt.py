@@ -175,7 +175,7 @@ def _fitted(name: str, target: Tensor, source_name: str, tensor: Tensor) -> Inco
     if tensor.shape == target.shape:
         return Incoming(tensor, source_name)
     if name.endswith(("positions.grid", "pool_weights.grid")):
-        return _fitted_positions(target, source_name, tensor)
+        return _fitted_grid(target, source_name, tensor)
     if name.startswith("embedding.") and tensor.ndim == 5:
         size = (target.shape[2], target.shape[3], target.shape[4])
         how = f"resized from tubelets of {_by(tensor.shape[2:])} to {_by(size)}"
@@ -183,7 +183,7 @@ def _fitted(name: str, target: Tensor, source_name: str, tensor: Tensor) -> Inco
     return ANEW
 
 
-def _fitted_positions(target: Tensor, source_name: str, grid: Tensor) -> Incoming:
+def _fitted_grid(target: Tensor, source_name: str, grid: Tensor) -> Incoming:
     before, after = tuple(grid.shape[:3]), (target.shape[0], target.shape[1], target.shape[2])
     if after[0] == 1 and before[0] > 1:
         grid = grid.mean(dim=0, keepdim=True)

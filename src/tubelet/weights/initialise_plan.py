@@ -13,7 +13,6 @@ head                           ->  head, if asked for
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -83,9 +82,8 @@ class Plan:
         self.notes: list[str] = []
         self.encoder = "spatial_encoder" if config.variant == "factorised_encoder" else "encoder"
         with torch.device("meta"):
-            state = ViViT(config).state_dict()
-        self.names = list(state)
-        self._plan_pooling({name: state[name].shape for name in self.names if "pool_weights." in name})
+            self.shapes = {name: tensor.shape for name, tensor in ViViT(config).state_dict().items()}
+        self._plan_pooling()
         self._plan_embedding()
         self._plan_class_token()
         self._plan_positions()
@@ -95,11 +93,12 @@ class Plan:
         self._keep("head_norm.", NOT_IN_SOURCE)
 
     def _keep(self, prefix: str, why: str) -> None:
-        self.new |= {name: why for name in self.names if name.startswith(prefix) and name not in self.tensors}
+        self.new |= {name: why for name in self.shapes if name.startswith(prefix) and name not in self.tensors}
 
-    def _plan_pooling(self, shapes: Mapping[str, torch.Size]) -> None:
-        for name, shape in shapes.items():
-            self.tensors[name] = Incoming(torch.ones(shape), "", "1: pooling is a mean at first")
+    def _plan_pooling(self) -> None:
+        for name, shape in self.shapes.items():
+            if "pool_weights." in name:
+                self.tensors[name] = Incoming(torch.ones(shape), "", "1: pooling is a mean at first")
 
     # --- embedding -------------------------------------------------------------------------------------------------
 

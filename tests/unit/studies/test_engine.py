@@ -93,6 +93,9 @@ def test_a_published_page_stands_alone_and_takes_no_one_else_s_place(
     with pytest.raises(ConfigError, match="another folder to publish in"):
         start(done.folder, clips, tiny, publish=tmp_path / "mine")
     assert (tmp_path / "mine" / "results.md").read_text() == "mine"
+    (tmp_path / "mine" / "results.json").write_text("[1, 2]")  # JSON, but no study's
+    with pytest.raises(ConfigError, match="another folder to publish in"):
+        start(done.folder, clips, tiny, publish=tmp_path / "mine")
 
 
 def test_what_is_done_is_not_done_again_and_what_changed_is_an_error(
