@@ -28,7 +28,9 @@ def plan(setting: Setting) -> Plan:
     base, options = setting.base, setting.options
     if base.preprocessing.get("sampling") == "uniform":
         base = replace(base, preprocessing={**base.preprocessing, "sampling": "dense", "frame_stride": 1})
-        base = replace(base, augmentation=replace(base.augmentation, coverage=(1.0, 1.0)))
+        temporal = "random" if base.augmentation.temporal == "segments" else base.augmentation.temporal
+        dense = replace(base.augmentation, temporal=temporal, coverage=(1.0, 1.0), warp=0.0)
+        base = replace(base, augmentation=dense)
         note = "Clips are dense here, every frame one after the other; the base spreads them over the video."
     else:
         note = ""

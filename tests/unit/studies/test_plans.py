@@ -8,10 +8,12 @@ import pytest
 
 from tubelet.config import TrainConfig, cost, train_config
 from tubelet.data import read_table
+from tubelet.data.temporal import check_temporal
 from tubelet.studies import STUDIES, StudyOptions, generated_config
 from tubelet.studies.cell import part_of
 from tubelet.studies.models import model_of
 from tubelet.studies.study import Plan, Setting
+from tubelet.train.model import preprocessing_for
 
 
 def planned(name: str, clips: Path, base: TrainConfig | None = None, **options: object) -> Plan:
@@ -27,7 +29,9 @@ def test_every_cell_can_be_built_and_every_claim_is_about_rows(name: str, recipe
     keys = {cell.row(views) for cell in plan.cells for views in cell.views}
     assert len({cell.name for cell in plan.cells}) == len(plan.cells)
     for cell in plan.cells:
-        model_of(cell.config)  # raises if fields do not fit together
+        model = model_of(cell.config)  # raises if fields do not fit together
+        preprocessing = preprocessing_for(model, cell.config.preprocessing)
+        check_temporal(cell.config.augmentation, preprocessing)  # as every training does
         assert cell.needs is None or cell.needs in {source.name for source in plan.sources}
     for claim in plan.claims:
         assert {claim.better, claim.worse} <= keys
