@@ -12,7 +12,7 @@ from torch import Tensor
 
 import tubelet
 from tubelet.config import ModelConfig
-from tubelet.inference import OptimisedViViT, optimised
+from tubelet.inference import OptimisedViViT, attention, pieces
 from tubelet.inference.optimised import activate
 from tubelet.model import ViViT
 from tubelet.nn import record_attention
@@ -38,13 +38,14 @@ def same(ours: Tensor, plain: Tensor) -> bool:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("pool", ["cls", "mean", "max", "weighted"])
-@pytest.mark.parametrize("rows", [optimised.ROWS, 14])
+@pytest.mark.parametrize(("rows", "long"), [(pieces.ROWS, attention.LONG), (14, attention.LONG), (14, 5)])
 @torch.no_grad()
 def test_logits_and_features_are_the_models_own(
-    variant: str, pool: str, rows: int, monkeypatch: pytest.MonkeyPatch
+    variant: str, pool: str, rows: int, long: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of 14 tokens in a piece, two sequences fit along any axis of the grid."""
-    monkeypatch.setattr(optimised, "ROWS", rows)
+    """Of 14 tokens in a piece, two sequences fit along any axis of the grid; of 5, all but those over time are long."""
+    monkeypatch.setattr(pieces, "ROWS", rows)
+    monkeypatch.setattr(attention, "LONG", long)
     if pool == "cls" and variant in VARIANTS[2:]:
         pytest.skip("no class token in models 3 and 4")
     order = {"attention_order": "time_space"} if variant == "factorised_self_attention" else {}
@@ -65,18 +66,26 @@ def test_logits_and_features_are_the_models_own(
 
 @torch.no_grad()
 def test_long_sequences_and_many_tokens_are_cut_into_pieces_and_nothing_shows() -> None:
-    model, fast = build(num_frames=12, image_size=120)
-    video = torch.randn(1, 12, 3, 120, 120)
-    assert model.config.num_tokens > 1024
+    model, fast = build(num_frames=12, image_size=144)
+    video = torch.randn(1, 12, 3, 144, 144)
+    assert model.config.num_tokens > pieces.ROWS
     assert same(fast(video), model(video))
+
+
+def test_pieces_hold_everything_once_and_are_of_one_size() -> None:
+    cut = [(piece.start, piece.stop) for piece in pieces.even(3137, 1600)]
+    assert cut == [(0, 1569), (1569, 3137)], "a last piece of a few tokens would be slow"
+    assert [piece.stop for piece in pieces.even(3, 0)] == [1, 2, 3]
+    assert list(pieces.even(0, 5)) == []
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-6), (torch.float64, 1e-14), (torch.bfloat16, 1e-2)])
 def test_activations_in_place_are_the_activations(activation: str, dtype: torch.dtype, error: float) -> None:
     x = torch.cat([torch.randn(130, 40) * 3, torch.linspace(-1e4, 1e4, 40)[None], torch.zeros(1, 40)]).to(dtype)
-    expected = ACTIVATIONS[activation](x.double())
-    activate(x, ACTIVATIONS[activation])
+    bias = torch.randn(40).to(dtype)
+    expected = ACTIVATIONS[activation](x.add(bias).double())
+    activate(x, bias, ACTIVATIONS[activation])
     assert ((x.double() - expected).abs() <= error * (1 + expected.abs())).all()
 
 
@@ -118,7 +127,7 @@ def test_it_survives_copying_and_pickling() -> None:
 
 @torch.no_grad()
 def test_recording_and_autocast_do_as_the_model_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(optimised, "ROWS", 14)
+    monkeypatch.setattr(pieces, "ROWS", 14)
     model, fast = build("factorised_self_attention")
     video = torch.randn(1, 6, 3, 16, 24)
     with record_attention(fast) as ours:

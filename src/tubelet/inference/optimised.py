@@ -2,16 +2,14 @@
 
 The weights are the model's own, nothing is folded, packed or rounded, and what is computed is what the model computes.
 What is saved is passes over memory: the residual is added to in place by the products themselves, an activation
-overwrites its input, the MLP and attention over short sequences go through the tokens in pieces that stay in the cache
-and in memory that is at hand, and attention along the axes of the grid reads and writes tokens where they lie.
+overwrites its input and adds the bias before it on the way, so does what lays long sequences out for attention, and all
+of it goes through the tokens in pieces that stay in the cache and in memory that is at hand.
 docs/performance.md has what each of these brings.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from itertools import repeat
 
 import torch
 import torch.nn.functional as F
@@ -19,20 +17,16 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from tubelet.errors import ConfigError
+from tubelet.inference import pieces
+from tubelet.inference.attention import add_attention, add_product, attention_of_first
 from tubelet.model import ViViT
 from tubelet.nn.activations import Activation, gelu, gelu_tanh
-from tubelet.nn.attention import AxisAttention, DotProduct, SelfAttention
-from tubelet.nn.blocks import Block, FactorisedSelfAttentionBlock
+from tubelet.nn.attention import DotProduct
+from tubelet.nn.blocks import MLP, Block, FactorisedSelfAttentionBlock
 from tubelet.nn.encoder import Encoder
-
-ROWS = 1024
-"""Tokens of one piece of the MLP, and of attention where its sequences are shorter."""
 
 ACTIVATION_ROWS = 64
 """Tokens of one piece of the activation."""
-
-CONTIGUOUS_FROM = 512
-"""Length of a sequence from which copying keys and values pays."""
 
 
 class OptimisedViViT(ViViT):
@@ -53,9 +47,6 @@ class OptimisedViViT(ViViT):
             self.add_module(name, copy.deepcopy(child, same))
         for encoder in [module for module in self.modules() if type(module) is Encoder]:
             encoder.blocks = nn.ModuleList([InferenceBlock(block) for block in encoder.blocks])
-        for module in self.modules():
-            if isinstance(module, DotProduct):
-                module.contiguous_from = CONTIGUOUS_FROM
         self.eval()
 
     def train(self, mode: bool = True) -> OptimisedViViT:
@@ -104,66 +95,42 @@ class InferenceBlock(nn.Module):
             return block(x, mask, *wanted)
         x = x.contiguous()
         for norm, attention in block.branches():
-            if queries is None:
-                for piece, piece_mask in _pieces(attention, x, mask):
-                    tokens = piece.contiguous()
-                    _add_product(tokens, attention.out, attention.attend(norm(tokens), piece_mask))
-                    if tokens is not piece:
-                        piece.copy_(tokens)
+            if any(isinstance(module, DotProduct) and not module.fused for module in attention.modules()):
+                parts = attention.attend(x, mask, *wanted, norm=norm)  # somebody wants to see the weights
+                x = x if queries is None else x[:, :queries].contiguous()
+                add_product(x, attention.out, parts)
+            elif queries is None:
+                add_attention(x, norm, attention, mask)
             else:
-                parts = attention.attend(norm(x), mask, *wanted)
-                x = x[:, :queries].contiguous()
-                _add_product(x, attention.out, parts)
-        for rows in x.view(-1, x.shape[-1]).split(ROWS):
-            hidden = block.mlp.fc1(block.norm_mlp(rows))
-            activate(hidden, block.mlp.activation)
-            _add_product(rows, block.mlp.fc2, (hidden,))
+                x = attention_of_first(x, norm, attention, mask, queries)
+        _add_mlp(x.view(-1, x.shape[-1]), block.norm_mlp, block.mlp)
         return x
 
 
-def _pieces(
-    attention: nn.Module, x: Float[Tensor, "B *tokens D"], mask: Bool[Tensor, "B _"] | None
-) -> Iterator[tuple[Float[Tensor, "_ *tokens D"], Bool[Tensor, "_ _"] | None]]:
-    """Views of x, each with its mask: sequences that attend to none but themselves, about `ROWS` tokens of them.
-
-    While attention is recorded it is one piece, since what is recorded is of all.
-    """
-    if not isinstance(attention, SelfAttention) or not attention.dot_product.fused:
-        yield x, mask
-    elif not isinstance(attention, AxisAttention):
-        count = max(ROWS // x.shape[1], 1)
-        masks = repeat(None) if mask is None else mask.split(count)
-        yield from zip(x.split(count), masks, strict=False)
-    elif attention.axis == "space":
-        for piece in x.flatten(0, 1).split(max(ROWS // x.shape[2], 1)):
-            yield piece[None], None
-    else:
-        for piece in x.split(max(ROWS // (x.shape[0] * x.shape[1]), 1), dim=2):
-            yield piece, mask
+def _add_mlp(x: Float[Tensor, "N D"], norm: nn.LayerNorm, mlp: MLP) -> None:
+    room = x.new_empty(min(len(x), pieces.ROWS), mlp.fc1.out_features)
+    for piece in pieces.even(len(x), pieces.ROWS):
+        rows = x[piece]
+        hidden = torch.mm(norm(rows), mlp.fc1.weight.T, out=room[: len(rows)])
+        activate(hidden, mlp.fc1.bias, mlp.activation)
+        add_product(rows, mlp.fc2, (hidden,))
 
 
-def _add_product(x: Float[Tensor, "*rest D"], linear: nn.Linear, parts: tuple[Float[Tensor, "*rest _"], ...]) -> None:
-    """Add to x, in place, what `linear` makes of the parts side by side."""
-    rows = x.view(-1, x.shape[-1])
-    kernels = linear.weight.split([part.shape[-1] for part in parts], dim=1)
-    for part, kernel in zip(parts, kernels, strict=True):
-        rows.addmm_(part.reshape(-1, part.shape[-1]), kernel.T)
-    rows.add_(linear.bias)
-
-
-def activate(x: Float[Tensor, "N D"], activation: Activation) -> None:
-    """Put the activation of x in its place.
+def activate(x: Float[Tensor, "N D"], bias: Float[Tensor, "D"], activation: Activation) -> None:
+    """Put the activation of x + bias in the place of x.
 
     The tanh of `gelu_tanh` is written with a sigmoid, 0.5 (1 + tanh(u)) = sigmoid(2 u), whose kernel takes a third of
     the time: with p = 2 u / x, x sigmoid(2 u) = silu(x p) / p.
     """
-    if activation is gelu:
-        torch.ops.aten.gelu_(x)
-    elif activation is gelu_tanh and x.dtype in (torch.float32, torch.float64):
-        scale = 2 * (2 / torch.pi) ** 0.5
-        constant = x.new_tensor(scale)
-        for rows in x.split(ACTIVATION_ROWS):
+    scale = 2 * (2 / torch.pi) ** 0.5
+    constant = x.new_tensor(scale)
+    by_sigmoid = activation is gelu_tanh and x.dtype in (torch.float32, torch.float64)
+    for rows in x.split(ACTIVATION_ROWS):
+        rows.add_(bias)
+        if by_sigmoid:
             twice = torch.addcmul(constant, rows, rows, value=0.044715 * scale)
             F.silu(rows.mul_(twice), inplace=True).div_(twice)
-    else:
-        x.copy_(activation(x))
+        elif activation is gelu:
+            torch.ops.aten.gelu_(rows)
+        else:
+            rows.copy_(activation(rows))

@@ -31,8 +31,6 @@ class DotProduct(nn.Module):
         super().__init__()
         self.dropout = nn.Dropout(dropout)
         self.fused = True
-        self.contiguous_from: int | None = None
-        """Length of a sequence from which copying each head's keys and values together pays; None: never."""
 
     def forward(
         self,
@@ -45,8 +43,6 @@ class DotProduct(nn.Module):
         attend_to = None if mask is None else mask[:, None, None, :]
         if self.fused:
             dropout = self.dropout.p if self.training else 0.0
-            if self.contiguous_from is not None and key.shape[2] >= self.contiguous_from:
-                key, value = key.contiguous(), value.contiguous()
             return F.scaled_dot_product_attention(query, key, value, attn_mask=attend_to, dropout_p=dropout)
         scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
         if attend_to is not None:

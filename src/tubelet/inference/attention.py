@@ -1,0 +1,110 @@
+"""The attentions of the four models, added to their tokens in place.
+
+Sequences that attend to none but themselves go all the way to the end, as many together as make a piece, before the
+next ones begin. In long sequences query, key and value come from one product without bias, a piece at a time; adding
+the bias is also what puts each head's rows together, as the kernel of attention reads them best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from tubelet.inference import pieces
+from tubelet.nn.attention import AxisAttention, FactorisedDotProductAttention, SelfAttention
+
+Attention = SelfAttention | FactorisedDotProductAttention
+
+LONG = 512
+"""Length of a sequence from which putting the rows of each head together pays."""
+
+
+def add_attention(
+    x: Float[Tensor, "B *tokens D"], norm: nn.LayerNorm, attention: Attention, mask: Bool[Tensor, "B _"] | None
+) -> None:
+    """Add to x what `attention` makes of norm(x)."""
+    for piece, of_piece in _sequences(x, attention, mask):
+        tokens = piece.contiguous()
+        add_product(tokens, attention.out, _attend(tokens, norm, attention, of_piece))
+        if tokens is not piece:
+            piece.copy_(tokens)
+
+
+def attention_of_first(
+    x: Float[Tensor, "B N D"],
+    norm: nn.LayerNorm,
+    attention: SelfAttention,
+    mask: Bool[Tensor, "B N"] | None,
+    queries: int,
+) -> Float[Tensor, "B queries D"]:
+    """The first tokens, which attend to all, with attention added; x stays as it is."""
+    first = x[:, :queries].contiguous()
+    if x.shape[1] < LONG:
+        add_product(first, attention.out, attention.attend(x, mask, queries, norm))
+        return first
+    dim = x.shape[-1]
+    query = F.linear(norm(first), attention.qkv.weight[:dim], attention.qkv.bias[:dim])
+    query = query.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
+    key, value = _heads(x, norm, attention, parts=2)
+    add_product(first, attention.out, (attention.dot_product(query, key, value, mask).transpose(1, 2).flatten(2),))
+    return first
+
+
+def add_product(x: Float[Tensor, "*rest D"], linear: nn.Linear, parts: Sequence[Float[Tensor, "*rest _"]]) -> None:
+    """Add to x, in place, what `linear` makes of the parts side by side."""
+    rows = x.view(-1, x.shape[-1])
+    kernels = linear.weight.split([part.shape[-1] for part in parts], dim=1)
+    for part, kernel in zip(parts, kernels, strict=True):
+        rows.addmm_(part.reshape(-1, part.shape[-1]), kernel.T)
+    rows.add_(linear.bias)
+
+
+def _sequences(
+    x: Float[Tensor, "B *tokens D"], attention: Attention, mask: Bool[Tensor, "B _"] | None
+) -> Iterator[tuple[Float[Tensor, "_ *tokens D"], Bool[Tensor, "_ _"] | None]]:
+    """Views of x that attend to none but themselves, each with its mask."""
+    if not isinstance(attention, SelfAttention):
+        yield x, mask
+    elif not isinstance(attention, AxisAttention):
+        for samples in pieces.even(len(x), pieces.ROWS // x.shape[1]):
+            yield x[samples], None if mask is None else mask[samples]
+    elif attention.axis == "space":
+        frames = x.flatten(0, 1)
+        for some in pieces.even(len(frames), pieces.ROWS // frames.shape[1]):
+            yield frames[None, some], None
+    else:
+        for places in pieces.even(x.shape[2], pieces.ROWS // (x.shape[0] * x.shape[1])):
+            yield x[:, :, places], mask
+
+
+def _attend(
+    x: Float[Tensor, "B *tokens D"], norm: nn.LayerNorm, attention: Attention, mask: Bool[Tensor, "B _"] | None
+) -> Sequence[Float[Tensor, "B *tokens _"]]:
+    """What the output product maps."""
+    over_time = isinstance(attention, AxisAttention) and attention.axis == "time"
+    if isinstance(attention, FactorisedDotProductAttention) or over_time or x.shape[-2] < LONG:
+        return attention.attend(x, mask, norm=norm)
+    query, key, value = _heads(x.flatten(0, -3), norm, attention, parts=3)
+    return (attention.dot_product(query, key, value, mask).transpose(1, 2).reshape(x.shape),)
+
+
+def _heads(
+    x: Float[Tensor, "B N D"], norm: nn.LayerNorm, attention: SelfAttention, parts: int
+) -> Float[Tensor, "parts B H N c"]:
+    """Query, key and value, or the last of these, of norm(x), each head's rows together."""
+    samples, length, dim = x.shape
+    weight, bias = attention.qkv.weight[-parts * dim :], attention.qkv.bias[-parts * dim :]
+    offsets = bias.view(parts, attention.num_heads, -1)
+    heads = x.new_empty(parts, samples, attention.num_heads, length, offsets.shape[-1])
+    in_order = heads.permute(1, 3, 0, 2, 4)
+    room = x.new_empty(min(length, pieces.ROWS), parts * dim)
+    for number in range(samples):
+        for piece in pieces.even(length, pieces.ROWS):
+            tokens = norm(x[number, piece])
+            product = torch.mm(tokens, weight.T, out=room[: len(tokens)])
+            torch.add(product.view(-1, *offsets.shape), offsets, out=in_order[number, piece])
+    return heads
