@@ -154,6 +154,8 @@ def _why_open(better: Row, worse: Row) -> str:
 
 def _why(better: Row, worse: Row) -> str:
     """Where a claim fails: what the training videos say about the row that should have been the better one."""
+    if better.title == worse.title:
+        return f"it is one training: the places of the video that {better.views} views add tell less about its class"
     if better.train_top1 is None or worse.train_top1 is None:
         return ""
     ours, theirs = f"{better.train_top1:.0%}", f"{worse.train_top1:.0%}"

@@ -52,6 +52,19 @@ def test_a_contradiction_is_explained_by_the_training_videos() -> None:
     assert "generalises worse" in judged(scores, {"a": 0.9, "b": 0.9}).reason
 
 
+def test_views_of_one_training_are_not_said_to_generalise_worse() -> None:
+    cell = Cell(name="a", label="a", config=TrainConfig(preset="vivit_tiny_16x2"), views=("1x1", "2x1"))
+    right = {views: [1.0] * count + [0.0] * (VIDEOS - count) for views, count in (("1x1", 80), ("2x1", 50))}
+    done = {seed: Outcome("done", top1={"1x1": 0.8, "2x1": 0.5}, right=right, train_top1=0.9) for seed in range(3)}
+    rows = {row.views: row for row in rows_of([cell], {"a": done})}
+    reason = judge(
+        Claim("more views are better", rows["2x1"].key, rows["1x1"].key), {row.key: row for row in rows.values()}
+    )
+    assert reason.verdict == "contradicts"
+    assert "one training" in reason.reason
+    assert "2x1" in reason.reason
+
+
 def test_cells_of_one_label_are_told_apart_in_sentences_and_each_failure_counts() -> None:
     cells = [
         Cell(name=f"a-{share}", label="a", config=TrainConfig(preset="vivit_tiny_16x2"), facts={"videos": share})
