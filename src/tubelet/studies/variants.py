@@ -8,7 +8,7 @@ from typing import Any
 
 from tubelet.config import TrainConfig
 from tubelet.studies.models import VARIANTS, model_of, with_model
-from tubelet.studies.results import Row
+from tubelet.studies.results import CLOSE, Row
 from tubelet.studies.study import Cell, Claim, Plan, Setting, Study
 
 AVERAGE = "average-pool"
@@ -151,13 +151,24 @@ def remarks(rows: Sequence[Row]) -> list[str]:
             + "."
             for share, group in orders.items()
         ]
-    for group in by_share.values():
-        worst = max((row for row in group if row.gap is not None), key=lambda row: row.gap or 0.0, default=None)
-        if worst is not None and (worst.gap or 0.0) > 0:
-            found.append(
-                f"“{worst.title}” overfits most: {100 * (worst.gap or 0):.1f} points between training and test videos."
-            )
-    return found
+    gaps = [_gaps(share if len(by_share) > 1 else "", group) for share, group in by_share.items()]
+    return found + [sentence for sentence in gaps if sentence]
+
+
+def _gaps(share: str, group: Sequence[Row]) -> str:
+    """Who overfits most, or that all do alike; nothing where chance could have done either."""
+    ranked = sorted((row for row in group if row.gap is not None), key=lambda row: -(row.gap or 0.0))
+    if not ranked or (ranked[0].gap or 0.0) <= 0:
+        return ""
+    gaps = [100 * (row.gap or 0.0) for row in ranked]
+    chance = 100 * max(CLOSE, *(row.top1.half or 0.0 for row in ranked if row.top1))
+    between = "points between training and test videos."
+    if len(ranked) > 1 and gaps[0] - gaps[-1] <= chance:
+        of_share = f" with {share} of the videos" if share else ""
+        return f"All overfit alike{of_share}: {gaps[-1]:.1f} to {gaps[0]:.1f} {between}"
+    if len(ranked) > 1 and gaps[0] - gaps[1] <= chance:
+        return ""
+    return f"“{ranked[0].title}” overfits most: {gaps[0]:.1f} {between}"
 
 
 STUDY = Study(

@@ -8,6 +8,7 @@ from tubelet.config import TrainConfig
 from tubelet.studies.folder import Outcome
 from tubelet.studies.results import Row, judge, rows_of, verdict_in_words
 from tubelet.studies.study import Cell, Claim
+from tubelet.studies.variants import remarks
 
 VIDEOS = 100
 
@@ -63,6 +64,14 @@ def test_views_of_one_training_are_not_said_to_generalise_worse() -> None:
     assert reason.verdict == "contradicts"
     assert "one training" in reason.reason
     assert "2x1" in reason.reason
+
+
+def test_who_overfits_most_is_said_where_it_is_more_than_chance() -> None:
+    steady = {"a": [0.8, 0.8, 0.8], "b": [0.79, 0.79, 0.79], "c": [0.5, 0.5, 0.5]}
+    assert remarks(table(steady)) == ["“c” overfits most: 40.0 points between training and test videos."]
+    alike = {"a": [0.8, 0.8, 0.8], "b": [0.79, 0.79, 0.79]}
+    assert remarks(table(alike)) == ["All overfit alike: 10.0 to 11.0 points between training and test videos."]
+    assert remarks(table({**steady, "d": [0.51, 0.51, 0.51]})) == [], "c and d cannot be told apart"
 
 
 def test_cells_of_one_label_are_told_apart_in_sentences_and_each_failure_counts() -> None:
