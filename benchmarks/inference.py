@@ -19,18 +19,15 @@ from typing import Any
 
 import torch
 from benchmarks.measure import DIMS, Entry, as_json, in_a_process, in_turn, peak_gigabytes, ratio, spread
+from benchmarks.ours import ROUNDING, build, described, difference
 from benchmarks.peers import torchvision_swin, transformers_vivit, vit_pytorch_vivit
 from torch import Tensor, nn
 
 from tubelet.config import ModelConfig, cost
 from tubelet.inference import optimise
-from tubelet.model import ViViT
-from tubelet.presets import create
 
 SWIN = "torchvision swin3d_b"
-VARIANTS = {"1": "", "2": "_fe", "3": "_fsa", "4": "_fdp"}
 TOLERANCE = 1e-4
-OPTIMISED = 1e-5
 
 
 def main() -> None:
@@ -82,21 +79,13 @@ def _arguments(options: argparse.Namespace) -> list[str]:
     return [f"--{name}={getattr(options, name)}" for name in ("preset", "frames", "size", "layers", "threads")]
 
 
-def _model(options: argparse.Namespace, number: str) -> ViViT:
-    layers = {"num_layers": options.layers} if options.layers else {}
-    if options.layers and number == "2":
-        layers["temporal_layers"] = min(options.layers, 4)
-    name = f"vivit_{options.preset}_16x2{VARIANTS[number]}"
-    return create(name, num_frames=options.frames, image_size=options.size, **layers).eval()
-
-
 def _group(options: argparse.Namespace, number: str, video: Tensor) -> list[Entry]:
     """One of the models: as it is, optimised, and a peer."""
-    model = _model(options, number)
+    model = build(options, number).eval()
     fast = optimise(model)
     adds = cost(model.config).multiply_adds
     logits = model(video)
-    note = _same(fast(video), logits, OPTIMISED)
+    note = _same(fast(video), logits, ROUNDING)
     entries = [
         Entry(f"tubelet model {number}", lambda: model(video), adds),
         Entry(f"tubelet.optimise model {number}", lambda: fast(video), adds, note),
@@ -123,11 +112,7 @@ def _vit_pytorch(config: ModelConfig) -> nn.Module | None:
 
 
 def _same(logits: Tensor, expected: Tensor, tolerance: float) -> str:
-    """How far they are apart; stop if that is more than rounding."""
-    difference = float((logits - expected).abs().max())
-    if difference > tolerance * max(1.0, float(expected.abs().max())):
-        raise SystemExit(f"logits differ by {difference:.1e}: that is not the same function")
-    return f"same weights, logits differ by {difference:.1e}"
+    return f"same weights, logits differ by {difference(logits, expected, tolerance):.1e}"
 
 
 def _run(options: argparse.Namespace, name: str, video: Tensor) -> Any:
@@ -135,7 +120,7 @@ def _run(options: argparse.Namespace, name: str, video: Tensor) -> Any:
     if name == SWIN:
         return torchvision_swin().eval()(video.transpose(1, 2))
     package, _, number = name.rsplit(" ", 2)
-    model = _model(options, number)
+    model = build(options, number).eval()
     if package == "tubelet":
         return model(video)
     if package == "tubelet.optimise":
@@ -149,9 +134,7 @@ def _run(options: argparse.Namespace, name: str, video: Tensor) -> Any:
 
 def _table(groups: list[list[Entry]], options: argparse.Namespace, memory: dict[str, float]) -> str:
     lines = [
-        f"{options.preset}/16x2, {options.frames} frames of {options.size} x {options.size}, "
-        f"{options.layers or 'all'} layers, float32, batch 1, {torch.get_num_threads()} threads, "
-        f"torch {torch.__version__}, {options.rounds} rounds",
+        described(options, "float32, batch 1"),
         "",
         "| | seconds a clip, median (min-max) | CPU seconds | of matrix rate | peak memory, GB | |",
         "|---|---|---|---|---|---|",

@@ -20,15 +20,12 @@ from unittest.mock import patch
 import torch
 import torch.nn.functional as F
 from benchmarks.measure import DIMS, Entry, in_turn, spread
+from benchmarks.ours import ROUNDING, build, described, difference
 from torch import Tensor, nn
 
 from tubelet.inference import attention, optimise, optimised, pieces
 from tubelet.nn.activations import Activation
 from tubelet.nn.encoder import Encoder
-from tubelet.presets import create
-
-VARIANTS = {"1": "", "2": "_fe", "3": "_fsa", "4": "_fdp"}
-TOLERANCE = 1e-5
 
 
 class Patch(NamedTuple):
@@ -105,23 +102,15 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=2, help="0: as many as the preset has")
     parser.add_argument("--rounds", type=int, default=7, help="how often each is timed")
     options = parser.parse_args()
-    print(
-        f"{options.preset}/16x2, {options.frames} frames of {options.size} x {options.size}, "
-        f"{options.layers or 'all'} layers, float32, batch 1, {torch.get_num_threads()} threads, "
-        f"torch {torch.__version__}, {options.rounds} rounds"
-    )
+    print(described(options, "float32, batch 1"))
     with torch.inference_mode():
         for number in options.models:
             print(_ladder(options, number), flush=True)
 
 
 def _ladder(options: argparse.Namespace, number: str) -> str:
-    layers = {"num_layers": options.layers} if options.layers else {}
-    if layers and number == "2":
-        layers["temporal_layers"] = min(options.layers, 4)
-    name = f"vivit_{options.preset}_16x2{VARIANTS[number]}"
     torch.manual_seed(0)
-    model = optimise(create(name, num_frames=options.frames, image_size=options.size, **layers).eval())
+    model = optimise(build(options, number).eval())
     video = torch.randn(1, options.frames, 3, options.size, options.size)
     logits = model(video)
 
@@ -131,9 +120,7 @@ def _ladder(options: argparse.Namespace, number: str) -> str:
 
     rungs = [rung for rung in RUNGS if number in rung.models]
     for rung in rungs:
-        difference = float((without(rung) - logits).abs().max())
-        if difference > TOLERANCE * max(1.0, float(logits.abs().max())):
-            raise SystemExit(f"without “{rung.name}” logits differ by {difference:.1e}: that is another function")
+        difference(without(rung), logits, ROUNDING, f"without “{rung.name}” ")
     entries = [Entry("all of them", lambda: model(video))]
     entries += [Entry(rung.name, lambda rung=rung: without(rung)) for rung in rungs]
     in_turn(entries, options.rounds, DIMS[options.preset])

@@ -17,13 +17,13 @@ from typing import Any
 
 import torch
 from benchmarks.measure import DIMS, Entry, as_json, in_a_process, in_turn, peak_gigabytes, ratio, spread
+from benchmarks.ours import build, described
 from benchmarks.peers import transformers_vivit
 from torch import Tensor, nn
 
 from tubelet.allocator import return_freed_blocks
 from tubelet.config import cost
 from tubelet.model import ViViT
-from tubelet.presets import create
 
 SIDES = ("tubelet", "tubelet, checkpointing", "transformers")
 TOLERANCE = 1e-4
@@ -37,7 +37,7 @@ def main() -> None:
     if options.memory_of:
         print(json.dumps(_memory(options)))
         return
-    model = _model(options).train()
+    model = build(options, "1").train()
     peer = transformers_vivit(model)
     if peer is None:
         raise SystemExit("nothing to compare with")
@@ -77,11 +77,6 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _model(options: argparse.Namespace) -> ViViT:
-    layers = {"num_layers": options.layers} if options.layers else {}
-    return create(f"vivit_{options.preset}_16x2", num_frames=options.frames, image_size=options.size, **layers)
-
-
 def _batch(options: argparse.Namespace) -> tuple[Tensor, Tensor]:
     return torch.randn(1, options.frames, 3, options.size, options.size), torch.tensor([3])
 
@@ -107,7 +102,7 @@ def _step(model: nn.Module, video: Tensor, target: Tensor, checkpointing: bool |
 
 def _memory(options: argparse.Namespace) -> dict[str, float]:
     """Some steps of one side alone. Ours begins as `tubelet train` does."""
-    model: Any = _model(options)
+    model: Any = build(options, "1")
     if options.memory_of == "transformers":
         model = transformers_vivit(model)
     else:
@@ -143,9 +138,7 @@ HEADS = {"head.weight", "head.bias", "classifier.weight", "classifier.bias"}
 def _table(entries: list[Entry], options: argparse.Namespace) -> str:
     tubelet, lean, peer = entries
     lines = [
-        f"{options.preset}/16x2, {options.frames} frames of {options.size} x {options.size}, "
-        f"{options.layers or 'all'} layers, batch 1, float32, SGD, {torch.get_num_threads()} threads, "
-        f"torch {torch.__version__}, {options.rounds} rounds",
+        described(options, "batch 1, float32, SGD"),
         "",
         "| | seconds a step, median (min-max) | CPU seconds | of matrix rate | peak memory, GB |",
         "|---|---|---|---|---|",

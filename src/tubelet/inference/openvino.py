@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tubelet.errors import ConfigError
 from tubelet.inference.optimised import OptimisedViViT
 from tubelet.model import ViViT
-from tubelet.nn.attention import DotProduct
+from tubelet.nn.attention import takes_manual_path
 from tubelet.nn.merging import MergingEncoder
 from tubelet.nn.positions import PlaceWeights, Positions, interpolate_grid
 
@@ -67,8 +67,7 @@ class OpenVINOViViT(OptimisedViViT):
             return False
         if torch.compiler.is_compiling():
             return False
-        recorded = any(isinstance(module, DotProduct) and not module.fused for module in self.modules())
-        return not recorded and not any(isinstance(module, MergingEncoder) for module in self.modules())
+        return not takes_manual_path(self) and not any(isinstance(module, MergingEncoder) for module in self.modules())
 
     def _compile(self, video: Tensor) -> Callable[[Tensor], list[Tensor]]:
         import openvino

@@ -21,7 +21,7 @@ from tubelet.inference import pieces
 from tubelet.inference.attention import add_attention, add_product, attention_of_first
 from tubelet.model import ViViT
 from tubelet.nn.activations import Activation, gelu, gelu_tanh
-from tubelet.nn.attention import DotProduct
+from tubelet.nn.attention import takes_manual_path
 from tubelet.nn.blocks import MLP, Block, FactorisedSelfAttentionBlock
 from tubelet.nn.encoder import Encoder
 
@@ -95,7 +95,7 @@ class InferenceBlock(nn.Module):
             return block(x, mask, *wanted)
         x = x.contiguous()
         for norm, attention in block.branches():
-            if any(isinstance(module, DotProduct) and not module.fused for module in attention.modules()):
+            if takes_manual_path(attention):
                 parts = attention.attend(x, mask, *wanted, norm=norm)  # somebody wants to see the weights
                 x = x if queries is None else x[:, :queries].contiguous()
                 add_product(x, attention.out, parts)

@@ -220,6 +220,11 @@ def manual_attention(model: nn.Module) -> Iterator[None]:
             product.fused = fused
 
 
+def takes_manual_path(model: nn.Module) -> bool:
+    """Whether an attention of `model` does, as all do while they are recorded."""
+    return any(isinstance(module, DotProduct) and not module.fused for module in model.modules())
+
+
 @contextmanager
 def record_attention(model: nn.Module) -> Iterator[dict[str, Tensor]]:
     """Collect the attention weights of every forward pass inside the `with`.

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from tubelet.config import Pool
-from tubelet.nn.attention import DotProduct
+from tubelet.nn.attention import takes_manual_path
 from tubelet.nn.positions import PlaceWeights, Positions
 
 
@@ -150,7 +150,7 @@ class Encoder(nn.Module):
 
     def _reads_the_first_alone(self) -> bool:
         """Whether pooling takes the class token and the last block's attention is not being recorded."""
-        return self.cls is not None and all(m.fused for m in self.blocks[-1].modules() if isinstance(m, DotProduct))
+        return self.cls is not None and not takes_manual_path(self.blocks[-1])
 
     def _run(self, block: nn.Module, *inputs: Any) -> Tensor:
         if self.checkpointing and self.training and torch.is_grad_enabled():

@@ -58,12 +58,12 @@ def test_views_of_one_training_are_not_said_to_generalise_worse() -> None:
     right = {views: [1.0] * count + [0.0] * (VIDEOS - count) for views, count in (("1x1", 80), ("2x1", 50))}
     done = {seed: Outcome("done", top1={"1x1": 0.8, "2x1": 0.5}, right=right, train_top1=0.9) for seed in range(3)}
     rows = {row.views: row for row in rows_of([cell], {"a": done})}
-    reason = judge(
+    judgement = judge(
         Claim("more views are better", rows["2x1"].key, rows["1x1"].key), {row.key: row for row in rows.values()}
     )
-    assert reason.verdict == "contradicts"
-    assert "one training" in reason.reason
-    assert "2x1" in reason.reason
+    assert judgement.verdict == "contradicts"
+    assert "one training" in judgement.reason
+    assert "2x1" in judgement.reason
 
 
 def test_who_overfits_most_is_said_where_it_is_more_than_chance() -> None:
