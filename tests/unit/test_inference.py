@@ -13,10 +13,9 @@ from torch import Tensor
 import tubelet
 from tubelet.config import ModelConfig
 from tubelet.inference import OptimisedViViT, attention, pieces
-from tubelet.inference.optimised import activate
 from tubelet.model import ViViT
 from tubelet.nn import record_attention
-from tubelet.nn.activations import ACTIVATIONS
+from tubelet.nn.activations import ACTIVATIONS, activate
 
 VARIANTS = ("spatio_temporal", "factorised_encoder", "factorised_self_attention", "factorised_dot_product")
 

@@ -16,11 +16,9 @@ from torch import Tensor, nn
 
 from tubelet.inference import pieces
 from tubelet.nn.attention import AxisAttention, FactorisedDotProductAttention, SelfAttention
+from tubelet.nn.products import LONG
 
 Attention = SelfAttention | FactorisedDotProductAttention
-
-LONG = 512
-"""Length of a sequence from which putting the rows of each head together pays."""
 
 
 def add_attention(

@@ -12,7 +12,6 @@ from __future__ import annotations
 import copy
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -20,13 +19,10 @@ from tubelet.errors import ConfigError
 from tubelet.inference import pieces
 from tubelet.inference.attention import add_attention, add_product, attention_of_first
 from tubelet.model import ViViT
-from tubelet.nn.activations import Activation, gelu, gelu_tanh
+from tubelet.nn.activations import activate
 from tubelet.nn.attention import takes_manual_path
 from tubelet.nn.blocks import MLP, Block, FactorisedSelfAttentionBlock
 from tubelet.nn.encoder import Encoder
-
-ACTIVATION_ROWS = 64
-"""Tokens of one piece of the activation."""
 
 
 class OptimisedViViT(ViViT):
@@ -114,23 +110,3 @@ def _add_mlp(x: Float[Tensor, "N D"], norm: nn.LayerNorm, mlp: MLP) -> None:
         hidden = torch.mm(norm(rows), mlp.fc1.weight.T, out=room[: len(rows)])
         activate(hidden, mlp.fc1.bias, mlp.activation)
         add_product(rows, mlp.fc2, (hidden,))
-
-
-def activate(x: Float[Tensor, "N D"], bias: Float[Tensor, "D"], activation: Activation) -> None:
-    """Put the activation of x + bias in the place of x.
-
-    The tanh of `gelu_tanh` is written with a sigmoid, 0.5 (1 + tanh(u)) = sigmoid(2 u), whose kernel takes a third of
-    the time: with p = 2 u / x, x sigmoid(2 u) = silu(x p) / p.
-    """
-    scale = 2 * (2 / torch.pi) ** 0.5
-    constant = x.new_tensor(scale)
-    by_sigmoid = activation is gelu_tanh and x.dtype in (torch.float32, torch.float64)
-    for rows in x.split(ACTIVATION_ROWS):
-        rows.add_(bias)
-        if by_sigmoid:
-            twice = torch.addcmul(constant, rows, rows, value=0.044715 * scale)
-            F.silu(rows.mul_(twice), inplace=True).div_(twice)
-        elif activation is gelu:
-            torch.ops.aten.gelu_(rows)
-        else:
-            rows.copy_(activation(rows))

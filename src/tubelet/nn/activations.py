@@ -1,4 +1,4 @@
-"""The activations that weights come with, each with its derivative.
+"""The activations that weights come with, each with its derivative, and quicker ways to the same on a CPU.
 
 They are plain functions, so that a model survives copying and pickling, which spawned processes need.
 """
@@ -14,6 +14,9 @@ from torch import Tensor
 
 Activation = Callable[[Tensor], Tensor]
 
+CACHED = 64 * 3072
+"""Numbers of one piece of an activation that is computed in several passes."""
+
 
 def gelu_tanh(x: Float[Tensor, "*rest"]) -> Float[Tensor, "*rest"]:
     """GELU by its tanh approximation, as the original has it."""
@@ -28,6 +31,45 @@ def gelu(x: Float[Tensor, "*rest"]) -> Float[Tensor, "*rest"]:
 def gelu_quick(x: Float[Tensor, "*rest"]) -> Float[Tensor, "*rest"]:
     """x * sigmoid(1.702 x), the approximation of CLIP's image models."""
     return x * torch.sigmoid(1.702 * x)
+
+
+def activated(x: Float[Tensor, "*rest D"], activation: Activation) -> Float[Tensor, "*rest D"]:
+    """`activation(x)`, for where autograd does not look."""
+    if not _by_sigmoid(x, activation):
+        return activation(x)
+    result = torch.empty_like(x, memory_format=torch.contiguous_format)
+    for rows, into in zip(_pieces(x), _pieces(result), strict=True):
+        torch.mul(rows, _gate(rows), out=into)
+    return result
+
+
+def activate(x: Float[Tensor, "N D"], bias: Float[Tensor, "D"], activation: Activation) -> None:
+    """Put `activation(x + bias)` in the place of x, where autograd does not look."""
+    by_sigmoid = _by_sigmoid(x, activation)
+    for rows in _pieces(x):
+        rows.add_(bias)
+        if by_sigmoid:
+            rows.mul_(_gate(rows))
+        elif activation is gelu:
+            torch.ops.aten.gelu_(rows)
+        else:
+            rows.copy_(activation(rows))
+
+
+def _by_sigmoid(x: Tensor, activation: Activation) -> bool:
+    return activation is gelu_tanh and x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+
+
+def _gate(x: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
+    """What `gelu_tanh` multiplies x by: 0.5 (1 + tanh(u)) = sigmoid(2 u), a third of the time of the tanh."""
+    scale = 2 * (2 / torch.pi) ** 0.5
+    return torch.addcmul(x.new_tensor(scale), x, x, value=0.044715 * scale).mul_(x).sigmoid_()
+
+
+def _pieces(x: Float[Tensor, "*rest D"]) -> tuple[Float[Tensor, "_ D"], ...]:
+    """The rows of x, as many together as stay in a core's cache while an activation goes over them several times."""
+    rows = x.reshape(-1, x.shape[-1])
+    return rows.split(max(CACHED // max(rows.shape[-1], 1), 1))
 
 
 def _of_gelu_tanh(gradient: Tensor, x: Tensor) -> Tensor:

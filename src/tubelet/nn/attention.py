@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from tubelet.errors import ConfigError
-from tubelet.nn.products import split_linear
+from tubelet.nn.products import heads_linear, split_linear
 
 
 class DotProduct(nn.Module):
@@ -90,11 +90,11 @@ class SelfAttention(nn.Module):
     ) -> tuple[Float[Tensor, "B _ D"], ...]:
         """What `out` maps, in parts that lie side by side; here it is one."""
         if queries is None:
-            query, key, value = split_linear(self.qkv, x, 3, norm)
+            query, key, value = heads_linear(self.qkv, x, 3, self.num_heads, norm)
         else:
-            query, key, value = self._few_queries(x if norm is None else norm(x), queries)
-        heads = (rearrange(part, "B N (H c) -> B H N c", H=self.num_heads) for part in (query, key, value))
-        return (rearrange(self.dot_product(*heads, mask), "B H N c -> B N (H c)"),)
+            few = self._few_queries(x if norm is None else norm(x), queries)
+            query, key, value = (rearrange(part, "B N (H c) -> B H N c", H=self.num_heads) for part in few)
+        return (rearrange(self.dot_product(query, key, value, mask), "B H N c -> B N (H c)"),)
 
     def _few_queries(self, x: Float[Tensor, "B N D"], queries: int) -> tuple[Tensor, ...]:
         dim = x.shape[-1]

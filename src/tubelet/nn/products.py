@@ -18,23 +18,44 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from tubelet.nn.activations import DERIVATIVES, Activation
+from tubelet.nn.activations import DERIVATIVES, Activation, activated
+
+LONG = 512
+"""Length of a sequence from which putting the rows of each head together pays on a CPU."""
 
 
 def split_linear(
     linear: nn.Linear, x: Float[Tensor, "*rest D"], parts: int, norm: nn.LayerNorm | None = None
 ) -> tuple[Float[Tensor, "*rest part"], ...]:
     """`linear(norm(x)).chunk(parts, dim=-1)`."""
+    return _split_linear(linear, x, parts, norm, None)
+
+
+def heads_linear(
+    linear: nn.Linear, x: Float[Tensor, "B N D"], parts: int, heads: int, norm: nn.LayerNorm | None = None
+) -> tuple[Float[Tensor, "B heads N c"], ...]:
+    """What `split_linear` gives, each part cut into heads.
+
+    Where autograd wants gradients, each head's rows lie together in long sequences: attention reads them faster, twice.
+    """
+    return _split_linear(linear, x, parts, norm, heads)
+
+
+def _split_linear(
+    linear: nn.Linear, x: Tensor, parts: int, norm: nn.LayerNorm | None, heads: int | None
+) -> tuple[Tensor, ...]:
     if norm is not None and _differentiates(x, linear, norm):
         statistics = (norm.weight, norm.bias, norm.eps)
-        return _NormedLinear.apply(x, *statistics, *_cast(linear.weight, linear.bias), parts)
+        return _NormedLinear.apply(x, *statistics, *_cast(linear.weight, linear.bias), parts, heads)
     if norm is not None:
         x = norm(x)
     if _differentiates(x, linear):
-        return _SplitLinear.apply(*_cast(x, linear.weight, linear.bias), parts)
+        return _SplitLinear.apply(*_cast(x, linear.weight, linear.bias), parts, heads)
     if x.device.type == "cpu" and _is_plain(linear):  # as quick as one product, and attention over time copies nothing
-        return _split(x, linear.weight, linear.bias, parts)
-    return linear(x).chunk(parts, dim=-1)
+        products = _split(x, linear.weight, linear.bias, parts, None)
+    else:
+        products = linear(x).chunk(parts, dim=-1)
+    return products if heads is None else tuple(_cut(product, heads) for product in products)
 
 
 def normed_linear(linear: nn.Linear, x: Float[Tensor, "*rest D"], norm: nn.LayerNorm) -> Float[Tensor, "*rest out"]:
@@ -55,19 +76,19 @@ def activated_linear(
 
 class _SplitLinear(torch.autograd.Function):
     @staticmethod
-    def forward(x: Tensor, weight: Tensor, bias: Tensor, parts: int) -> tuple[Tensor, ...]:
-        return _split(x, weight, bias, parts)
+    def forward(x: Tensor, weight: Tensor, bias: Tensor, parts: int, heads: int | None) -> tuple[Tensor, ...]:
+        return _split(x, weight, bias, parts, heads)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        x, weight, _, ctx.parts = inputs
+        x, weight, _, _, ctx.heads = inputs
         ctx.save_for_backward(x, weight)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        return *_of_split(ctx.needs_input_grad, x, weight, gradients), None
+        return *_of_split(ctx.needs_input_grad, x, weight, gradients, ctx.heads), None, None
 
 
 class _NormedLinear(torch.autograd.Function):
@@ -75,14 +96,21 @@ class _NormedLinear(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        x: Tensor, scale: Tensor, shift: Tensor, eps: float, weight: Tensor, bias: Tensor, parts: int
+        x: Tensor,
+        scale: Tensor,
+        shift: Tensor,
+        eps: float,
+        weight: Tensor,
+        bias: Tensor,
+        parts: int,
+        heads: int | None,
     ) -> tuple[Tensor, ...]:
         normed = F.layer_norm(x, scale.shape, scale, shift, eps)
-        return _split(normed.to(weight.dtype), weight, bias, parts)
+        return _split(normed.to(weight.dtype), weight, bias, parts, heads)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        x, scale, shift, ctx.eps, weight, _, ctx.parts = inputs
+        x, scale, shift, ctx.eps, weight, _, _, ctx.heads = inputs
         ctx.save_for_backward(x, scale, shift, weight)
 
     @staticmethod
@@ -93,7 +121,7 @@ class _NormedLinear(torch.autograd.Function):
         normed, mean, deviation = torch.native_layer_norm(x, scale.shape, scale, shift, ctx.eps)
         of_norm = wanted[:3]
         of_normed, of_weight, of_bias = _of_split(
-            (any(of_norm), *wanted[4:6]), normed.to(weight.dtype), weight, gradients
+            (any(of_norm), *wanted[4:6]), normed.to(weight.dtype), weight, gradients, ctx.heads
         )
         del normed
         of_x = of_scale = of_shift = None
@@ -101,18 +129,35 @@ class _NormedLinear(torch.autograd.Function):
             of_x, of_scale, of_shift = torch.ops.aten.native_layer_norm_backward(
                 of_normed.to(x.dtype), x, scale.shape, mean, deviation, scale, shift, list(of_norm)
             )
-        return of_x, of_scale, of_shift, None, of_weight, of_bias, None
+        return of_x, of_scale, of_shift, None, of_weight, of_bias, None, None
 
 
-def _split(x: Tensor, weight: Tensor, bias: Tensor, parts: int) -> tuple[Tensor, ...]:
-    pieces = zip(weight.chunk(parts), bias.chunk(parts), strict=True)
-    return tuple(F.linear(x, kernel, offset) for kernel, offset in pieces)
+def _split(x: Tensor, weight: Tensor, bias: Tensor, parts: int, heads: int | None) -> tuple[Tensor, ...]:
+    layers = zip(weight.chunk(parts), bias.chunk(parts), strict=True)
+    if heads is None:
+        return tuple(F.linear(x, *layer) for layer in layers)
+    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64) or x.shape[1] < LONG:
+        return tuple(_cut(F.linear(x, *layer), heads) for layer in layers)
+    return tuple(_laid_out(x @ kernel.T, offset, heads) for kernel, offset in layers)
+
+
+def _laid_out(product: Float[Tensor, "B N D"], bias: Float[Tensor, "D"], heads: int) -> Float[Tensor, "B heads N c"]:
+    """The pass that adds the bias puts each head's rows together."""
+    cut = _cut(product, heads)
+    result = torch.empty_like(cut, memory_format=torch.contiguous_format)
+    return torch.add(cut, bias.view(heads, 1, -1), out=result)
+
+
+def _cut(x: Float[Tensor, "B N D"], heads: int) -> Float[Tensor, "B heads N c"]:
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
 def _of_split(
-    wanted: tuple[bool, ...], x: Tensor, weight: Tensor, gradients: tuple[Tensor, ...]
+    wanted: tuple[bool, ...], x: Tensor, weight: Tensor, gradients: tuple[Tensor, ...], heads: int | None
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """The gradients of x, weight and bias, those that are wanted, from those of the parts."""
+    if heads is not None:
+        gradients = tuple(gradient.transpose(1, 2).flatten(2) for gradient in gradients)
     rows = [gradient.reshape(-1, gradient.shape[-1]) for gradient in gradients]
     of_x = of_weight = of_bias = None
     if wanted[1]:
@@ -133,7 +178,7 @@ def _of_split(
 class _ActivatedLinear(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor, activation: Activation) -> Tensor:
-        return F.linear(activation(x).to(weight.dtype), weight, bias)
+        return F.linear(activated(x, activation).to(weight.dtype), weight, bias)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -147,7 +192,7 @@ class _ActivatedLinear(torch.autograd.Function):
         rows = gradient.reshape(-1, gradient.shape[-1])
         of_x = of_weight = of_bias = None
         if ctx.needs_input_grad[1]:
-            after = ctx.activation(x).to(weight.dtype)
+            after = activated(x, ctx.activation).to(weight.dtype)
             of_weight = rows.T @ after.reshape(-1, after.shape[-1])
             del after
         if ctx.needs_input_grad[0]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
+from unittest.mock import patch
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import tubelet.nn.products
 from tubelet.config import ModelConfig, replace
 from tubelet.model import ViViT
 from tubelet.nn.activations import ACTIVATIONS
 from tubelet.nn.blocks import MLP
-from tubelet.nn.products import activated_linear, normed_linear, split_linear
+from tubelet.nn.products import LONG, activated_linear, heads_linear, normed_linear, split_linear
 
 SMALL = ModelConfig(
     image_size=16, num_frames=4, tubelet_size=(2, 8, 8), hidden_size=16, num_layers=2, num_heads=2, mlp_dim=24
@@ -28,8 +31,20 @@ def plain_split(linear: nn.Linear, x: Tensor) -> Tensor:
     return torch.cat([(part * number).square() for number, part in enumerate(linear(x).chunk(3, dim=-1), 1)], dim=-1)
 
 
+def heads(linear: nn.Linear, x: Tensor) -> Tensor:
+    parts = [part.transpose(1, 2).flatten(2) for part in heads_linear(linear, x, parts=3, heads=2)]
+    return torch.cat([(part * number).square() for number, part in enumerate(parts, 1)], dim=-1)
+
+
+def long_heads(linear: nn.Linear, x: Tensor) -> Tensor:
+    with patch.object(tubelet.nn.products, "LONG", 1):
+        return heads(linear, x)
+
+
 PRODUCTS: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
     "split": (split, plain_split),
+    "heads": (heads, plain_split),
+    "heads of long sequences": (long_heads, plain_split),
     **{
         name: (
             lambda linear, x, act=act: activated_linear(linear, x, act),
@@ -166,6 +181,39 @@ def test_torch_func_differentiates_through_the_norm_too(parts: int) -> None:
         for module in (Normed(parts, plain=False), Normed(parts, plain=True))
     )
     torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-4)
+
+
+def test_the_rows_of_a_head_lie_together_in_long_sequences_alone() -> None:
+    """Attention and its gradient read them so a tenth faster; short ones would pay for the copy."""
+    linear = nn.Linear(8, 24)
+    for length, together in ((LONG, True), (LONG - 1, False)):
+        parts = heads_linear(linear, torch.randn(2, length, 8), parts=3, heads=4)
+        assert [part.is_contiguous() for part in parts] == [together] * 3
+
+
+@torch.no_grad()
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+def test_a_model_can_be_mapped_over_another_axis() -> None:
+    model = ViViT(replace(SMALL, image_size=64, num_frames=32)).eval()
+    videos = torch.randn(2, 1, 32, 3, 64, 64)
+    torch.testing.assert_close(torch.func.vmap(model)(videos), torch.stack([model(video) for video in videos]))
+
+
+def test_a_model_on_long_sequences_has_the_gradients_of_the_plain_way() -> None:
+    """The way that compilers are shown, on 1,025 tokens."""
+    config = replace(SMALL, image_size=64, num_frames=32)
+    model = ViViT(config).double().train()
+    video = torch.randn(1, 32, 3, 64, 64, dtype=torch.float64)
+    assert model.config.num_tokens + 1 > 2 * LONG
+    found = []
+    for way in (nullcontext(), patch.object(torch.compiler, "is_compiling", lambda: True)):
+        model.zero_grad()
+        with way:
+            logits = model(video)
+            logits.square().sum().backward()
+        found.append([logits.detach(), *(parameter.grad.clone() for parameter in model.parameters())])
+    for ours, plain in zip(*found, strict=True):
+        torch.testing.assert_close(ours, plain, atol=1e-12, rtol=1e-8)
 
 
 def test_a_hook_on_the_norm_is_called() -> None:
