@@ -38,5 +38,5 @@ def difference(logits: Tensor, expected: Tensor, tolerance: float, where: str = 
     """How far they are apart; stop if that is more than rounding."""
     apart = float((logits - expected).abs().max())
     if apart > tolerance * max(1.0, float(expected.abs().max())):
-        raise SystemExit(f"{where}logits differ by {apart:.1e}: that is not the same function")
+        raise SystemExit(f"{where}results differ by {apart:.1e}: that is not the same function")
     return apart

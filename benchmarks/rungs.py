@@ -1,17 +1,18 @@
-"""What each change that `tubelet.optimise` makes brings: the optimised model beside itself with one of them taken out.
+"""What each change for speed brings: a model beside itself with one of them taken out.
 
-    python -m benchmarks.rungs                      models 1 to 4, B/16x2, 32 frames of 224 x 224, two layers of each
+    python -m benchmarks.rungs                      `tubelet.optimise` of models 1 to 4, B/16x2, 32 frames, two layers
     python -m benchmarks.rungs --models 3 --layers 0
+    python -m benchmarks.rungs --training           a training step of the models, of as many frames
 
-All are timed in turn. Taking one out must not change the logits by more than rounding, or the benchmark stops. A change
-that a model has no use for is left out of its table.
+All are timed in turn. Taking one out must not change the logits, or a gradient, by more than rounding, or the benchmark
+stops. A change that a model has no use for is left out of its table.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -21,9 +22,11 @@ import torch
 import torch.nn.functional as F
 from benchmarks.measure import DIMS, Entry, in_turn, spread
 from benchmarks.ours import ROUNDING, build, described, difference
+from benchmarks.training_step import batch_of_one, sgd_step
 from torch import Tensor, nn
 
 from tubelet.inference import attention, optimise, optimised, pieces
+from tubelet.nn import products
 from tubelet.nn.activations import Activation
 from tubelet.nn.encoder import Encoder
 
@@ -67,7 +70,26 @@ def _product_then_sum(x: Tensor, linear: nn.Linear, parts: Sequence[Tensor]) -> 
     x.add_(F.linear(torch.cat(tuple(parts), dim=-1), linear.weight, linear.bias).view_as(x))
 
 
-RUNGS = (
+OF_TRAINING = (
+    Rung(
+        "the activation as a sigmoid, some tokens at a time",
+        "1234",
+        (Patch(products, "activated", lambda x, activation: activation(x)),),
+    ),
+    Rung("in long sequences each head's rows together", "1", (Patch(products, "LONG", 2**62),)),
+    Rung(
+        "products with a backward pass of their own, and what they bring",
+        "1234",
+        (Patch(products, "_differentiates", lambda *layers: False),),
+    ),
+    Rung(
+        "the last block computes the class token alone",
+        "12",
+        (Patch(Encoder, "_reads_the_first_alone", lambda self: False),),
+    ),
+)
+
+OF_INFERENCE = (
     Rung(
         "the activation as a sigmoid, in place, 64 tokens at a time with the bias",
         "1234",
@@ -101,30 +123,55 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=224, help="height and width in pixels")
     parser.add_argument("--layers", type=int, default=2, help="0: as many as the preset has")
     parser.add_argument("--rounds", type=int, default=7, help="how often each is timed")
+    parser.add_argument("--training", action="store_true", help="a training step, not the optimised model")
     options = parser.parse_args()
-    print(described(options, "float32, batch 1"))
-    with torch.inference_mode():
-        for number in options.models:
-            print(_ladder(options, number), flush=True)
+    how = "a step of SGD" if options.training else "optimised"
+    print(described(options, f"{how}, float32, batch 1"))
+    for number in options.models:
+        torch.manual_seed(0)
+        print(_of_training(options, number) if options.training else _of_inference(options, number), flush=True)
 
 
-def _ladder(options: argparse.Namespace, number: str) -> str:
-    torch.manual_seed(0)
+def _of_inference(options: argparse.Namespace, number: str) -> str:
     model = optimise(build(options, number).eval())
-    video = torch.randn(1, options.frames, 3, options.size, options.size)
-    logits = model(video)
+    video, _ = batch_of_one(options)
+    with torch.inference_mode():
+        return _ladder(options, number, OF_INFERENCE, lambda: model(video), lambda: model(video))
 
-    def without(rung: Rung) -> Tensor:
+
+def _of_training(options: argparse.Namespace, number: str) -> str:
+    model = build(options, number).train()
+    video, target = batch_of_one(options)
+    parameters = list(model.parameters())
+
+    def gradients() -> Tensor:
+        found = torch.autograd.grad(F.cross_entropy(model(video), target), parameters)
+        return torch.cat([gradient.flatten() / gradient.norm() for gradient in found])
+
+    return _ladder(options, number, OF_TRAINING, sgd_step(model, video, target), gradients)
+
+
+def _ladder(
+    options: argparse.Namespace,
+    number: str,
+    rungs: Sequence[Rung],
+    run: Callable[[], Any],
+    outcome: Callable[[], Tensor],
+) -> str:
+    rungs = [rung for rung in rungs if number in rung.models]
+    expected = outcome()
+
+    def without(rung: Rung) -> None:
         with rung.taken_out():
-            return model(video)
+            run()
 
-    rungs = [rung for rung in RUNGS if number in rung.models]
     for rung in rungs:
-        difference(without(rung), logits, ROUNDING, f"without “{rung.name}” ")
-    entries = [Entry("all of them", lambda: model(video))]
+        with rung.taken_out():
+            difference(outcome(), expected, ROUNDING, f"without “{rung.name}” ")
+    entries = [Entry("all of them", run)]
     entries += [Entry(rung.name, lambda rung=rung: without(rung)) for rung in rungs]
     in_turn(entries, options.rounds, DIMS[options.preset])
-    lines = ["", f"| model {number} | seconds a clip | CPU seconds | without / with (CPU) |", "|---|---|---|---|"]
+    lines = ["", f"| model {number} | seconds | CPU seconds | without / with (CPU) |", "|---|---|---|---|"]
     for entry in entries:
         label = entry.name if entry is entries[0] else f"without: {entry.name}"
         turns = zip(entry.cpu_seconds, entries[0].cpu_seconds, strict=True)

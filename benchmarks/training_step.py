@@ -42,14 +42,14 @@ def main() -> None:
     if peer is None:
         raise SystemExit("nothing to compare with")
     peer.train()
-    video, target = _batch(options)
+    video, target = batch_of_one(options)
     print(_compare(model, peer, video, target))
     adds = 3 * cost(model.config).multiply_adds
-    plain, lean = _step(model, video, target), _step(model, video, target, checkpointing=True)
+    plain, lean = sgd_step(model, video, target), sgd_step(model, video, target, checkpointing=True)
     entries = [
         Entry(SIDES[0], plain, adds),
         Entry(SIDES[1], lean, adds),
-        Entry(SIDES[2], _step(peer, video, target), adds),
+        Entry(SIDES[2], sgd_step(peer, video, target), adds),
     ]
     in_turn(entries, options.rounds, DIMS[options.preset])
     arguments = [f"--{name}={getattr(options, name)}" for name in ("preset", "frames", "size", "layers", "threads")]
@@ -77,7 +77,8 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _batch(options: argparse.Namespace) -> tuple[Tensor, Tensor]:
+def batch_of_one(options: argparse.Namespace) -> tuple[Tensor, Tensor]:
+    """A made-up clip and its class."""
     return torch.randn(1, options.frames, 3, options.size, options.size), torch.tensor([3])
 
 
@@ -86,7 +87,7 @@ def _logits(model: nn.Module, video: Tensor) -> Tensor:
     return given if isinstance(given, Tensor) else given.logits
 
 
-def _step(model: nn.Module, video: Tensor, target: Tensor, checkpointing: bool | None = None) -> Callable[[], None]:
+def sgd_step(model: nn.Module, video: Tensor, target: Tensor, checkpointing: bool | None = None) -> Callable[[], None]:
     """One step of SGD; the learning rate is so small that the thousandth step costs what the first does."""
     optimiser = torch.optim.SGD(model.parameters(), lr=1e-6)
 
@@ -108,7 +109,7 @@ def _memory(options: argparse.Namespace) -> dict[str, float]:
     else:
         return_freed_blocks(model)
     before = peak_gigabytes()
-    step = _step(model.train(), *_batch(options), checkpointing=options.memory_of.endswith("checkpointing"))
+    step = sgd_step(model.train(), *batch_of_one(options), checkpointing=options.memory_of.endswith("checkpointing"))
     for _ in range(options.steps):
         step()
     return {"before": before, "peak_gigabytes": peak_gigabytes()}
