@@ -4,8 +4,9 @@
     python -m benchmarks.streaming --preset vivit_small_16x2_fe --rounds 5 --views 12x1 4x3
 
 A stream makes one decision a tubelet; it is compared with a forward pass of each window. Views overlap by half: clips
-start half a clip after the one before. They are compared with a forward pass of each. Both are timed in turn; processor
-time (all threads) is given beside wall-clock time, as it is the steadier one on a busy machine.
+start half a clip after the one before. They are compared with a forward pass of each. Both are timed in turn, with
+`tubelet.optimise(model)`; processor time (all threads) is given beside wall-clock time, as it is the steadier one on a
+busy machine.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tubelet import PreprocessingConfig, create, stream
+from tubelet import PreprocessingConfig, create, optimise, stream
 from tubelet.evaluate import parse_views, predict_views
 from tubelet.model import ViViT
 from tubelet.video import Preprocessing
@@ -29,7 +30,7 @@ def main() -> None:
     """Time, compare, print."""
     options = _options()
     torch.set_num_threads(options.threads or torch.get_num_threads())
-    model = create(options.preset).eval()
+    model = optimise(create(options.preset))
     size = model.config.image_size[0]
     model.preprocessing = PreprocessingConfig(
         num_frames=model.config.num_frames, frame_stride=2, resize=size, crop_size=model.config.image_size

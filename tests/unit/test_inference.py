@@ -12,7 +12,7 @@ from torch import Tensor
 
 import tubelet
 from tubelet.config import ModelConfig
-from tubelet.inference import OptimisedViViT, attention, pieces
+from tubelet.inference import Evaluating, OptimisedViViT, attention, pieces
 from tubelet.model import ViViT
 from tubelet.nn import record_attention
 from tubelet.nn.activations import ACTIVATIONS, activate
@@ -138,6 +138,59 @@ def test_recording_and_autocast_do_as_the_model_does(monkeypatch: pytest.MonkeyP
         torch.testing.assert_close(ours[name], plain[name], atol=1e-6, rtol=1e-5)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(fast(video), model(video))
+
+
+@torch.no_grad()
+def test_evaluation_computes_with_the_optimised_model_while_nobody_wants_more_than_its_output() -> None:
+    model, _ = build()
+    video = torch.randn(1, 6, 3, 16, 24)
+    evaluating = Evaluating(model)
+    with evaluating() as forward:
+        assert isinstance(forward, OptimisedViViT)
+        assert same(forward(video), model(video))
+    with record_attention(model) as weights, evaluating() as forward:
+        forward(video)
+    assert len(weights) == model.config.num_layers
+    seen: list[Tensor] = []
+    hook = model.encoder.norm.register_forward_hook(lambda _, inputs, output: seen.append(output))
+    with evaluating() as forward:
+        forward(video)
+    assert len(seen) == 1
+    hook.remove()
+    with evaluating() as forward:
+        assert isinstance(forward, OptimisedViViT)
+
+
+@torch.no_grad()
+def test_evaluation_follows_a_model_that_learns_changes_its_head_and_its_mode() -> None:
+    model, _ = build(drop_path=0.9)
+    video = torch.randn(1, 6, 3, 16, 24)
+    evaluating = Evaluating(model.train())
+    with evaluating() as forward:
+        before = forward(video)
+        assert torch.equal(forward(video), before), "drop-path is off"
+    assert model.training
+    model.encoder.blocks[1].mlp.fc1.weight.mul_(2)
+    with evaluating() as forward:
+        assert not torch.allclose(forward(video), before)
+    model.reset_classifier(7)
+    with evaluating() as forward:
+        assert same(forward(video), model.eval()(video))
+
+
+@torch.no_grad()
+def test_evaluation_leaves_a_forward_of_ones_own_and_a_compiled_one_alone() -> None:
+    class Doubled(ViViT):
+        def forward(self, *inputs: Tensor) -> Tensor:
+            return 2 * super().forward(*inputs)
+
+    model, _ = build()
+    own = Doubled(model.config)
+    with Evaluating(own)() as forward:
+        assert forward is own
+    model.compile(backend="eager")
+    with Evaluating(model)() as forward:
+        assert forward is model
 
 
 def test_a_backend_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

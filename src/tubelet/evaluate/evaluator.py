@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from itertools import islice, zip_longest
 from typing import Literal
@@ -26,6 +26,7 @@ from tubelet.evaluate.predictions import VideoPrediction
 from tubelet.evaluate.results import Evaluation
 from tubelet.evaluate.tubelets import forward_sharing, shared_tubelets
 from tubelet.evaluate.views import ViewPlan, plan_views
+from tubelet.inference import Evaluating
 from tubelet.model import ViViT
 from tubelet.weights import load
 
@@ -157,14 +158,14 @@ def evaluate_clips(
     started = time.perf_counter()
     predictions = []
     with (
-        _evaluating(model),
+        Evaluating(model)() as forward,
         autocast(device, resolve_precision(precision, device)),
         closing(_loaded(clips, workers, world)) as items,
     ):
         samples = world.share(clips.table.samples)
         stopped: Exception | None = None
         for number, (sample, item) in enumerate(zip(samples, items, strict=True), 1):
-            predictions.append(_predict(model, sample, item, views_per_forward, average))
+            predictions.append(_predict(forward, sample, item, views_per_forward, average))
             try:
                 if progress is not None:
                     progress(number, len(samples))
@@ -324,13 +325,3 @@ def _predict(
         return replace(blank, error="the model's output for it is not finite")
     numbers = {head: tuple(float(f"{value:.9g}") for value in values.tolist()) for head, values in logits.items()}
     return replace(blank, logits=numbers, views=video.shape[0], frames=video.shape[1])
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)

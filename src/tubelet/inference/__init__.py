@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from tubelet.errors import ConfigError
+from tubelet.inference.evaluating import Evaluating
 from tubelet.inference.openvino import OpenVINOViViT
 from tubelet.inference.optimised import OptimisedViViT
 from tubelet.model import ViViT
 
-__all__ = ["OpenVINOViViT", "OptimisedViViT", "optimise"]
+__all__ = ["Evaluating", "OpenVINOViViT", "OptimisedViViT", "optimise"]
 
 BACKENDS = {"torch": OptimisedViViT, "openvino": OpenVINOViViT}
 

@@ -22,9 +22,10 @@ from tubelet.errors import ConfigError, VideoError
 from tubelet.evaluate import autocast, parse_views, resolve_precision
 from tubelet.evaluate.device import Precision
 from tubelet.evaluate.evaluator import VIEWS_PER_FORWARD, predict_views
+from tubelet.inference import Evaluating
 from tubelet.model import ViViT
 from tubelet.predict.html import thumbnails_of
-from tubelet.predict.ready import evaluating, ready
+from tubelet.predict.ready import ready
 from tubelet.predict.result import TOP, Result, head_results
 from tubelet.predict.sources import Source, find_videos, open_source, path_of
 from tubelet.video import Clip, Decoder, Preprocessing, Views
@@ -92,6 +93,7 @@ class Predictor:
     ) -> None:
         self.model, preprocessing = ready(model, device)
         self.device = next(self.model.parameters()).device
+        self._evaluating = Evaluating(self.model)
         self._dtype = resolve_precision(precision, self.device)
         self._preprocessing = Preprocessing(preprocessing)
 
@@ -172,9 +174,9 @@ class Predictor:
         if loaded.views is None:
             return Result(loaded.path, error=loaded.error, views=views, seconds=loaded.seconds, shown=top)
         started = time.perf_counter()
-        with evaluating(self.model), autocast(self.device, self._dtype):
+        with self._evaluating() as model, autocast(self.device, self._dtype):
             video, mask = loaded.views.video, loaded.views.frame_mask
-            logits = predict_views(self.model, video, mask, frames=loaded.views.indices, views_per_forward=batch_size)
+            logits = predict_views(model, video, mask, frames=loaded.views.indices, views_per_forward=batch_size)
         error = None
         if not all(bool(values.isfinite().all()) for values in logits.values()):
             error = "the model's output for it is not finite"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 
@@ -40,14 +38,3 @@ def ready(
     if device is not None:
         model.to(resolve_device(device))
     return model, model.preprocessing
-
-
-@contextmanager
-def evaluating(model: ViViT) -> Iterator[None]:
-    """Evaluation mode inside the `with`; afterwards the model is as it was."""
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)

@@ -24,9 +24,10 @@ from tubelet.errors import ConfigError, VideoError
 from tubelet.evaluate import autocast, resolve_precision
 from tubelet.evaluate.device import Precision
 from tubelet.evaluate.tubelets import Tubelet, encode_tubelets, shares_tubelets, tubelets_of_clip
+from tubelet.inference import Evaluating
 from tubelet.model import ViViT
 from tubelet.predict.decision import Decision
-from tubelet.predict.ready import evaluating, ready
+from tubelet.predict.ready import ready
 from tubelet.predict.result import TOP, HeadResult, head_results
 from tubelet.predict.smoothing import Smoother
 from tubelet.predict.stream_source import FrameSource, StreamSource, open_stream
@@ -117,6 +118,7 @@ class Stream(Iterator[Decision]):
             else f"every window is computed anew: {model.config.variant} mixes times from its first block on"
         )
         self._model, self._source, self._window = model, source, window
+        self._evaluating = Evaluating(model)
         self._preprocessing = Preprocessing(model.preprocessing)
         self._smoother, self._top, self._dtype = smoother, top, dtype
         self._device = next(model.parameters()).device
@@ -192,8 +194,9 @@ class Stream(Iterator[Decision]):
 
     def _decision(self, number: int, numbers: list[int], real: list[bool]) -> Decision:
         mask = None if all(real) else torch.tensor([real], device=self._device)
-        with torch.inference_mode(), evaluating(self._model), autocast(self._device, self._dtype):
-            said = self._sharing(numbers, mask) if shares_tubelets(self._model.config) else self._anew(numbers, mask)
+        look = self._sharing if shares_tubelets(self._model.config) else self._anew
+        with torch.inference_mode(), self._evaluating() as model, autocast(self._device, self._dtype):
+            said = look(model, numbers, mask)
         logits = said if isinstance(said, dict) else {"label": said}
         heads = head_results({head: values[0].cpu().double() for head, values in logits.items()}, self._model.labels)
         first, last = min(numbers), max(numbers)
@@ -206,8 +209,8 @@ class Stream(Iterator[Decision]):
             shown=self._top,
         )
 
-    def _sharing(self, numbers: list[int], mask: Tensor | None) -> Tensor | dict[str, Tensor]:
-        plan = tubelets_of_clip(self._model.config, len(numbers))
+    def _sharing(self, model: ViViT, numbers: list[int], mask: Tensor | None) -> Tensor | dict[str, Tensor]:
+        plan = tubelets_of_clip(model.config, len(numbers))
         tubelets = [Tubelet(tuple(numbers[at] for at in inside.frames), inside.place) for inside in plan]
         new: dict[Hashable, tuple[Tensor, int]] = {
             tubelet: (torch.stack([self._pixels[frame] for frame in tubelet.frames]), tubelet.place)
@@ -215,15 +218,15 @@ class Stream(Iterator[Decision]):
             if tubelet not in self._vectors
         }
         self.encoded += len(new)
-        self._vectors.update(encode_tubelets(self._model, new, TUBELETS_PER_FORWARD))
+        self._vectors.update(encode_tubelets(model, new, TUBELETS_PER_FORWARD))
         sequence = torch.stack([self._vectors[tubelet] for tubelet in tubelets])[None]
-        times = None if mask is None else self._model.embedding.token_mask(mask)
-        return self._model.forward_head(self._model.encode_times(sequence, times), mask)
+        times = None if mask is None else model.embedding.token_mask(mask)
+        return model.forward_head(model.encode_times(sequence, times), mask)
 
-    def _anew(self, numbers: list[int], mask: Tensor | None) -> Tensor | dict[str, Tensor]:
+    def _anew(self, model: ViViT, numbers: list[int], mask: Tensor | None) -> Tensor | dict[str, Tensor]:
         self.encoded += 1
         video = torch.stack([self._pixels[number] for number in numbers])[None]
-        return self._model(video.to(self._device), mask)
+        return model(video.to(self._device), mask)
 
 
 class _Window:
