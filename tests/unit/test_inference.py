@@ -178,6 +178,35 @@ def test_evaluation_follows_a_model_that_learns_changes_its_head_and_its_mode() 
         assert same(forward(video), model.eval()(video))
 
 
+class Adapted(torch.nn.Linear):
+    """A linear layer that somebody's adapter stands in for."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + 1
+
+
+@torch.no_grad()
+def test_a_layer_that_somebody_replaced_is_computed_as_it_is() -> None:
+    model, _ = build()
+    video = torch.randn(1, 6, 3, 16, 24)
+    evaluating = Evaluating(model)
+    with evaluating() as forward:
+        before = forward(video)
+    fc1 = model.encoder.blocks[1].mlp.fc1
+    adapted = Adapted(fc1.in_features, fc1.out_features)
+    adapted.load_state_dict(fc1.state_dict())
+    model.encoder.blocks[1].mlp.fc1 = adapted
+    expected = model(video)
+    assert not torch.allclose(expected, before)
+    assert same(tubelet.optimise(model)(video), expected)
+    with evaluating() as forward:
+        assert same(forward(video), expected)
+    model.encoder.blocks[0].mlp.fc2.forward = lambda x: x[..., : model.config.hidden_size]
+    for one in (tubelet.optimise(model), model):
+        with Evaluating(one)() as forward:
+            assert same(forward(video), model(video))
+
+
 @torch.no_grad()
 def test_evaluation_leaves_a_forward_of_ones_own_and_a_compiled_one_alone() -> None:
     class Doubled(ViViT):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar, cast
@@ -30,7 +31,7 @@ class Evaluating(Generic[Model]):
     def __init__(self, model: Model) -> None:
         self._model = model
         self._optimised: OptimisedViViT | None = None
-        self._made_of: list[nn.Parameter] = []
+        self._made_of: list[object] = []
 
     @contextmanager
     def __call__(self) -> Iterator[Model]:
@@ -48,20 +49,18 @@ class Evaluating(Generic[Model]):
     def _in_its_place(self) -> OptimisedViViT | None:
         if not isinstance(self._model, ViViT) or not _only_its_output_counts(self._model):
             return None
-        parameters = list(self._model.parameters())
-        same = len(parameters) == len(self._made_of) and all(map(_is, parameters, self._made_of))
+        parts: list[object] = [*self._model.modules(), *self._model.parameters()]
+        same = len(parts) == len(self._made_of) and all(map(operator.is_, parts, self._made_of))
         if self._optimised is None or not same:
-            self._optimised, self._made_of = OptimisedViViT(self._model), parameters
+            self._optimised, self._made_of = OptimisedViViT(self._model), parts
         return self._optimised
-
-
-def _is(one: object, other: object) -> bool:
-    return one is other
 
 
 def _only_its_output_counts(model: ViViT) -> bool:
     if type(model) is not ViViT or model._compiled_call_impl is not None or takes_manual_path(model):
         return False
-    if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
+    if any(
+        module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module) for module in model.modules()
+    ):
         return False
     return all(tensor.device == torch.device("cpu") for tensor in model.parameters())

@@ -20,9 +20,22 @@ from tubelet.inference import pieces
 from tubelet.inference.attention import add_attention, add_product, attention_of_first
 from tubelet.model import ViViT
 from tubelet.nn.activations import activate
-from tubelet.nn.attention import takes_manual_path
-from tubelet.nn.blocks import MLP, Block, FactorisedSelfAttentionBlock
+from tubelet.nn.attention import (
+    AxisAttention,
+    DotProduct,
+    FactorisedDotProductAttention,
+    SelfAttention,
+    takes_manual_path,
+)
+from tubelet.nn.blocks import MLP, Block, DropPath, FactorisedSelfAttentionBlock
 from tubelet.nn.encoder import Encoder
+
+PARTS = {
+    *(Block, FactorisedSelfAttentionBlock, MLP, DropPath, DotProduct),
+    *(SelfAttention, AxisAttention, FactorisedDotProductAttention),
+    *(nn.Linear, nn.LayerNorm, nn.Dropout),
+}
+"""What blocks are made of. A block with anything else in it, an adapter for instance, computes as it does itself."""
 
 
 class OptimisedViViT(ViViT):
@@ -42,7 +55,7 @@ class OptimisedViViT(ViViT):
         for name, child in model.named_children():
             self.add_module(name, copy.deepcopy(child, same))
         for encoder in [module for module in self.modules() if type(module) is Encoder]:
-            encoder.blocks = nn.ModuleList([InferenceBlock(block) for block in encoder.blocks])
+            encoder.blocks = nn.ModuleList([InferenceBlock(b) if _is_plain(b) else b for b in encoder.blocks])
         self.eval()
 
     def train(self, mode: bool = True) -> OptimisedViViT:
@@ -101,6 +114,17 @@ class InferenceBlock(nn.Module):
                 x = attention_of_first(x, norm, attention, mask, queries)
         _add_mlp(x.view(-1, x.shape[-1]), block.norm_mlp, block.mlp)
         return x
+
+
+def _is_plain(block: nn.Module) -> bool:
+    """Whether nobody replaced a layer of it, hooked on to one, or gave one a `forward` of its own."""
+    return all(
+        type(module) in PARTS
+        and "forward" not in vars(module)
+        and not module._forward_hooks
+        and not module._forward_pre_hooks
+        for module in block.modules()
+    )
 
 
 def _add_mlp(x: Float[Tensor, "N D"], norm: nn.LayerNorm, mlp: MLP) -> None:
