@@ -25,7 +25,7 @@ test: $(DEV) ## the tests but for the slow ones
 	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 8 --dist loadfile $(ARGS)
 
 test-slow: $(DEV) ## the slow tests alone
-	$(BIN)/python -m pytest -m slow $(ARGS)
+	$(BIN)/python -m pytest -m slow --timeout 1200 $(ARGS)
 
 check: $(DEV) ## format, lint, types, direction of imports
 	$(BIN)/ruff format --check .
