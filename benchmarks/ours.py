@@ -34,9 +34,9 @@ def described(options: argparse.Namespace, how: str) -> str:
     )
 
 
-def difference(logits: Tensor, expected: Tensor, tolerance: float, where: str = "") -> float:
+def difference(found: Tensor, expected: Tensor, tolerance: float, where: str = "") -> float:
     """How far they are apart; stop if that is more than rounding."""
-    apart = float((logits - expected).abs().max())
+    apart = float((found - expected).abs().max())
     if apart > tolerance * max(1.0, float(expected.abs().max())):
         raise SystemExit(f"{where}results differ by {apart:.1e}: that is not the same function")
     return apart

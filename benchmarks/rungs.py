@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
@@ -53,13 +54,12 @@ class Rung:
     models: str
     before: tuple[Patch, ...]
 
-    @contextmanager
-    def taken_out(self) -> Iterator[None]:
-        """Inside, optimised models compute as before the change."""
+    def without(self, what: Callable[[], Any]) -> Any:
+        """What comes out where models compute as before the change."""
         with ExitStack() as stack:
             for part in self.before:
                 stack.enter_context(patch.object(*part))
-            yield
+            return what()
 
 
 def _library_activation(x: Tensor, bias: Tensor, activation: Activation) -> None:
@@ -69,6 +69,12 @@ def _library_activation(x: Tensor, bias: Tensor, activation: Activation) -> None
 def _product_then_sum(x: Tensor, linear: nn.Linear, parts: Sequence[Tensor]) -> None:
     x.add_(F.linear(torch.cat(tuple(parts), dim=-1), linear.weight, linear.bias).view_as(x))
 
+
+LAST_BLOCK = Rung(
+    "the last block computes the class token alone",
+    "12",
+    (Patch(Encoder, "_reads_the_first_alone", lambda self: False),),
+)
 
 OF_TRAINING = (
     Rung(
@@ -82,11 +88,7 @@ OF_TRAINING = (
         "1234",
         (Patch(products, "_differentiates", lambda *layers: False),),
     ),
-    Rung(
-        "the last block computes the class token alone",
-        "12",
-        (Patch(Encoder, "_reads_the_first_alone", lambda self: False),),
-    ),
+    LAST_BLOCK,
 )
 
 OF_INFERENCE = (
@@ -101,11 +103,7 @@ OF_INFERENCE = (
         "1",
         (Patch(attention, "LONG", 2**62),),
     ),
-    Rung(
-        "the last block computes the class token alone",
-        "12",
-        (Patch(Encoder, "_reads_the_first_alone", lambda self: False),),
-    ),
+    LAST_BLOCK,
     Rung(
         "output products add to the residual in place",
         "1234",
@@ -160,16 +158,10 @@ def _ladder(
 ) -> str:
     rungs = [rung for rung in rungs if number in rung.models]
     expected = outcome()
-
-    def without(rung: Rung) -> None:
-        with rung.taken_out():
-            run()
-
     for rung in rungs:
-        with rung.taken_out():
-            difference(outcome(), expected, ROUNDING, f"without “{rung.name}” ")
+        difference(rung.without(outcome), expected, ROUNDING, f"without “{rung.name}” ")
     entries = [Entry("all of them", run)]
-    entries += [Entry(rung.name, lambda rung=rung: without(rung)) for rung in rungs]
+    entries += [Entry(rung.name, partial(rung.without, run)) for rung in rungs]
     in_turn(entries, options.rounds, DIMS[options.preset])
     lines = ["", f"| model {number} | seconds | CPU seconds | without / with (CPU) |", "|---|---|---|---|"]
     for entry in entries:
