@@ -25,7 +25,8 @@ def optimise(model: ViViT, backend: str = "torch") -> OptimisedViViT:
     Returns:
         a `ViViT` for inference alone, with the call and the methods of `model`. Nothing it gives can be differentiated.
         Its logits are those of `model` up to rounding (1e-5 of their size). Under autocast, on other devices than the
-        CPU and where tokens are merged it computes as `model` does.
+        CPU and where tokens are merged it computes as `model` does, and so does a block with a layer that somebody
+        replaced or hooked on to.
 
     Raises:
         ConfigError: an unknown backend, or one that is not installed; later, when the result is put in training mode.

@@ -13,6 +13,7 @@ from torch import nn
 from tubelet.inference.optimised import OptimisedViViT
 from tubelet.model import ViViT
 from tubelet.nn.attention import takes_manual_path
+from tubelet.nn.untouched import is_untouched
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -59,8 +60,6 @@ class Evaluating(Generic[Model]):
 def _only_its_output_counts(model: ViViT) -> bool:
     if type(model) is not ViViT or model._compiled_call_impl is not None or takes_manual_path(model):
         return False
-    if any(
-        module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module) for module in model.modules()
-    ):
+    if not all(map(is_untouched, model.modules())):
         return False
     return all(tensor.device == torch.device("cpu") for tensor in model.parameters())

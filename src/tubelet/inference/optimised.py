@@ -29,6 +29,7 @@ from tubelet.nn.attention import (
 )
 from tubelet.nn.blocks import MLP, Block, DropPath, FactorisedSelfAttentionBlock
 from tubelet.nn.encoder import Encoder
+from tubelet.nn.untouched import is_untouched
 
 PARTS = {
     *(Block, FactorisedSelfAttentionBlock, MLP, DropPath, DotProduct),
@@ -118,13 +119,7 @@ class InferenceBlock(nn.Module):
 
 def _is_plain(block: nn.Module) -> bool:
     """Whether nobody replaced a layer of it, hooked on to one, or gave one a `forward` of its own."""
-    return all(
-        type(module) in PARTS
-        and "forward" not in vars(module)
-        and not module._forward_hooks
-        and not module._forward_pre_hooks
-        for module in block.modules()
-    )
+    return all(type(module) in PARTS and is_untouched(module) for module in block.modules())
 
 
 def _add_mlp(x: Float[Tensor, "N D"], norm: nn.LayerNorm, mlp: MLP) -> None:

@@ -7,7 +7,6 @@ from tubelet.nn.attention import (
     SelfAttention,
     manual_attention,
     record_attention,
-    takes_manual_path,
 )
 from tubelet.nn.blocks import MLP, Block, DropPath, FactorisedSelfAttentionBlock
 from tubelet.nn.embedding import ConvStemEmbedding, TubeletEmbedding, UniformFrameEmbedding
@@ -32,5 +31,4 @@ __all__ = [
     "manual_attention",
     "record_attention",
     "sinusoidal_table",
-    "takes_manual_path",
 ]

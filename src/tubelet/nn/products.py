@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from tubelet.nn.activations import DERIVATIVES, Activation, activated
+from tubelet.nn.untouched import is_untouched
 
 LONG = 512
 """Length of a sequence from which putting the rows of each head together pays on a CPU."""
@@ -210,10 +211,10 @@ def _differentiates(x: Tensor, *layers: nn.Linear | nn.LayerNorm) -> bool:
 
 
 def _is_plain(layer: nn.Linear | nn.LayerNorm) -> bool:
-    """Nothing traces it, replaced it or hooked on to it."""
+    """Nothing traces it, replaced it or put itself in the way of its call."""
     if torch.compiler.is_compiling() or type(layer) not in (nn.Linear, nn.LayerNorm):
         return False
-    return not layer._forward_hooks and not layer._forward_pre_hooks
+    return is_untouched(layer)
 
 
 def _cast(*tensors: Tensor) -> tuple[Tensor, ...]:

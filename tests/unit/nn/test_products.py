@@ -223,6 +223,12 @@ def test_a_hook_on_the_norm_is_called() -> None:
     assert len(seen) == 1
 
 
+def test_a_forward_of_ones_own_is_called_in_training_too() -> None:
+    module = Normed(3, plain=False)
+    module.linear.forward = lambda x: x.new_full((*x.shape[:-1], 12), 2.0)
+    assert torch.equal(module(torch.randn(2, 8))[:, :4], torch.full((2, 4), 4.0))
+
+
 def test_a_block_keeps_no_output_of_its_norms() -> None:
     """What it keeps is ten activations of its width: two inputs of norms, q, k, v, attention, and four of the MLP."""
     model = ViViT(replace(SMALL, pool="mean")).train()
