@@ -29,7 +29,7 @@ class Entry:
         note: for the table.
         seconds: by the clock, of each run.
         cpu_seconds: of all threads together, of each run; on a machine that others use too they say more.
-        rates: 2 x multiply-adds / seconds over the matrix rate of the same turn.
+        rates: 2 x multiply-adds / seconds over the mean of the matrix rates just before and just after.
     """
 
     name: str
@@ -49,15 +49,17 @@ def in_turn(entries: Sequence[Entry], rounds: int, dim: int) -> None:
     """Run A B C A B C ..., once unmeasured, so that a machine whose speed drifts treats all alike."""
     for entry in entries:
         entry.run()
+    before = matrix_rate(dim)
     for _ in range(rounds):
         for entry in entries:
-            rate = matrix_rate(dim)
             started, cpu_started = time.perf_counter(), time.process_time()
             entry.run()
             entry.seconds.append(time.perf_counter() - started)
             entry.cpu_seconds.append(time.process_time() - cpu_started)
+            after = matrix_rate(dim)
             if entry.multiply_adds:
-                entry.rates.append(2 * entry.multiply_adds / entry.seconds[-1] / rate)
+                entry.rates.append(2 * entry.multiply_adds / entry.seconds[-1] / statistics.mean((before, after)))
+            before = after
 
 
 def matrix_rate(dim: int, rows: int = 3136) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from tubelet.config.data import AugmentationConfig, DataConfig
 from tubelet.config.model import ModelConfig
@@ -49,8 +49,9 @@ class MaskingConfig:
         decoder_layers: blocks of the decoder.
         decoder_size: width of its tokens; None is half of the encoder's.
         decoder_heads: attention heads; divides `decoder_size`.
-        normalise_targets: guess each tubelet's pixels less their mean, divided by their standard deviation; False
-            guesses the pixels themselves.
+        targets: what is to be guessed of a hidden tubelet. `motion`: by how much each pixel changes until the next
+            frame; for cameras that stand still. `normalised_pixels`: its pixels less their mean, divided by their
+            standard deviation, as VideoMAE has it. `pixels`: these themselves.
     """
 
     mask_ratio: float = 0.75
@@ -58,7 +59,7 @@ class MaskingConfig:
     decoder_layers: int = 2
     decoder_size: int | None = None
     decoder_heads: int = 4
-    normalise_targets: bool = True
+    targets: Literal["motion", "normalised_pixels", "pixels"] = "motion"
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -124,7 +125,7 @@ class PretrainConfig:
         model: fields of `ModelConfig` that differ from it.
         preprocessing: fields of `PreprocessingConfig`; `num_frames` and `crop_size` are the model's.
         init: weights to go on from, as in `TrainConfig`; None draws them at random.
-        adaptation: of an image ViT.
+        adaptation: of what it starts from.
         splits: of a table that has splits, the ones whose videos are learned from; of the others nothing is seen. Of a
             table without splits all videos are. Test videos never are.
         data: where the videos are, and how they are fetched.
@@ -181,9 +182,12 @@ class PretrainConfig:
         self.as_training()  # holds its fields to what a training's may be
 
     def as_training(self) -> TrainConfig:
-        """A training with the same model, data and settings."""
+        """A training with the same model, data and settings. It takes what it starts from as it is."""
         shared = [entry.name for entry in dataclasses.fields(TrainConfig) if entry.name != "validation"]
-        return TrainConfig(**{name: getattr(self, name) for name in shared} | {"model": {**self.model, **REGULARISERS}})
+        fields = {name: getattr(self, name) for name in shared}
+        if self.adaptation.init_branches is None:
+            fields["adaptation"] = dataclasses.replace(self.adaptation, init_branches=1.0)
+        return TrainConfig(**fields | {"model": {**self.model, **REGULARISERS}})
 
 
 def for_pretraining(training: TrainConfig) -> PretrainConfig:

@@ -90,21 +90,28 @@ class OptimisationConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptationConfig:
-    """How the weights of an image model become those of a video model (section 3.4; see `tubelet.initialise`).
+    """What becomes of the weights that a training starts from.
+
+    The first three are for an image model, of which a video model is made (section 3.4; see `tubelet.initialise`).
 
     Attributes:
         tubelet_init: how patches become tubelets.
         init_positions: how the positions of an image become those of a video.
         init_behaviour: `default`; `original` does what the original code does, to the digit; `paper` what the paper
             says; `random` leaves the attention over time of model 3 as it was drawn.
+        init_branches: factor on what attention and MLP of a video model's blocks add to the tokens, at the start.
+            None is the model's `residual_init` for what `tubelet pretrain` made, if nothing is frozen; and else 1.
     """
 
     tubelet_init: Literal["central_frame", "inflation", "rank_pooling", "random"] = "central_frame"
     init_positions: Literal["tile", "resize", "resize_tile"] = "resize_tile"
     init_behaviour: Literal["default", "original", "paper", "random"] = "default"
+    init_branches: float | None = None
 
     def __post_init__(self) -> None:
         check_types(self)
+        if self.init_branches is not None and self.init_branches <= 0:
+            raise ConfigError(f"init_branches={self.init_branches} must be above 0; 1 leaves the weights as they are")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +185,7 @@ class TrainConfig:
         preprocessing: fields of `PreprocessingConfig`; `num_frames` and `crop_size` are the model's.
         init: a run, a model folder, a checkpoint or a Hub id (see `tubelet.load`), or an image ViT (see
             `tubelet.initialise`), to start from. None draws the weights at random.
-        adaptation: of an image ViT.
+        adaptation: of what it starts from.
         data: where the videos are, and how they are fetched.
         augmentation: how training clips are varied.
         optimisation: how the weights are changed.

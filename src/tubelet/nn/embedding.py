@@ -133,4 +133,4 @@ def hold_masked_frames(
     last_real = torch.where(frame_mask, steps, -1).cummax(dim=1).values
     first_real = frame_mask.int().argmax(dim=1, keepdim=True)
     source = torch.maximum(last_real, first_real)
-    return video.take_along_dim(source[:, :, None, None, None], dim=1)
+    return video[torch.arange(len(video), device=video.device)[:, None], source]

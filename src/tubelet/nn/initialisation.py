@@ -61,6 +61,16 @@ def initialise_parameters(model: nn.Module, residual_init: float = 1.0) -> None:
             nn.init.normal_(module.grid, mean=1.0, std=1.0)
 
 
+@torch.no_grad()
+def scale_branches(model: nn.Module, factor: float) -> None:
+    """Multiply what every attention and MLP adds to the tokens, as `residual_init` does when they are drawn."""
+    for module in model.modules():
+        if isinstance(module, SelfAttention | FactorisedDotProductAttention | MLP):
+            last = module.fc2 if isinstance(module, MLP) else module.out
+            last.weight.mul_(factor)
+            last.bias.mul_(factor)
+
+
 def initialise_head(head: nn.Module) -> None:
     """Draw new linear heads, as `initialise_parameters` describes."""
     for module in head.modules():

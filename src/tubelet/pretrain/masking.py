@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from tubelet.model import draw_places
+from tubelet.nn.embedding import hold_masked_frames
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,17 @@ def draw_visible(
     return Visible(chosen, draw_places(batch, places, 1 - visible_places / places))
 
 
-def hide_pixels(
-    video: Float[Tensor, "B T C H W"], hidden: Bool[Tensor, "B t h w"], tubelet_size: tuple[int, int, int]
-) -> Float[Tensor, "B T C H W"]:
-    """The video with 0, the mean of normalised pixels, in place of every hidden tubelet."""
+def visible_tubes(
+    video: Float[Tensor, "B T C H W"], visible: Visible, tubelet_size: tuple[int, int, int]
+) -> Float[Tensor, "Bn T C h w"]:
+    """Each visible place of each clip as a small video of its own, with nothing in it that is hidden.
+
+    Frames of hidden times show the last visible one again (`hold_masked_frames`): nothing moves where nothing is seen.
+    """
     frames, height, width = tubelet_size
-    pixels = hidden.repeat_interleave(frames, 1).repeat_interleave(height, 2).repeat_interleave(width, 3)
-    return video.masked_fill(pixels[:, :, None], 0)
+    seen = torch.zeros(len(video), video.shape[1] // frames, dtype=torch.bool, device=video.device)
+    seen = seen.scatter(1, visible.times, True).repeat_interleave(frames, dim=1)
+    held = hold_masked_frames(video, seen)
+    grid = rearrange(held, "B T C (y h) (x w) -> B y x T C h w", h=height, w=width)
+    rows, columns = visible.places // grid.shape[2], visible.places % grid.shape[2]
+    return grid[torch.arange(len(grid), device=grid.device)[:, None], rows, columns].flatten(0, 1)

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -13,7 +14,7 @@ from tubelet.config import MaskingConfig
 from tubelet.model import ViViT
 from tubelet.nn.embedding import ConvStemEmbedding, hold_masked_frames
 from tubelet.pretrain.decoder import Decoder
-from tubelet.pretrain.masking import Visible, draw_visible, hide_pixels
+from tubelet.pretrain.masking import Visible, draw_visible, visible_tubes
 from tubelet.pretrain.targets import Targets, make_targets, to_tubelets
 
 
@@ -33,7 +34,7 @@ class Guess:
 
     def losses(self) -> Float[Tensor, "B"]:
         """Mean squared error of each clip, over the pixels of its hidden tubelets and nothing else."""
-        errors = (self.values.float() - self.targets.values).square().mean(dim=-1)
+        errors = F.mse_loss(self.values.float(), self.targets.values, reduction="none").mean(dim=-1)
         return errors.masked_fill(~self.counts, 0).sum(dim=(1, 2)) / self.counts.sum(dim=(1, 2)).clamp(min=1)
 
 
@@ -55,8 +56,8 @@ class MaskedTubelets(nn.Module):
     not at all. At a time that is hidden altogether that is everything it has, so spatial vectors must say what their
     time looks like and the temporal encoder must put motion together.
 
-    A convolutional stem would carry pixels across the borders of tubelets. So hidden pixels are replaced by the mean
-    before it.
+    A convolutional stem would carry pixels across the borders of tubelets. So it sees each visible tube alone, as a
+    small video of its own: its BatchNorms count nothing but pixels that are there, and what is hidden costs nothing.
 
     Args:
         model: is trained; needs no head.
@@ -121,7 +122,7 @@ class MaskedTubelets(nn.Module):
         tubelets = to_tubelets(video, self.model.config)
         tokens, context = self.encode(video, tubelets, visible, time_mask)
         values = self.decoder(tokens, context, visible)
-        targets = make_targets(tubelets, self.masking.normalise_targets)
+        targets = make_targets(video, self.model.config, self.masking.targets)
         counts = visible.hidden(values.shape[1], values.shape[2])
         return Guess(values, targets, counts if time_mask is None else counts & time_mask[:, :, None])
 
@@ -157,11 +158,13 @@ class MaskedTubelets(nn.Module):
         """The token grid; what it holds where tubelets are hidden is never looked at."""
         times, height, width = self.model.config.grid
         embedding = self.model.embedding
-        if isinstance(embedding, ConvStemEmbedding):
-            hidden = visible.hidden(times, height * width).unflatten(2, (height, width))
-            return self.model.embed(hide_pixels(video, hidden, self.model.config.tubelet_size))
         index = visible.tokens(height * width)[:, :, None]
-        tokens = embedding.project(tubelets.flatten(1, 2).take_along_dim(index, dim=1))
+        if isinstance(embedding, ConvStemEmbedding):
+            tubes = embedding(visible_tubes(video, visible, self.model.config.tubelet_size))
+            at_places = tubes.reshape(len(video), -1, times, tubes.shape[-1]).transpose(1, 2)
+            tokens = at_places.take_along_dim(visible.times[:, :, None, None], dim=1).flatten(1, 2)
+        else:
+            tokens = embedding.project(tubelets.flatten(1, 2).take_along_dim(index, dim=1))
         grid = tokens.new_zeros(len(tokens), times * height * width, tokens.shape[2])
         return grid.scatter(1, index.expand_as(tokens), tokens).unflatten(1, (times, height, width))
 

@@ -31,9 +31,10 @@ def sample_batch(clips: ClipDataset, count: int = CLIPS) -> Batch:
 
 @torch.no_grad()
 def reconstructions(masked: MaskedTubelets, batch: Batch, seed: int = 0) -> UInt8[Tensor, "3 H W"] | None:
-    """Three rows a clip: the clip, what of it is visible (the rest grey), and the hidden part as the model guesses it.
+    """Rows for each clip: the clip, what of it is visible (the rest grey), and the hidden part as the model guesses it.
 
-    A guess has the mean and contrast of the tubelet that it stands for, which the model was not asked for.
+    A guess of normalised pixels has the mean and contrast of the tubelet that it stands for, which the model was not
+    asked for. Motion has two rows, as it was and with the hidden part as it is guessed; grey is what stands still.
 
     Args:
         masked: encoder and decoder.
@@ -45,7 +46,7 @@ def reconstructions(masked: MaskedTubelets, batch: Batch, seed: int = 0) -> UInt
     """
     if not len(batch):
         return None
-    config, clips = masked.model.config, masked.training
+    config, training = masked.model.config, masked.training
     device = next(masked.parameters()).device
     video = batch.video.to(device)
     mask = None if batch.frame_mask is None else batch.frame_mask.to(device)
@@ -53,16 +54,17 @@ def reconstructions(masked: MaskedTubelets, batch: Batch, seed: int = 0) -> UInt
         seed_step(seed, -2)
         visible = masked.draw(len(video), mask).to(device)
     masked.eval()
-    guess = masked.guess(video, visible, mask)
-    masked.train(clips)
+    try:
+        guess = masked.guess(video, visible, mask)
+    finally:
+        masked.train(training)
     truth = to_tubelets(video, config).float()
     hidden = visible.hidden(*truth.shape[1:3])[..., None]
-    guessed = guess.targets.pixels(guess.values.float())
-    height, width = video.shape[-2:]
-    rows = [
-        to_video(tubelets, config, height, width)
-        for tubelets in (truth, truth.masked_fill(hidden, 0), torch.where(hidden, guessed, truth))
-    ]
+    wanted, guessed = (guess.targets.pixels(values) for values in (guess.targets.values, guess.values.float()))
+    shown = [truth, truth.masked_fill(hidden, 0), torch.where(hidden, guessed, wanted)]
+    if masked.masking.targets == "motion":
+        shown.insert(2, wanted)
+    rows = [to_video(tubelets, config, *video.shape[-2:]) for tubelets in shown]
     return _sheet(masked, torch.stack(rows, dim=1).flatten(0, 1).cpu())
 
 

@@ -16,14 +16,11 @@ from tubelet.pretrain.trainer import Pretrainer
 from tubelet.train.checkpoint import load_checkpoint
 from tubelet.train.environment import describe_environment
 from tubelet.train.model import build_model
-from tubelet.train.run_folder import RunFolder, appearing
+from tubelet.train.run_folder import PRETRAINING, RunFolder, appearing
 from tubelet.train.setup import require_same
 from tubelet.train.splits import read_splits
 from tubelet.train.step import seed_step
 from tubelet.version import __version__
-
-KIND = "pretraining"
-"""What `run.json` calls such a run."""
 
 
 def start_pretraining(
@@ -71,7 +68,7 @@ def resume_pretraining(
     """
     out.require_run()
     run = out.read_run()
-    if run.get("kind") != KIND:
+    if run.get("kind") != PRETRAINING:
         raise ConfigError(f"{out.path} holds a training, not a pretraining; go on with it by `tubelet train --resume`")
     stored = from_dict(PretrainConfig, run["config"], where=f"{out.run}: config")
     wanted = override(config or stored, **changes)
@@ -150,7 +147,7 @@ def _description(pretrainer: Pretrainer, table: Table, notes: list[str]) -> dict
     assert model.preprocessing is not None
     return {
         "tubelet": __version__,
-        "kind": KIND,
+        "kind": PRETRAINING,
         "created": _now(),
         "config": to_dict(pretrainer.config),
         "model": to_dict(model.config),

@@ -1,10 +1,11 @@
-"""What is to be guessed: the pixels of tubelets."""
+"""What is to be guessed: the pixels of tubelets, or their motion."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
@@ -15,10 +16,13 @@ NOISE = 0.05
 """Contrast of a tubelet, as a standard deviation of normalised pixels, below which it is mostly noise of the camera and
 of compression. It is added (as variances are) before dividing, so that a plain wall does not become a riddle."""
 
+CHANGE = 0.5
+"""Change of a normalised pixel from one frame to the next that counts as 1: that of a limb before a wall."""
+
 
 @dataclass(frozen=True)
 class Targets:
-    """Pixels of tubelets, and what was done to them.
+    """Pixels of tubelets, or their changes, and what was done to them.
 
     Attributes:
         values: what is to be guessed, [B, t, p, P]; P pixels of a tubelet in the order channel, frame, row, column.
@@ -31,32 +35,39 @@ class Targets:
     scale: Float[Tensor, "B t p 1"]
 
     def pixels(self, values: Float[Tensor, "B t p P"]) -> Float[Tensor, "B t p P"]:
-        """Values like these as pixels again."""
+        """Values like these as pixels, or changes of pixels, again."""
         return values * self.scale + self.mean
 
 
-def make_targets(tubelets: Float[Tensor, "B t p P"], normalise: bool) -> Targets:
-    """The pixels of every tubelet (`to_tubelets`); with `normalise` less their mean, divided by their deviation.
+def make_targets(video: Float[Tensor, "B T C H W"], config: ModelConfig, kind: str) -> Targets:
+    """What is to be guessed of every tubelet of a video (`MaskingConfig.targets`).
 
-    As in MAE and VideoMAE (there with the variance kept from 0 by 1e-6 alone; here by `NOISE`): structure counts, not
-    brightness.
+    - `motion`: by how much each pixel changes until the next frame that is embedded, over `CHANGE`; 0 in the last one.
+      What stands still is 0 as well, so that all there is to learn is what moves, where and when. That motion teaches
+      more than pixels is the idea of Masked Motion Encoding (Sun et al., CVPR 2023), which guesses trajectories.
+    - `normalised_pixels`: less their mean, divided by their deviation, as in MAE and VideoMAE (there with the variance
+      kept from 0 by 1e-6 alone; here by `NOISE`): structure counts, not brightness.
+    - `pixels`: as they are.
     """
-    tubelets = tubelets.float()
-    if not normalise:
-        zero = torch.zeros_like(tubelets[..., :1])
+    frames = _embedded(video, config).float()
+    if kind == "motion":
+        frames = F.pad(frames[:, 1:] - frames[:, :-1], (0, 0, 0, 0, 0, 0, 0, 1))
+    tubelets = _cut(frames, config)
+    zero = torch.zeros_like(tubelets[..., :1])
+    if kind == "motion":
+        return Targets(tubelets.div_(CHANGE), zero, zero + CHANGE)
+    if kind == "pixels":
         return Targets(tubelets, zero, zero + 1)
-    variance, mean = torch.var_mean(tubelets, dim=-1, keepdim=True, correction=0)
+    mean = tubelets.mean(dim=-1, keepdim=True)
+    values = tubelets - mean
+    variance = torch.linalg.vector_norm(values, dim=-1, keepdim=True).square() / values.shape[-1]
     scale = (variance + NOISE**2).sqrt()
-    return Targets((tubelets - mean) / scale, mean, scale)
+    return Targets(values.div_(scale), mean, scale)
 
 
 def to_tubelets(video: Float[Tensor, "B T C H W"], config: ModelConfig) -> Float[Tensor, "B t p P"]:
     """Cut a video into the tubelets that the model's tokens stand for."""
-    frames, height, width = config.tubelet_size
-    sizes = {"frames": frames, "height": height, "width": width}
-    return rearrange(
-        _embedded(video, config), "B (t frames) C (h height) (w width) -> B t (h w) (C frames height width)", **sizes
-    )
+    return _cut(_embedded(video, config), config)
 
 
 def to_video(
@@ -73,6 +84,13 @@ def to_video(
         height=tubelet_height,
         width=tubelet_width,
     )
+
+
+def _cut(frames: Tensor, config: ModelConfig) -> Tensor:
+    """Frames that are all embedded as tubelets."""
+    length, height, width = config.tubelet_size
+    sizes = {"frames": length, "height": height, "width": width}
+    return rearrange(frames, "B (t frames) C (h height) (w width) -> B t (h w) (C frames height width)", **sizes)
 
 
 def _embedded(video: Tensor, config: ModelConfig) -> Tensor:

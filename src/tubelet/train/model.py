@@ -8,7 +8,9 @@ from tubelet.config import ModelConfig, PreprocessingConfig, TrainConfig, from_d
 from tubelet.data import Table
 from tubelet.errors import ConfigError, WeightsError
 from tubelet.model import ViViT
+from tubelet.nn.initialisation import scale_branches
 from tubelet.presets import create, preset
+from tubelet.train.run_folder import RunFolder
 from tubelet.weights import LoadReport, initialise, load
 
 _DESCRIBES_A_MODEL = (
@@ -76,7 +78,24 @@ def _from_weights(config: TrainConfig, source: str, table: Table) -> tuple[ViViT
         return _from_image(config, source, num_classes, no_video_model)
     if model.labels != table.classes:
         model.reset_classifier(num_classes)
-    return model, (f"{_in_words(model.config)}; started from {source}", *_report_notes(model))
+    notes = _report_notes(model)
+    return model, (f"{_in_words(model.config)}; started from {source}", *notes, *_scale_branches(model, config, source))
+
+
+def _scale_branches(model: ViViT, config: TrainConfig, source: str) -> tuple[str, ...]:
+    """Let the branches of the blocks start small where that is wanted (`AdaptationConfig.init_branches`)."""
+    factor, frozen = config.adaptation.init_branches, config.optimisation.freeze != "none"
+    if factor is None:
+        factor = model.config.residual_init if RunFolder(source).is_pretraining() and not frozen else 1.0
+    if factor == 1:
+        return ()
+    if frozen:
+        raise ConfigError(
+            f"init_branches={factor} changes weights that freeze={config.optimisation.freeze!r} is to keep as they "
+            "are; leave out one of the two"
+        )
+    scale_branches(model, factor)
+    return (f"what attention and MLP add to the tokens starts at {factor:g} of what it was (init_branches)",)
 
 
 def _from_image(

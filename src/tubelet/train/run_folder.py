@@ -15,6 +15,9 @@ from tubelet.distributed.world import ALONE, World
 from tubelet.errors import ConfigError
 from tubelet.weights.files import replacing
 
+PRETRAINING = "pretraining"
+"""The `kind` in the `run.json` of a pretraining."""
+
 SEEN_WITHIN = 60.0
 """Seconds that a shared file system may take until one machine sees what another wrote."""
 
@@ -52,6 +55,10 @@ class RunFolder:
     def read_run(self) -> dict[str, Any]:
         """What `run.json` says."""
         return json.loads(self.run.read_text(encoding="utf-8"))
+
+    def is_pretraining(self) -> bool:
+        """Whether a pretraining was run here."""
+        return self.run.is_file() and self.read_run().get("kind") == PRETRAINING
 
     def write_run(self, description: dict[str, Any]) -> None:
         """Write `run.json`, whole or not at all."""

@@ -193,12 +193,27 @@ def test_targets_are_each_tubelet_s_structure_and_noise_stays_small() -> None:
     tubelets = to_tubelets(video, config)
     assert torch.equal(to_video(tubelets, config, 16, 24), video)
     assert torch.equal(tubelets[0, 1, 4], video[0, 2:4, :, 8:16, 8:16].transpose(0, 1).flatten())
-    targets = make_targets(tubelets, normalise=True)
+    targets = make_targets(video, config, "normalised_pixels")
     assert targets.values.mean(dim=-1).abs().max() < 1e-5
     assert (targets.values[1].std(dim=-1) - 1).abs().max() < 0.01
     assert targets.values[0].std(dim=-1).max() < 0.3
     torch.testing.assert_close(targets.pixels(targets.values), tubelets)
-    assert torch.equal(make_targets(tubelets, normalise=False).values, tubelets)
+    assert torch.equal(make_targets(video, config, "pixels").values, tubelets)
+
+
+@pytest.mark.parametrize("embedding", ["tubelet", "uniform_frames"])
+def test_motion_is_the_change_until_the_next_frame_that_is_embedded(embedding: str) -> None:
+    config = masked_model(embedding=embedding).model.config
+    video = torch.zeros(1, 8, 3, 16, 24)
+    video[:, 3:, :, 9, 17] = 1  # appears in the fourth frame, and stays
+    targets = make_targets(video, config, "motion")
+    change = to_video(targets.pixels(targets.values), config, 16, 24)
+    before = 0 if embedding == "uniform_frames" else 2  # frames 2, 3, 5 and 6 are embedded, or all
+    expected = torch.zeros_like(change)
+    expected[:, before, :, 9, 17] = 1
+    torch.testing.assert_close(change, expected)
+    still = make_targets(torch.rand(1, 1, 3, 16, 24).expand(-1, 8, -1, -1, -1), config, "motion")
+    assert not still.values.any()
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -209,8 +224,9 @@ def test_every_parameter_gets_a_gradient(variant: str) -> None:
     assert not without
 
 
+@pytest.mark.parametrize("targets", ["motion", "normalised_pixels"])
 @pytest.mark.parametrize(("variant", "steps"), [("spatio_temporal", 300), ("factorised_encoder", 500)])
-def test_a_few_clips_are_learned_by_heart(variant: str, steps: int) -> None:
+def test_a_few_clips_are_learned_by_heart(variant: str, steps: int, targets: str) -> None:
     """Eight clips of a bar; a guess that only knows the place of a tubelet stays above 0.5."""
     video = torch.stack([moving_bar(clip % 2 == 0, clip)[::2, :, 2:26, 2:26] for clip in range(8)]) / 127.5 - 1
     temporal_layers = 1 if variant == "factorised_encoder" else None
@@ -226,7 +242,7 @@ def test_a_few_clips_are_learned_by_heart(variant: str, steps: int) -> None:
         num_classes=0,
         temporal_layers=temporal_layers,
     )
-    masking = MaskingConfig(mask_ratio=0.5, decoder_layers=1, decoder_heads=2, decoder_size=48)
+    masking = MaskingConfig(mask_ratio=0.5, decoder_layers=1, decoder_heads=2, decoder_size=48, targets=targets)  # type: ignore[arg-type]
     model = MaskedTubelets(ViViT(config), masking)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95))
     losses = []

@@ -74,7 +74,7 @@ def test_the_loss_falls(clips: Path, tmp_path: Path, tiny: PretrainConfig, prese
     model = {name: value for name, value in tiny.model.items() if factorised or name != "temporal_layers"}
     fields = {**to_dict(tiny), "preset": preset_name, "model": {**model, "hidden_size": 48}}
     fields["masking"].update(hide_times=None, decoder_size=48)
-    config = override(from_dict(PretrainConfig, fields), epochs=25, learning_rate=3e-3)
+    config = override(from_dict(PretrainConfig, fields), epochs=25, learning_rate=3e-3, targets="normalised_pixels")
     result = run(clips, tmp_path / "run", config)
     losses = [event["loss"] for event in read_events(tmp_path / "run" / "metrics.jsonl", "epoch")]
     assert result.loss == losses[-1]
@@ -103,6 +103,57 @@ def test_the_run_folder_starts_a_training_and_every_tensor_but_the_head_is_carri
     assert trained.model.preprocessing == result.model.preprocessing
 
 
+@pytest.mark.parametrize(
+    ("chosen", "factor"),
+    [
+        ({"init_branches": None}, 0.1),
+        ({"init_branches": 0.5}, 0.5),
+        ({"init_branches": 1.0}, 1),
+        ({"init_branches": None, "freeze": "spatial"}, 1),
+    ],
+)
+def test_branches_start_small_again_where_a_training_lets_them(
+    clips: Path, tmp_path: Path, tiny: PretrainConfig, chosen: dict[str, Any], factor: float
+) -> None:
+    """As they did in the pretraining, unless something is frozen, which then has to stay what it is."""
+    out, told = tmp_path / "pretrained", Told()
+    before = run(clips, out, override(tiny, model={"residual_init": 0.1})).model
+    table = table_of(clips, tmp_path / "labelled", ["train"] * 6 + ["val"] * 2)
+    still = {"learning_rate": 0.0, "epochs": 1, "ema_decay": None, "workers": 0}
+    after = train(table, tmp_path / "run", init=str(out), reporter=told, **still, **chosen).model.eval()
+    tokens = torch.randn(2, 9, 24)
+    for encoder in ("spatial_encoder", "temporal_encoder"):
+        for old, new in zip(getattr(before, encoder).blocks, getattr(after, encoder).blocks, strict=True):
+            torch.testing.assert_close(new.attention(tokens), factor * old.attention(tokens))
+            torch.testing.assert_close(new.mlp(tokens), factor * old.mlp(tokens))
+    assert torch.equal(after.embedding.weight, before.embedding.weight)
+    assert any("(init_branches)" in message for message in told.messages) == (factor != 1)
+
+
+def test_branches_stay_as_they_are_where_a_pretraining_or_a_training_goes_on_from_them(
+    clips: Path, tmp_path: Path, tiny: PretrainConfig
+) -> None:
+    small = override(tiny, model={"residual_init": 0.1}, learning_rate=0.0, epochs=1)
+    first = run(clips, tmp_path / "first", small).model
+    second = run(clips, tmp_path / "second", override(small, init=str(tmp_path / "first"))).model
+    assert same(first.state_dict(), second.state_dict())
+    table = table_of(clips, tmp_path / "labelled", ["train"] * 6 + ["val"] * 2)
+    still = {"learning_rate": 0.0, "epochs": 1, "ema_decay": None, "workers": 0, "reporter": SilentReporter()}
+    third = train(table, tmp_path / "third", init=str(tmp_path / "first"), init_branches=None, **still).model
+    fourth = train(table, tmp_path / "fourth", init=str(tmp_path / "third"), init_branches=None, **still).model
+    assert not same(third.state_dict(), {**third.state_dict(), **first.state_dict()})
+    assert same(third.state_dict(), fourth.state_dict())
+
+
+def test_branches_cannot_start_small_where_they_are_frozen(clips: Path, tmp_path: Path, tiny: PretrainConfig) -> None:
+    run(clips, tmp_path / "pretrained", tiny)
+    table = table_of(clips, tmp_path / "labelled", ["train"] * 6 + ["val"] * 2)
+    chosen = {"init": str(tmp_path / "pretrained"), "freeze": "spatial", "init_branches": 0.1}
+    with pytest.raises(ConfigError, match=r"init_branches=0\.1 changes weights that freeze=.spatial. is to keep"):
+        train(table, tmp_path / "run", reporter=SilentReporter(), **chosen)
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_run_folder_says_what_happened(clips: Path, tmp_path: Path, tiny: PretrainConfig) -> None:
     out = tmp_path / "run"
     result = run(clips, out, tiny)
@@ -115,23 +166,25 @@ def test_the_run_folder_says_what_happened(clips: Path, tmp_path: Path, tiny: Pr
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.parametrize("targets", ["motion", "normalised_pixels"])
 def test_the_picture_shows_the_clip_what_was_visible_and_the_guess(
-    clips: Path, tmp_path: Path, tiny: PretrainConfig
+    clips: Path, tmp_path: Path, tiny: PretrainConfig, targets: str
 ) -> None:
-    result = run(clips, tmp_path / "run", tiny)
+    result = run(clips, tmp_path / "run", tiny, targets=targets)
     assert result.picture is not None
     with Image.open(result.picture) as opened:
         picture, (width, height) = torch.frombuffer(bytearray(opened.tobytes()), dtype=torch.uint8), opened.size
-    side, gap = 96, 2
-    assert (width, height) == (4 * (side + gap) + gap, 12 * (side + gap) + gap)
+    side, gap, of_a_clip = 96, 2, 4 if targets == "motion" else 3
+    assert (width, height) == (4 * (side + gap) + gap, 4 * of_a_clip * (side + gap) + gap)
     rows = picture.view(height, width, 3)[gap:, gap:].unfold(0, side, side + gap).unfold(1, side, side + gap)
     for clip in range(4):
-        truth, seen, guess = rows[3 * clip : 3 * clip + 3]
+        truth, seen, *wanted, guess = rows[of_a_clip * clip : of_a_clip * (clip + 1)]
         visible = seen == truth
         share = visible.all(dim=1).float().mean().item()
         assert 0.05 < share < 0.6
-        assert torch.equal(guess[visible], truth[visible])
-        assert not torch.equal(guess, truth)
+        (wanted,) = wanted or [truth]
+        assert torch.equal(guess[visible], wanted[visible])
+        assert not torch.equal(guess, wanted)
 
 
 def test_stopped_and_resumed_it_ends_bit_identical(clips: Path, tmp_path: Path, tiny: PretrainConfig) -> None:
