@@ -119,8 +119,7 @@ class MaskedTubelets(nn.Module):
         if frame_mask is not None:
             video = hold_masked_frames(video, frame_mask)
             time_mask = self.model.embedding.token_mask(frame_mask)
-        tubelets = to_tubelets(video, self.model.config)
-        tokens, context = self.encode(video, tubelets, visible, time_mask)
+        tokens, context = self.encode(video, visible, time_mask)
         values = self.decoder(tokens, context, visible)
         targets = make_targets(video, self.model.config, self.masking.targets)
         counts = visible.hidden(values.shape[1], values.shape[2])
@@ -129,7 +128,6 @@ class MaskedTubelets(nn.Module):
     def encode(
         self,
         video: Float[Tensor, "B T C H W"],
-        tubelets: Float[Tensor, "B t p P"],
         visible: Visible,
         time_mask: Bool[Tensor, "B t"] | None = None,
     ) -> tuple[Float[Tensor, "B v n D"], Float[Tensor, "B _ c D"]]:
@@ -137,14 +135,13 @@ class MaskedTubelets(nn.Module):
 
         Args:
             video: masked frames held (`hold_masked_frames`).
-            tubelets: of the video.
             visible: what is seen.
             time_mask: True at the times that are real.
 
         Returns:
             tokens of the visible times and places; and the context of the decoder, for the clip or for each time.
         """
-        grid = self._embed(video, tubelets, visible)
+        grid = self._embed(video, visible)
         if self.model.config.variant == "factorised_encoder":
             return self._encode_factorised(grid, visible, time_mask)
         encoded = self.model.encoder.encode(grid, time_mask, visible.places)
@@ -152,9 +149,7 @@ class MaskedTubelets(nn.Module):
         classes = encoded.shape[1] - times * places
         return encoded[:, classes:].unflatten(1, (times, places)), encoded[:, None, :classes]
 
-    def _embed(
-        self, video: Float[Tensor, "B T C H W"], tubelets: Float[Tensor, "B t p P"], visible: Visible
-    ) -> Float[Tensor, "B t h w D"]:
+    def _embed(self, video: Float[Tensor, "B T C H W"], visible: Visible) -> Float[Tensor, "B t h w D"]:
         """The token grid; what it holds where tubelets are hidden is never looked at."""
         times, height, width = self.model.config.grid
         embedding = self.model.embedding
@@ -164,7 +159,8 @@ class MaskedTubelets(nn.Module):
             at_places = tubes.reshape(len(video), -1, times, tubes.shape[-1]).transpose(1, 2)
             tokens = at_places.take_along_dim(visible.times[:, :, None, None], dim=1).flatten(1, 2)
         else:
-            tokens = embedding.project(tubelets.flatten(1, 2).take_along_dim(index, dim=1))
+            tubelets = to_tubelets(video, self.model.config).flatten(1, 2)
+            tokens = embedding.project(tubelets.take_along_dim(index, dim=1))
         grid = tokens.new_zeros(len(tokens), times * height * width, tokens.shape[2])
         return grid.scatter(1, index.expand_as(tokens), tokens).unflatten(1, (times, height, width))
 

@@ -68,7 +68,7 @@ def resume_pretraining(
     """
     out.require_run()
     run = out.read_run()
-    if run.get("kind") != PRETRAINING:
+    if not out.is_pretraining():
         raise ConfigError(f"{out.path} holds a training, not a pretraining; go on with it by `tubelet train --resume`")
     stored = from_dict(PretrainConfig, run["config"], where=f"{out.run}: config")
     wanted = override(config or stored, **changes)

@@ -57,7 +57,7 @@ def a_video() -> Tensor:
 
 
 def encoded(model: MaskedTubelets, video: Tensor, visible: Visible) -> tuple[Tensor, Tensor]:
-    return model.encode(video, to_tubelets(video, model.model.config), visible)
+    return model.encode(video, visible)
 
 
 def repainted(video: Tensor, config: ModelConfig, hidden: Tensor, colour: float) -> Tensor:
