@@ -24,9 +24,11 @@ from benchmarks.peers import torchvision_swin, transformers_vivit, vit_pytorch_v
 from torch import Tensor, nn
 
 from tubelet.config import ModelConfig, cost
+from tubelet.evaluate import autocast
 from tubelet.inference import optimise
 
 SWIN = "torchvision swin3d_b"
+BFLOAT16 = "tubelet.optimise(bfloat16)"
 TOLERANCE = 1e-4
 
 
@@ -68,6 +70,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=0, help="0: as many as torch takes")
     parser.add_argument("--models", default="1234", help="which of our models, e.g. 12")
     parser.add_argument("--openvino", action="store_true", help="our models with that backend, too")
+    parser.add_argument("--bfloat16", action="store_true", help="our models with products of that type, too")
     parser.add_argument("--torchvision", action="store_true", help="torchvision's model of the size of B, too")
     parser.add_argument("--memory", action="store_true", help="peak memory too, of a process each")
     parser.add_argument("--json", default="", help="write every figure to this file too")
@@ -103,7 +106,17 @@ def _group(options: argparse.Namespace, number: str, video: Tensor) -> list[Entr
         compiled = optimise(model, backend="openvino")
         note = _same(compiled(video), logits, TOLERANCE)
         entries.append(Entry(f"tubelet.optimise(openvino) model {number}", lambda: compiled(video), adds, note))
+    if options.bfloat16:
+        apart = float((_in_bfloat16(fast, video) - logits).norm() / logits.norm())
+        note = f"same weights, logits differ by {apart:.1%} of their norm"
+        entries.append(Entry(f"{BFLOAT16} model {number}", lambda: _in_bfloat16(fast, video), None, note))
     return entries
+
+
+def _in_bfloat16(model: nn.Module, video: Tensor) -> Tensor:
+    """As `tubelet evaluate --precision bfloat16` computes."""
+    with autocast(video.device, torch.bfloat16):
+        return model(video).float()
 
 
 def _vit_pytorch(config: ModelConfig) -> nn.Module | None:
@@ -127,6 +140,8 @@ def _run(options: argparse.Namespace, name: str, video: Tensor) -> Any:
         return optimise(model)(video)
     if package == "tubelet.optimise(openvino)":
         return optimise(model, backend="openvino")(video)
+    if package == BFLOAT16:
+        return _in_bfloat16(optimise(model), video)
     peer: Any = transformers_vivit(model) if package == "transformers" else vit_pytorch_vivit(model.config)
     del model
     return peer.eval()(video if package == "transformers" else video.transpose(1, 2))
@@ -144,7 +159,8 @@ def _table(groups: list[list[Entry]], options: argparse.Namespace, memory: dict[
         peak = f"{memory[entry.name]:.2f}" if entry.name in memory else ""
         seconds, cpu = spread(entry.seconds), spread(entry.cpu_seconds)
         lines.append(f"| {entry.name} | {seconds} | {cpu} | {rates} | {peak} | {entry.note} |")
-    ratios = [ratio(other, group[1]) for group in groups for other in group if other is not group[1]]
+    pairs = [(other, group[1]) for group in groups for other in group if other is not group[1]]
+    ratios = [ratio(*(reversed(pair) if pair[0].name.startswith(BFLOAT16) else pair)) for pair in pairs]
     return "\n".join([*lines, "", *ratios])
 
 

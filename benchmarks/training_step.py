@@ -23,9 +23,10 @@ from torch import Tensor, nn
 
 from tubelet.allocator import return_freed_blocks
 from tubelet.config import cost
+from tubelet.evaluate import autocast
 from tubelet.model import ViViT
 
-SIDES = ("tubelet", "tubelet, checkpointing", "transformers")
+SIDES = ("tubelet", "tubelet, checkpointing", "transformers", "tubelet, bfloat16")
 TOLERANCE = 1e-4
 
 
@@ -51,6 +52,8 @@ def main() -> None:
         Entry(SIDES[1], lean, adds),
         Entry(SIDES[2], sgd_step(peer, video, target), adds),
     ]
+    if options.bfloat16:
+        entries.append(Entry(SIDES[3], sgd_step(model, video, target, dtype=torch.bfloat16)))
     in_turn(entries, options.rounds, DIMS[options.preset])
     arguments = [f"--{name}={getattr(options, name)}" for name in ("preset", "frames", "size", "layers", "threads")]
     for entry in entries:
@@ -69,6 +72,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--layers", type=int, default=0, help="0: as many as the preset has")
     parser.add_argument("--rounds", type=int, default=3, help="how often each is timed")
     parser.add_argument("--threads", type=int, default=0, help="0: as many as torch takes")
+    parser.add_argument("--bfloat16", action="store_true", help="ours with products of that type, too")
     parser.add_argument("--json", default="", help="write every figure to this file too")
     parser.add_argument("--memory-of", default="", choices=("", *SIDES), help="steps of this alone, and their peak")
     parser.add_argument(
@@ -87,14 +91,22 @@ def _logits(model: nn.Module, video: Tensor) -> Tensor:
     return given if isinstance(given, Tensor) else given.logits
 
 
-def sgd_step(model: nn.Module, video: Tensor, target: Tensor, checkpointing: bool | None = None) -> Callable[[], None]:
+def sgd_step(
+    model: nn.Module,
+    video: Tensor,
+    target: Tensor,
+    checkpointing: bool = False,
+    dtype: torch.dtype = torch.float32,
+) -> Callable[[], None]:
     """One step of SGD; the learning rate is so small that the thousandth step costs what the first does."""
     optimiser = torch.optim.SGD(model.parameters(), lr=1e-6)
 
     def step() -> None:
         if isinstance(model, ViViT):
-            model.set_checkpointing(bool(checkpointing))
-        nn.functional.cross_entropy(_logits(model, video), target).backward()
+            model.set_checkpointing(checkpointing)
+        with autocast(video.device, dtype):
+            loss = nn.functional.cross_entropy(_logits(model, video), target)
+        loss.backward()
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
 
@@ -109,7 +121,8 @@ def _memory(options: argparse.Namespace) -> dict[str, float]:
     else:
         return_freed_blocks(model)
     before = peak_gigabytes()
-    step = sgd_step(model.train(), *batch_of_one(options), checkpointing=options.memory_of.endswith("checkpointing"))
+    lean, dtype = options.memory_of == SIDES[1], torch.bfloat16 if options.memory_of == SIDES[3] else torch.float32
+    step = sgd_step(model.train(), *batch_of_one(options), lean, dtype)
     for _ in range(options.steps):
         step()
     return {"before": before, "peak_gigabytes": peak_gigabytes()}
@@ -137,7 +150,7 @@ HEADS = {"head.weight", "head.bias", "classifier.weight", "classifier.bias"}
 
 
 def _table(entries: list[Entry], options: argparse.Namespace) -> str:
-    tubelet, lean, peer = entries
+    tubelet, lean, peer, *rest = entries
     lines = [
         described(options, "batch 1, float32, SGD"),
         "",
@@ -146,12 +159,14 @@ def _table(entries: list[Entry], options: argparse.Namespace) -> str:
     ]
     for entry in entries:
         lines.append(
-            f"| {entry.name} | {spread(entry.seconds)} | {spread(entry.cpu_seconds)} | {spread(entry.rates)} "
+            f"| {entry.name} | {spread(entry.seconds)} | {spread(entry.cpu_seconds)} "
+            f"| {spread(entry.rates) if entry.rates else ''} "
             f"| {entry.note} |"
         )
     memory = float(peer.note)
     shares = f"peak memory: {float(tubelet.note) / memory:.2f} of it, checkpointing {float(lean.note) / memory:.2f}"
-    return "\n".join([*lines, "", ratio(peer, tubelet), ratio(peer, lean), shares])
+    ratios = [ratio(peer, tubelet), ratio(peer, lean), *(ratio(tubelet, entry) for entry in rest)]
+    return "\n".join([*lines, "", *ratios, shares])
 
 
 if __name__ == "__main__":

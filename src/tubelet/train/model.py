@@ -86,7 +86,7 @@ def _scale_branches(model: ViViT, config: TrainConfig, source: str) -> tuple[str
     """Let the branches of the blocks start small where that is wanted (`AdaptationConfig.init_branches`)."""
     factor, frozen = config.adaptation.init_branches, config.optimisation.freeze != "none"
     if factor is None:
-        factor = model.config.residual_init if RunFolder(source).is_pretraining() and not frozen else 1.0
+        factor = model.config.residual_init if RunFolder.of(source).is_pretraining() and not frozen else 1.0
     if factor == 1:
         return ()
     if frozen:

@@ -38,6 +38,12 @@ class RunFolder:
         self.last = self.path / "checkpoints" / "last"
         self.best = self.path / "checkpoints" / "best"
 
+    @classmethod
+    def of(cls, weights: str | Path) -> RunFolder:
+        """The one that weights would lie in, named by their folder or their file."""
+        path = Path(weights)
+        return cls(path.parent if path.is_file() else path)
+
     def require_unused(self) -> None:
         """Raise a ConfigError if there is anything in the folder, or if it is a file."""
         if self.run.exists():

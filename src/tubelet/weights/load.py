@@ -77,6 +77,11 @@ def _load_folder(folder: Path, allowed: tuple[str, ...], fields: dict[str, Any])
         raise WeightsError(f"{folder}: several checkpoints ({listing(file.name for file in checkpoints)}); name one")
     if (folder / "run.json").is_file():
         raise WeightsError(f"{folder}: a training run that has no weights yet (no {WEIGHTS_FILE})")
+    if (folder / WEIGHTS_FILE).is_file():
+        raise WeightsError(
+            f"{folder}: {WEIGHTS_FILE} is there, {CONFIG_FILE}, which says what model it is of, is not. In a run, "
+            "checkpoints are for resuming; name the folder of the run"
+        )
     raise WeightsError(
         f"{folder}: expected {WEIGHTS_FILE} and {CONFIG_FILE}, or a checkpoint of the original; neither is there"
     )

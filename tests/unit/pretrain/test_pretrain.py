@@ -104,23 +104,24 @@ def test_the_run_folder_starts_a_training_and_every_tensor_but_the_head_is_carri
 
 
 @pytest.mark.parametrize(
-    ("chosen", "factor"),
+    ("file", "chosen", "factor"),
     [
-        ({"init_branches": None}, 0.1),
-        ({"init_branches": 0.5}, 0.5),
-        ({"init_branches": 1.0}, 1),
-        ({"init_branches": None, "freeze": "spatial"}, 1),
+        ("", {"init_branches": None}, 0.1),
+        ("model.safetensors", {"init_branches": None}, 0.1),
+        ("", {"init_branches": 0.5}, 0.5),
+        ("", {"init_branches": 1.0}, 1),
+        ("", {"init_branches": None, "freeze": "spatial"}, 1),
     ],
 )
 def test_branches_start_small_again_where_a_training_lets_them(
-    clips: Path, tmp_path: Path, tiny: PretrainConfig, chosen: dict[str, Any], factor: float
+    clips: Path, tmp_path: Path, tiny: PretrainConfig, file: str, chosen: dict[str, Any], factor: float
 ) -> None:
     """As they did in the pretraining, unless something is frozen, which then has to stay what it is."""
     out, told = tmp_path / "pretrained", Told()
     before = run(clips, out, override(tiny, model={"residual_init": 0.1})).model
     table = table_of(clips, tmp_path / "labelled", ["train"] * 6 + ["val"] * 2)
     still = {"learning_rate": 0.0, "epochs": 1, "ema_decay": None, "workers": 0}
-    after = train(table, tmp_path / "run", init=str(out), reporter=told, **still, **chosen).model.eval()
+    after = train(table, tmp_path / "run", init=str(out / file), reporter=told, **still, **chosen).model.eval()
     tokens = torch.randn(2, 9, 24)
     for encoder in ("spatial_encoder", "temporal_encoder"):
         for old, new in zip(getattr(before, encoder).blocks, getattr(after, encoder).blocks, strict=True):

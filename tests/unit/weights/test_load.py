@@ -95,6 +95,11 @@ def test_files_that_are_something_else_are_named_and_not_opened(tmp_path: Path) 
 def test_folders_that_are_something_else_are_named(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="neither is there"):
         tubelet.load(tmp_path)
+    checkpoint = tmp_path / "checkpoints" / "last"
+    checkpoint.mkdir(parents=True)
+    save_file({"weight": torch.zeros(1)}, checkpoint / "model.safetensors")
+    with pytest.raises(WeightsError, match=r"config\.json, .*, is not\..* name the folder of the run"):
+        tubelet.load(checkpoint)
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(WeightsError, match="a training run that has no weights yet"):
         tubelet.load(tmp_path)
