@@ -1,10 +1,12 @@
-"""A training step of model 1 beside Hugging Face's ViViT with SDPA: time in turn, peak memory of a process each.
+"""A training step of model 1 beside Hugging Face's ViViT with SDPA: steps in turn, of a process each.
 
     python -m benchmarks.training_step                     B/16x2, 16 frames of 224 x 224, batch 1, float32, SGD, CPU
     python -m benchmarks.training_step --layers 2 --json FILE
     python -m benchmarks.training_step --preset large --frames 128 --memory-of "tubelet, checkpointing" --steps 1
 
 Both start from the same weights; before anything is timed, their logits, losses and gradients of the head are compared.
+Time and peak memory are of the same steps. With activation checkpointing ours has freed memory given back, as
+`tubelet train` has.
 """
 
 from __future__ import annotations
@@ -12,13 +14,16 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from benchmarks.measure import DIMS, Entry, as_json, in_a_process, in_turn, peak_gigabytes, ratio, spread
+from benchmarks.measure import DIMS, Entry, as_json, in_turn, peak_gigabytes, ratio, spread
 from benchmarks.ours import build, described
 from benchmarks.peers import transformers_vivit
+from benchmarks.sides import Side, serve
 from torch import Tensor, nn
 
 from tubelet.allocator import return_freed_blocks
@@ -35,6 +40,9 @@ def main() -> None:
     options = _options()
     torch.manual_seed(0)
     torch.set_num_threads(options.threads or torch.get_num_threads())
+    if options.serve:
+        serve(_step(options, options.serve))
+        return
     if options.memory_of:
         print(json.dumps(_memory(options)))
         return
@@ -42,23 +50,19 @@ def main() -> None:
     peer = transformers_vivit(model)
     if peer is None:
         raise SystemExit("nothing to compare with")
-    peer.train()
-    video, target = batch_of_one(options)
-    print(_compare(model, peer, video, target))
+    print(_compare(model, peer.train(), *batch_of_one(options)))
     adds = 3 * cost(model.config).multiply_adds
-    plain, lean = sgd_step(model, video, target), sgd_step(model, video, target, checkpointing=True)
-    entries = [
-        Entry(SIDES[0], plain, adds),
-        Entry(SIDES[1], lean, adds),
-        Entry(SIDES[2], sgd_step(peer, video, target), adds),
-    ]
-    if options.bfloat16:
-        entries.append(Entry(SIDES[3], sgd_step(model, video, target, dtype=torch.bfloat16)))
-    in_turn(entries, options.rounds, DIMS[options.preset])
-    arguments = [f"--{name}={getattr(options, name)}" for name in ("preset", "frames", "size", "layers", "threads")]
-    for entry in entries:
-        measured = in_a_process("benchmarks.training_step", [*arguments, "--memory-of", entry.name])
-        entry.note = f"{measured['peak_gigabytes']:.2f}"
+    del model, peer
+    entries, sides = [], []
+    with ExitStack() as stack:
+        for name in SIDES if options.bfloat16 else SIDES[:3]:
+            side = stack.enter_context(Side("benchmarks.training_step", [*_arguments(options), "--serve", name]))
+            known = None if name == SIDES[3] else adds  # the matrix rate is of float32
+            entries.append(Entry(name, side.run, known, cpu_clock=partial(getattr, side, "cpu_seconds")))
+            sides.append(side)
+        in_turn(entries, options.rounds, DIMS[options.preset])
+    for entry, side in zip(entries, sides, strict=True):
+        entry.note = f"{side.peak_gigabytes:.2f}"
     print(_table(entries, options))
     if options.json:
         Path(options.json).write_text(as_json(options, entries))
@@ -78,7 +82,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--steps", type=int, default=2, help="of --memory-of; the second has what the first left behind"
     )
+    parser.add_argument("--serve", default="", choices=("", *SIDES), help=argparse.SUPPRESS)
     return parser.parse_args()
+
+
+def _arguments(options: argparse.Namespace) -> list[str]:
+    return [f"--{name}={getattr(options, name)}" for name in ("preset", "frames", "size", "layers", "threads")]
 
 
 def batch_of_one(options: argparse.Namespace) -> tuple[Tensor, Tensor]:
@@ -113,16 +122,21 @@ def sgd_step(
     return step
 
 
-def _memory(options: argparse.Namespace) -> dict[str, float]:
-    """Some steps of one side alone. Ours begins as `tubelet train` does."""
+def _step(options: argparse.Namespace, name: str) -> Callable[[], None]:
+    """A step of one side. Ours begins as `tubelet train` does."""
     model: Any = build(options, "1")
-    if options.memory_of == "transformers":
+    if name == SIDES[2]:
         model = transformers_vivit(model)
-    else:
+    elif name == SIDES[1]:
         return_freed_blocks(model)
+    dtype = torch.bfloat16 if name == SIDES[3] else torch.float32
+    return sgd_step(model.train(), *batch_of_one(options), checkpointing=name == SIDES[1], dtype=dtype)
+
+
+def _memory(options: argparse.Namespace) -> dict[str, float]:
+    """Some steps of one side alone."""
+    step = _step(options, options.memory_of)
     before = peak_gigabytes()
-    lean, dtype = options.memory_of == SIDES[1], torch.bfloat16 if options.memory_of == SIDES[3] else torch.float32
-    step = sgd_step(model.train(), *batch_of_one(options), lean, dtype)
     for _ in range(options.steps):
         step()
     return {"before": before, "peak_gigabytes": peak_gigabytes()}
@@ -158,10 +172,9 @@ def _table(entries: list[Entry], options: argparse.Namespace) -> str:
         "|---|---|---|---|---|",
     ]
     for entry in entries:
+        rates = spread(entry.rates) if entry.rates else ""
         lines.append(
-            f"| {entry.name} | {spread(entry.seconds)} | {spread(entry.cpu_seconds)} "
-            f"| {spread(entry.rates) if entry.rates else ''} "
-            f"| {entry.note} |"
+            f"| {entry.name} | {spread(entry.seconds)} | {spread(entry.cpu_seconds)} | {rates} | {entry.note} |"
         )
     memory = float(peer.note)
     shares = f"peak memory: {float(tubelet.note) / memory:.2f} of it, checkpointing {float(lean.note) / memory:.2f}"

@@ -139,7 +139,12 @@ def _split(x: Tensor, weight: Tensor, bias: Tensor, parts: int, heads: int | Non
         return tuple(F.linear(x, *layer) for layer in layers)
     if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64) or x.shape[1] < LONG:
         return tuple(_cut(F.linear(x, *layer), heads) for layer in layers)
-    return tuple(_laid_out(x @ kernel.T, offset, heads) for kernel, offset in layers)
+    rows = x.reshape(-1, x.shape[-1])
+    room = rows.new_empty(len(rows), len(weight) // parts)  # for one product after the other
+    return tuple(
+        _laid_out(torch.mm(rows, kernel.T, out=room).view(*x.shape[:-1], -1), offset, heads)
+        for kernel, offset in layers
+    )
 
 
 def _laid_out(product: Float[Tensor, "B N D"], bias: Float[Tensor, "D"], heads: int) -> Float[Tensor, "B heads N c"]:
@@ -156,24 +161,30 @@ def _cut(x: Float[Tensor, "B N D"], heads: int) -> Float[Tensor, "B heads N c"]:
 def _of_split(
     wanted: tuple[bool, ...], x: Tensor, weight: Tensor, gradients: tuple[Tensor, ...], heads: int | None
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """The gradients of x, weight and bias, those that are wanted, from those of the parts."""
+    """The gradients of x, weight and bias, those that are wanted, from those of the parts, one after the other."""
+    of_x = None
+    of_weight = torch.empty_like(weight) if wanted[1] else None
+    of_bias = weight.new_empty(len(weight)) if wanted[2] else None
+    inputs = x.reshape(-1, x.shape[-1])
+    number = len(gradients)
+    for part, gradient in enumerate(gradients):
+        rows = _rows(gradient, heads)
+        if of_weight is not None:
+            torch.mm(rows.T, inputs, out=of_weight.chunk(number)[part])
+        if of_bias is not None:
+            torch.sum(rows, dim=0, out=of_bias.chunk(number)[part])
+        if wanted[0]:
+            kernel = weight.chunk(number)[part]
+            of_x = rows @ kernel if of_x is None else of_x.addmm_(rows, kernel)
+        del rows  # before the next part's are made
+    return None if of_x is None else of_x.view_as(x), of_weight, of_bias
+
+
+def _rows(gradient: Tensor, heads: int | None) -> Float[Tensor, "N part"]:
+    """Of one part, a row for each token."""
     if heads is not None:
-        gradients = tuple(gradient.transpose(1, 2).flatten(2) for gradient in gradients)
-    rows = [gradient.reshape(-1, gradient.shape[-1]) for gradient in gradients]
-    of_x = of_weight = of_bias = None
-    if wanted[1]:
-        of_weight = torch.empty_like(weight)
-        for row, kernel in zip(rows, of_weight.chunk(len(rows)), strict=True):
-            torch.mm(row.T, x.reshape(-1, x.shape[-1]), out=kernel)
-    if wanted[2]:
-        of_bias = torch.cat([row.sum(dim=0) for row in rows])
-    if wanted[0]:
-        kernels = weight.chunk(len(rows))
-        of_x = rows[0] @ kernels[0]
-        for row, kernel in zip(rows[1:], kernels[1:], strict=True):
-            of_x.addmm_(row, kernel)
-        of_x = of_x.view_as(x)
-    return of_x, of_weight, of_bias
+        gradient = gradient.transpose(1, 2).flatten(2)
+    return gradient.reshape(-1, gradient.shape[-1])
 
 
 class _ActivatedLinear(torch.autograd.Function):

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tubelet.allocator import return_freed_blocks
 from tubelet.config import PretrainConfig
 from tubelet.data import Batch, ClipDataset, FrameCache, Table, make_loader
 from tubelet.evaluate import autocast, resolve_device, resolve_precision
@@ -61,6 +62,8 @@ class Pretrainer:
         self.config = config
         self.device = resolve_device(runtime.device)
         self.dtype = resolve_precision(runtime.precision, self.device)
+        if self.device.type == "cpu" and runtime.activation_checkpointing:
+            return_freed_blocks(model)
         self.masked = MaskedTubelets(model, config.masking).to(self.device).train()
         self.model.set_checkpointing(runtime.activation_checkpointing)
         self.forward: Callable[..., Any] = compiled(self.masked) if runtime.compile else self.masked

@@ -112,7 +112,7 @@ class Trainer:
         self.parallel = Parallel(world, runtime.strategy)
         self.device = resolve_device(runtime.device, world)
         self.dtype = resolve_precision(runtime.precision, self.device)
-        if self.device.type == "cpu":
+        if self.device.type == "cpu" and runtime.activation_checkpointing:
             return_freed_blocks(model)
         self.model = model.to(self.device).train()
         if optimisation.freeze != "none":

@@ -18,6 +18,7 @@ from tubelet.data import read_table
 from tubelet.errors import ConfigError, DataError
 from tubelet.train import DivergedError, SilentReporter, TrainingInterrupted, TrainResult, read_events, train
 from tubelet.train import loop as loop_module
+from tubelet.train import trainer as trainer_module
 
 
 class Told(SilentReporter):
@@ -184,6 +185,16 @@ def test_activation_checkpointing_changes_nothing(clips: Path, tmp_path: Path, t
 
 
 # --- runs that must not be lost --------------------------------------------------------------------------------------
+
+
+def test_freed_memory_is_given_back_where_checkpointing_asks_for_less_of_it(
+    clips: Path, tmp_path: Path, tiny: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_back: list[bool] = []
+    for checkpointing in (False, True):
+        monkeypatch.setattr(trainer_module, "return_freed_blocks", lambda _, on=checkpointing: given_back.append(on))
+        run(clips, tmp_path / str(checkpointing), tiny, activation_checkpointing=checkpointing, epochs=1)
+    assert given_back == [True]
 
 
 def test_an_existing_run_is_never_overwritten(clips: Path, tmp_path: Path, tiny: TrainConfig) -> None:
