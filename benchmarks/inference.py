@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from benchmarks.measure import DIMS, Entry, as_json, in_a_process, in_turn, peak_gigabytes, ratio, spread
-from benchmarks.ours import ROUNDING, build, described, difference
+from benchmarks.ours import ROUNDING, arguments, build, described, difference
 from benchmarks.peers import torchvision_swin, transformers_vivit, vit_pytorch_vivit
 from torch import Tensor, nn
 
@@ -51,7 +51,7 @@ def main() -> None:
     memory = {}
     if options.memory:
         for entry in (entry for group in groups for entry in group):
-            memory[entry.name] = in_a_process("benchmarks.inference", [*_arguments(options), "--memory-of", entry.name])
+            memory[entry.name] = in_a_process("benchmarks.inference", [*arguments(options), "--memory-of", entry.name])
     print(_table(groups, options, memory))
     if options.json:
         entries = [entry for group in groups for entry in group]
@@ -76,10 +76,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--json", default="", help="write every figure to this file too")
     parser.add_argument("--memory-of", default="", help=argparse.SUPPRESS)
     return parser.parse_args()
-
-
-def _arguments(options: argparse.Namespace) -> list[str]:
-    return [f"--{name}={getattr(options, name)}" for name in ("preset", "frames", "size", "layers", "threads")]
 
 
 def _group(options: argparse.Namespace, number: str, video: Tensor) -> list[Entry]:

@@ -1,4 +1,4 @@
-"""Our models at the size that a benchmark's options name, that size in words, and whether two compute the same."""
+"""Our models at the size that the options name, that size passed on and in words, whether two compute the same."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ def build(options: argparse.Namespace, number: str) -> ViViT:
         layers["temporal_layers"] = min(options.layers, 4)
     name = f"vivit_{options.preset}_16x2{VARIANTS[number]}"
     return create(name, num_frames=options.frames, image_size=options.size, **layers)
+
+
+def arguments(options: argparse.Namespace) -> list[str]:
+    """What makes another process's options name the same size."""
+    return [f"--{name}={getattr(options, name)}" for name in ("preset", "frames", "size", "layers", "threads")]
 
 
 def described(options: argparse.Namespace, how: str) -> str:

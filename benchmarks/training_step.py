@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 from benchmarks.measure import DIMS, Entry, as_json, in_turn, peak_gigabytes, ratio, spread
-from benchmarks.ours import build, described
+from benchmarks.ours import arguments, build, described
 from benchmarks.peers import transformers_vivit
 from benchmarks.sides import Side, serve
 from torch import Tensor, nn
@@ -31,7 +31,7 @@ from tubelet.config import cost
 from tubelet.evaluate import autocast
 from tubelet.model import ViViT
 
-SIDES = ("tubelet", "tubelet, checkpointing", "transformers", "tubelet, bfloat16")
+SIDES = PLAIN, LEAN, PEER, BFLOAT16 = "tubelet", "tubelet, checkpointing", "transformers", "tubelet, bfloat16"
 TOLERANCE = 1e-4
 
 
@@ -55,9 +55,9 @@ def main() -> None:
     del model, peer
     entries, sides = [], []
     with ExitStack() as stack:
-        for name in SIDES if options.bfloat16 else SIDES[:3]:
-            side = stack.enter_context(Side("benchmarks.training_step", [*_arguments(options), "--serve", name]))
-            known = None if name == SIDES[3] else adds  # the matrix rate is of float32
+        for name in SIDES if options.bfloat16 else (PLAIN, LEAN, PEER):
+            side = stack.enter_context(Side("benchmarks.training_step", [*arguments(options), "--serve", name]))
+            known = None if name == BFLOAT16 else adds  # the matrix rate is of float32
             entries.append(Entry(name, side.run, known, cpu_clock=partial(getattr, side, "cpu_seconds")))
             sides.append(side)
         in_turn(entries, options.rounds, DIMS[options.preset])
@@ -84,10 +84,6 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--serve", default="", choices=("", *SIDES), help=argparse.SUPPRESS)
     return parser.parse_args()
-
-
-def _arguments(options: argparse.Namespace) -> list[str]:
-    return [f"--{name}={getattr(options, name)}" for name in ("preset", "frames", "size", "layers", "threads")]
 
 
 def batch_of_one(options: argparse.Namespace) -> tuple[Tensor, Tensor]:
@@ -125,12 +121,12 @@ def sgd_step(
 def _step(options: argparse.Namespace, name: str) -> Callable[[], None]:
     """A step of one side. Ours begins as `tubelet train` does."""
     model: Any = build(options, "1")
-    if name == SIDES[2]:
+    if name == PEER:
         model = transformers_vivit(model)
-    elif name == SIDES[1]:
+    elif name == LEAN:
         return_freed_blocks(model)
-    dtype = torch.bfloat16 if name == SIDES[3] else torch.float32
-    return sgd_step(model.train(), *batch_of_one(options), checkpointing=name == SIDES[1], dtype=dtype)
+    dtype = torch.bfloat16 if name == BFLOAT16 else torch.float32
+    return sgd_step(model.train(), *batch_of_one(options), checkpointing=name == LEAN, dtype=dtype)
 
 
 def _memory(options: argparse.Namespace) -> dict[str, float]:

@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tubelet.allocator import return_freed_blocks
 from tubelet.config import PretrainConfig
 from tubelet.data import Batch, ClipDataset, FrameCache, Table, make_loader
 from tubelet.evaluate import autocast, resolve_device, resolve_precision
@@ -20,7 +19,7 @@ from tubelet.train.mirrors import require_installed
 from tubelet.train.optimiser import make_optimiser
 from tubelet.train.run_folder import FailureLog, RunFolder
 from tubelet.train.schedule import cosine_with_warmup
-from tubelet.train.trainer import compiled
+from tubelet.train.trainer import compiled, set_checkpointing
 from tubelet.train.watch import StepWatch
 from tubelet.weights import save
 
@@ -62,10 +61,8 @@ class Pretrainer:
         self.config = config
         self.device = resolve_device(runtime.device)
         self.dtype = resolve_precision(runtime.precision, self.device)
-        if self.device.type == "cpu" and runtime.activation_checkpointing:
-            return_freed_blocks(model)
         self.masked = MaskedTubelets(model, config.masking).to(self.device).train()
-        self.model.set_checkpointing(runtime.activation_checkpointing)
+        set_checkpointing(self.model, runtime.activation_checkpointing, self.device)
         self.forward: Callable[..., Any] = compiled(self.masked) if runtime.compile else self.masked
         self.optimiser = make_optimiser(self.masked, optimisation)
         data, workers = config.data, config.data.workers

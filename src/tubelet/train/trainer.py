@@ -112,12 +112,10 @@ class Trainer:
         self.parallel = Parallel(world, runtime.strategy)
         self.device = resolve_device(runtime.device, world)
         self.dtype = resolve_precision(runtime.precision, self.device)
-        if self.device.type == "cpu" and runtime.activation_checkpointing:
-            return_freed_blocks(model)
         self.model = model.to(self.device).train()
         if optimisation.freeze != "none":
             self.model.freeze(optimisation.freeze)
-        self.model.set_checkpointing(runtime.activation_checkpointing)
+        set_checkpointing(self.model, runtime.activation_checkpointing, self.device)
         self.average = WeightAverage(model, optimisation.ema_decay) if optimisation.ema_decay else None
         self.parallel.prepare(self.model, self.average.model if self.average is not None else None)
         self.learner = learned_part(self.model, config)
@@ -336,6 +334,13 @@ def _require_shareable(config: TrainConfig, world: World) -> None:
             f"batch_size={size} is of all {world.size} processes together, and {why}; use at least {least}, or fewer "
             "processes"
         )
+
+
+def set_checkpointing(model: ViViT, enabled: bool, device: torch.device) -> None:
+    """Checkpoint activations or not; where they are, for less memory, a CPU's freed memory is given back too."""
+    model.set_checkpointing(enabled)
+    if enabled and device.type == "cpu":
+        return_freed_blocks(model)
 
 
 def compiled(model: nn.Module) -> Callable[..., Any]:

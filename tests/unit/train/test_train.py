@@ -184,9 +184,6 @@ def test_activation_checkpointing_changes_nothing(clips: Path, tmp_path: Path, t
     assert losses(tmp_path / "plain") == losses(tmp_path / "checkpointed")
 
 
-# --- runs that must not be lost --------------------------------------------------------------------------------------
-
-
 def test_freed_memory_is_given_back_where_checkpointing_asks_for_less_of_it(
     clips: Path, tmp_path: Path, tiny: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,6 +192,9 @@ def test_freed_memory_is_given_back_where_checkpointing_asks_for_less_of_it(
         monkeypatch.setattr(trainer_module, "return_freed_blocks", lambda _, on=checkpointing: given_back.append(on))
         run(clips, tmp_path / str(checkpointing), tiny, activation_checkpointing=checkpointing, epochs=1)
     assert given_back == [True]
+
+
+# --- runs that must not be lost --------------------------------------------------------------------------------------
 
 
 def test_an_existing_run_is_never_overwritten(clips: Path, tmp_path: Path, tiny: TrainConfig) -> None:
