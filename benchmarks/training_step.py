@@ -5,8 +5,8 @@
     python -m benchmarks.training_step --preset large --frames 128 --memory-of "tubelet, checkpointing" --steps 1
 
 Both start from the same weights; before anything is timed, their logits, losses and gradients of the head are compared.
-Time and peak memory are of the same steps. With activation checkpointing ours has freed memory given back, as
-`tubelet train` has.
+Time and peak memory are of the same steps. Ours is there plainly, with activation checkpointing, with the step of each
+weight in the backward pass, and with both.
 """
 
 from __future__ import annotations
@@ -26,12 +26,19 @@ from benchmarks.peers import transformers_vivit
 from benchmarks.sides import Side, serve
 from torch import Tensor, nn
 
-from tubelet.allocator import return_freed_blocks
 from tubelet.config import cost
 from tubelet.evaluate import autocast
 from tubelet.model import ViViT
+from tubelet.train.early_step import StepInBackward
 
-SIDES = PLAIN, LEAN, PEER, BFLOAT16 = "tubelet", "tubelet, checkpointing", "transformers", "tubelet, bfloat16"
+OURS = PLAIN, LEAN, EARLY, LEANEST = (
+    "tubelet",
+    "tubelet, checkpointing",
+    "tubelet, step in backward",
+    "tubelet, checkpointing, step in backward",
+)
+PEER, BFLOAT16 = "transformers", "tubelet, bfloat16"
+SIDES = (*OURS, PEER, BFLOAT16)
 TOLERANCE = 1e-4
 
 
@@ -55,7 +62,7 @@ def main() -> None:
     del model, peer
     entries, sides = [], []
     with ExitStack() as stack:
-        for name in SIDES if options.bfloat16 else (PLAIN, LEAN, PEER):
+        for name in SIDES if options.bfloat16 else (*OURS, PEER):
             side = stack.enter_context(Side("benchmarks.training_step", [*arguments(options), "--serve", name]))
             known = None if name == BFLOAT16 else adds  # the matrix rate is of float32
             entries.append(Entry(name, side.run, known, cpu_clock=partial(getattr, side, "cpu_seconds")))
@@ -102,9 +109,11 @@ def sgd_step(
     target: Tensor,
     checkpointing: bool = False,
     dtype: torch.dtype = torch.float32,
+    early: bool = False,
 ) -> Callable[[], None]:
     """One step of SGD; the learning rate is so small that the thousandth step costs what the first does."""
     optimiser = torch.optim.SGD(model.parameters(), lr=1e-6)
+    within = StepInBackward(optimiser) if early else None
 
     def step() -> None:
         if isinstance(model, ViViT):
@@ -112,21 +121,23 @@ def sgd_step(
         with autocast(video.device, dtype):
             loss = nn.functional.cross_entropy(_logits(model, video), target)
         loss.backward()
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        if within is None:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        else:
+            within.gradient_norm()
 
     return step
 
 
 def _step(options: argparse.Namespace, name: str) -> Callable[[], None]:
-    """A step of one side. Ours begins as `tubelet train` does."""
+    """A step of one side."""
     model: Any = build(options, "1")
     if name == PEER:
         model = transformers_vivit(model)
-    elif name == LEAN:
-        return_freed_blocks(model)
     dtype = torch.bfloat16 if name == BFLOAT16 else torch.float32
-    return sgd_step(model.train(), *batch_of_one(options), checkpointing=name == LEAN, dtype=dtype)
+    checkpointing, early = name in (LEAN, LEANEST), name in (EARLY, LEANEST)
+    return sgd_step(model.train(), *batch_of_one(options), checkpointing=checkpointing, dtype=dtype, early=early)
 
 
 def _memory(options: argparse.Namespace) -> dict[str, float]:
@@ -160,7 +171,7 @@ HEADS = {"head.weight", "head.bias", "classifier.weight", "classifier.bias"}
 
 
 def _table(entries: list[Entry], options: argparse.Namespace) -> str:
-    tubelet, lean, peer, *rest = entries
+    ours, (peer, *rest) = entries[: len(OURS)], entries[len(OURS) :]
     lines = [
         described(options, "batch 1, float32, SGD"),
         "",
@@ -172,10 +183,9 @@ def _table(entries: list[Entry], options: argparse.Namespace) -> str:
         lines.append(
             f"| {entry.name} | {spread(entry.seconds)} | {spread(entry.cpu_seconds)} | {rates} | {entry.note} |"
         )
-    memory = float(peer.note)
-    shares = f"peak memory: {float(tubelet.note) / memory:.2f} of it, checkpointing {float(lean.note) / memory:.2f}"
-    ratios = [ratio(peer, tubelet), ratio(peer, lean), *(ratio(tubelet, entry) for entry in rest)]
-    return "\n".join([*lines, "", *ratios, shares])
+    ratios = [ratio(peer, entry) for entry in ours] + [ratio(ours[0], entry) for entry in rest]
+    shares = [f"{entry.name} {float(entry.note) / float(peer.note):.2f}" for entry in ours]
+    return "\n".join([*lines, "", *ratios, f"peak memory, of that of {peer.name}: {'; '.join(shares)}"])
 
 
 if __name__ == "__main__":

@@ -154,6 +154,9 @@ class RuntimeConfig:
             each, for models whose weights, gradients and moments do not fit a GPU; `auto` is ddp. One process has all.
         compile: `torch.compile` the model: slow to start, then faster on a GPU.
         activation_checkpointing: keep less for the backward pass and compute it again: less memory, more time.
+        step_in_backward: change each weight as soon as its gradient is there, and let go of the gradient: what is
+            learned is the same, less the memory of all gradients. It needs `clip_norm` None, batches in one part and
+            one process.
         checkpoint_minutes: minutes from one checkpoint to the next; there is one after each validation too.
         checkpoint_steps: steps from one checkpoint to the next, besides.
     """
@@ -163,6 +166,7 @@ class RuntimeConfig:
     strategy: Literal["auto", "ddp", "fsdp"] = "auto"
     compile: bool = False
     activation_checkpointing: bool = False
+    step_in_backward: bool = False
     checkpoint_minutes: float = 5.0
     checkpoint_steps: int | None = None
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tubelet.inference import pieces
 from tubelet.nn.attention import AxisAttention, FactorisedDotProductAttention, SelfAttention
-from tubelet.nn.products import LONG
+from tubelet.nn.products import LONG, merge_heads
 
 Attention = SelfAttention | FactorisedDotProductAttention
 
@@ -27,7 +27,7 @@ def add_attention(
     """Add to x what `attention` makes of norm(x)."""
     for piece, of_piece in _sequences(x, attention, mask):
         tokens = piece.contiguous()
-        add_product(tokens, attention.out, _attend(tokens, norm, attention, of_piece))
+        add_product(tokens, attention.out, [merge_heads(part) for part in _attend(tokens, norm, attention, of_piece)])
         if tokens is not piece:
             piece.copy_(tokens)
 
@@ -42,13 +42,14 @@ def attention_of_first(
     """The first tokens, which attend to all, with attention added; x stays as it is."""
     first = x[:, :queries].contiguous()
     if x.shape[1] < LONG:
-        add_product(first, attention.out, attention.attend(x, mask, queries, norm))
+        (attended,) = attention.attend(x, mask, queries, norm)
+        add_product(first, attention.out, (merge_heads(attended),))
         return first
     dim = x.shape[-1]
     query = F.linear(norm(first), attention.qkv.weight[:dim], attention.qkv.bias[:dim])
     query = query.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
     key, value = _heads(x, norm, attention, parts=2)
-    add_product(first, attention.out, (attention.dot_product(query, key, value, mask).transpose(1, 2).flatten(2),))
+    add_product(first, attention.out, (merge_heads(attention.dot_product(query, key, value, mask)),))
     return first
 
 
@@ -81,13 +82,13 @@ def _sequences(
 
 def _attend(
     x: Float[Tensor, "B *tokens D"], norm: nn.LayerNorm, attention: Attention, mask: Bool[Tensor, "B _"] | None
-) -> Sequence[Float[Tensor, "B *tokens _"]]:
+) -> Sequence[Float[Tensor, "B *_ heads n c"]]:
     """What the output product maps."""
     over_time = isinstance(attention, AxisAttention) and attention.axis == "time"
     if isinstance(attention, FactorisedDotProductAttention) or over_time or x.shape[-2] < LONG:
         return attention.attend(x, mask, norm=norm)
     query, key, value = _heads(x.flatten(0, -3), norm, attention, parts=3)
-    return (attention.dot_product(query, key, value, mask).transpose(1, 2).reshape(x.shape),)
+    return (attention.dot_product(query, key, value, mask).unflatten(0, x.shape[:-2]),)
 
 
 def _heads(

@@ -29,6 +29,7 @@ from tubelet.nn.attention import (
 )
 from tubelet.nn.blocks import MLP, Block, DropPath, FactorisedSelfAttentionBlock
 from tubelet.nn.encoder import Encoder
+from tubelet.nn.products import merge_heads
 from tubelet.nn.untouched import is_untouched
 
 PARTS = {
@@ -108,7 +109,7 @@ class InferenceBlock(nn.Module):
             if takes_manual_path(attention):
                 parts = attention.attend(x, mask, *wanted, norm=norm)  # somebody wants to see the weights
                 x = x if queries is None else x[:, :queries].contiguous()
-                add_product(x, attention.out, parts)
+                add_product(x, attention.out, [merge_heads(part) for part in parts])
             elif queries is None:
                 add_attention(x, norm, attention, mask)
             else:

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-Activation = Callable[[Tensor], Tensor]
+from tubelet.nn.pieces import pieces
+from tubelet.nn.room import room
 
-CACHED = 64 * 3072
-"""Numbers of one piece of an activation that is computed in several passes."""
+Activation = Callable[[Tensor], Tensor]
 
 
 def gelu_tanh(x: Float[Tensor, "*rest"]) -> Float[Tensor, "*rest"]:
@@ -37,8 +37,8 @@ def activated(x: Float[Tensor, "*rest D"], activation: Activation) -> Float[Tens
     """`activation(x)`, for where autograd does not look."""
     if not _by_sigmoid(x, activation):
         return activation(x)
-    result = torch.empty_like(x, memory_format=torch.contiguous_format)
-    for rows, into in zip(_pieces(x), _pieces(result), strict=True):
+    result = room(x, *x.shape)
+    for rows, into in zip(pieces(x), pieces(result), strict=True):
         torch.mul(rows, _gate(rows), out=into)
     return result
 
@@ -46,7 +46,7 @@ def activated(x: Float[Tensor, "*rest D"], activation: Activation) -> Float[Tens
 def activate(x: Float[Tensor, "N D"], bias: Float[Tensor, "D"], activation: Activation) -> None:
     """Put `activation(x + bias)` in the place of x, where autograd does not look."""
     by_sigmoid = _by_sigmoid(x, activation)
-    for rows in _pieces(x):
+    for rows in pieces(x):
         rows.add_(bias)
         if by_sigmoid:
             rows.mul_(_gate(rows))
@@ -64,12 +64,6 @@ def _gate(x: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
     """What `gelu_tanh` multiplies x by: 0.5 (1 + tanh(u)) = sigmoid(2 u), a third of the time of the tanh."""
     scale = 2 * (2 / torch.pi) ** 0.5
     return torch.addcmul(x.new_tensor(scale), x, x, value=0.044715 * scale).mul_(x).sigmoid_()
-
-
-def _pieces(x: Float[Tensor, "*rest D"]) -> tuple[Float[Tensor, "_ D"], ...]:
-    """The rows of x, as many together as stay in a core's cache while an activation goes over them several times."""
-    rows = x.reshape(-1, x.shape[-1])
-    return rows.split(max(CACHED // max(rows.shape[-1], 1), 1))
 
 
 def _of_gelu_tanh(gradient: Tensor, x: Tensor) -> Tensor:

@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from einops import rearrange, repeat
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from tubelet.errors import ConfigError
-from tubelet.nn.products import heads_linear, split_linear
+from tubelet.nn.products import heads_linear, heads_to_linear, plus, split_linear
+from tubelet.nn.untouched import is_untouched
 
 
 class DotProduct(nn.Module):
@@ -74,12 +74,14 @@ class SelfAttention(nn.Module):
         mask: Bool[Tensor, "B _"] | None = None,
         queries: int | None = None,
         norm: nn.LayerNorm | None = None,
+        residual: Float[Tensor, "B *_ D"] | None = None,
     ) -> Float[Tensor, "B *_ D"]:
         """Every token, or each of the first `queries` tokens, attends to all of its sequence that `mask` allows.
 
         `norm`: of the tokens before anything else; given here, its output is not kept for the backward pass.
+        `residual`: what the result is added to.
         """
-        return self.dropout(self.out(*self.attend(x, mask, queries, norm)))
+        return _output(self.out, self.dropout, self.attend(x, mask, queries, norm), residual)
 
     def attend(
         self,
@@ -87,14 +89,14 @@ class SelfAttention(nn.Module):
         mask: Bool[Tensor, "B N"] | None = None,
         queries: int | None = None,
         norm: nn.LayerNorm | None = None,
-    ) -> tuple[Float[Tensor, "B _ D"], ...]:
-        """What `out` maps, in parts that lie side by side; here it is one."""
+    ) -> tuple[Float[Tensor, "B H _ c"], ...]:
+        """What `out` maps, in parts whose heads belong side by side; here it is one."""
         if queries is None:
             query, key, value = heads_linear(self.qkv, x, 3, self.num_heads, norm)
         else:
             few = self._few_queries(x if norm is None else norm(x), queries)
             query, key, value = (rearrange(part, "B N (H c) -> B H N c", H=self.num_heads) for part in few)
-        return (rearrange(self.dot_product(query, key, value, mask), "B H N c -> B N (H c)"),)
+        return (self.dot_product(query, key, value, mask),)
 
     def _few_queries(self, x: Float[Tensor, "B N D"], queries: int) -> tuple[Tensor, ...]:
         dim = x.shape[-1]
@@ -126,7 +128,7 @@ class AxisAttention(SelfAttention):
         mask: Bool[Tensor, "B t"] | None = None,
         queries: int | None = None,
         norm: nn.LayerNorm | None = None,
-    ) -> tuple[Float[Tensor, "B t n D"], ...]:
+    ) -> tuple[Float[Tensor, "B t H n c"], ...]:
         """`mask` is True at the times that are real; attention over space stays within one time and needs none.
 
         Raises:
@@ -165,33 +167,43 @@ class FactorisedDotProductAttention(nn.Module):
         x: Float[Tensor, "B t n D"],
         mask: Bool[Tensor, "B t"] | None = None,
         norm: nn.LayerNorm | None = None,
+        residual: Float[Tensor, "B t n D"] | None = None,
     ) -> Float[Tensor, "B t n D"]:
-        """`mask` is True at the times that are real; only the half over time needs it. `norm` as in `SelfAttention`."""
-        return self.dropout(self.out(torch.cat(self.attend(x, mask, norm), dim=-1)))
+        """`mask` is True at the times that are real; only the half over time needs it. The rest is as in
+        `SelfAttention`.
+        """
+        return _output(self.out, self.dropout, self.attend(x, mask, norm), residual)
 
     def attend(
         self,
         x: Float[Tensor, "B t n D"],
         mask: Bool[Tensor, "B t"] | None = None,
         norm: nn.LayerNorm | None = None,
-    ) -> tuple[Float[Tensor, "B t n half"], ...]:
+    ) -> tuple[Float[Tensor, "B t half n c"], ...]:
         """What `out` maps, in two parts: the heads over time, and the heads over space."""
         parts, heads = split_linear(self.qkv, x, 6, norm), self.num_heads // 2
         over_time = _over_time(self.time, parts[0::2], heads, mask)
         return over_time, _over_space(self.space, parts[1::2], heads, mask)
 
 
+def _output(out: nn.Linear, dropout: nn.Dropout, parts: tuple[Tensor, ...], residual: Tensor | None) -> Tensor:
+    """`residual + dropout(out(parts))`."""
+    if is_untouched(dropout) and not (dropout.training and dropout.p):
+        return heads_to_linear(out, parts, residual)
+    return plus(residual, dropout(heads_to_linear(out, parts)))
+
+
 def _over_space(
     dot_product: DotProduct, qkv: tuple[Float[Tensor, "B t n D"], ...], heads: int, mask: Tensor | None
-) -> Float[Tensor, "B t n D"]:
+) -> Float[Tensor, "B t H n c"]:
     """Each token attends to those of its own time, whatever the mask of times."""
     query, key, value = (rearrange(part, "B t n (H c) -> (B t) H n c", H=heads) for part in qkv)
-    return rearrange(dot_product(query, key, value), "(B t) H n c -> B t n (H c)", B=len(qkv[0]))
+    return rearrange(dot_product(query, key, value), "(B t) H n c -> B t H n c", B=len(qkv[0]))
 
 
 def _over_time(
     dot_product: DotProduct, qkv: tuple[Float[Tensor, "B t n D"], ...], heads: int, mask: Bool[Tensor, "B t"] | None
-) -> Float[Tensor, "B t n D"]:
+) -> Float[Tensor, "B t H n c"]:
     """Each token attends to those of its own place.
 
     A head of one place is a head like any other: side by side, places and heads are one axis, and nothing is copied.
@@ -200,10 +212,10 @@ def _over_time(
     batch, _, places, _ = qkv[0].shape
     if dot_product.fused:
         query, key, value = (rearrange(part, "B t n (H c) -> B (n H) t c", H=heads) for part in qkv)
-        return rearrange(dot_product(query, key, value, mask), "B (n H) t c -> B t n (H c)", n=places)
+        return rearrange(dot_product(query, key, value, mask), "B (n H) t c -> B t H n c", n=places)
     query, key, value = (rearrange(part, "B t n (H c) -> (B n) H t c", H=heads) for part in qkv)
     of_places = None if mask is None else repeat(mask, "B t -> (B n) t", n=places)
-    return rearrange(dot_product(query, key, value, of_places), "(B n) H t c -> B t n (H c)", B=batch)
+    return rearrange(dot_product(query, key, value, of_places), "(B n) H t c -> B t H n c", B=batch)
 
 
 @contextmanager

@@ -8,8 +8,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from tubelet.nn.activations import ACTIVATIONS
-from tubelet.nn.attention import AxisAttention
-from tubelet.nn.products import activated_linear, normed_linear
+from tubelet.nn.attention import AxisAttention, FactorisedDotProductAttention, SelfAttention
+from tubelet.nn.products import activated_linear, normed_linear, plus
+from tubelet.nn.untouched import is_untouched
 
 
 class DropPath(nn.Module):
@@ -45,12 +46,20 @@ class MLP(nn.Module):
         self.activation = ACTIVATIONS[activation]
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Float[Tensor, "*rest D"], norm: nn.LayerNorm | None = None) -> Float[Tensor, "*rest D"]:
-        """`norm`: of x before anything else; given here, its output is not kept for the backward pass."""
+    def forward(
+        self,
+        x: Float[Tensor, "*rest D"],
+        norm: nn.LayerNorm | None = None,
+        residual: Float[Tensor, "*rest D"] | None = None,
+    ) -> Float[Tensor, "*rest D"]:
+        """`norm`: of x before anything else; given here, its output is not kept for the backward pass.
+
+        `residual`: what the result is added to.
+        """
         hidden = self.fc1(x) if norm is None else normed_linear(self.fc1, x, norm)
-        if self.training and self.dropout.p > 0:
-            return self.dropout(self.fc2(self.dropout(self.activation(hidden))))
-        return activated_linear(self.fc2, hidden, self.activation)
+        if is_untouched(self.dropout) and not (self.training and self.dropout.p):
+            return activated_linear(self.fc2, hidden, self.activation, residual)
+        return plus(residual, self.dropout(self.fc2(self.dropout(self.activation(hidden)))))
 
 
 class Block(nn.Module):
@@ -79,11 +88,9 @@ class Block(nn.Module):
         queries: int | None = None,
     ) -> Float[Tensor, "B *_ D"]:
         """`queries`: only the first of the tokens are wanted, though they attend to all (self-attention alone)."""
-        if queries is None:
-            x = x + self.drop_path(self.attention(x, mask, norm=self.norm_attention))
-        else:
-            x = x[:, :queries] + self.drop_path(self.attention(x, mask, queries, self.norm_attention))
-        return x + self.drop_path(self.mlp(x, self.norm_mlp))
+        wanted, first = ((), x) if queries is None else ((queries,), x[:, :queries])
+        x = _add(first, self.drop_path, self.attention, x, mask, *wanted, norm=self.norm_attention)
+        return _add(x, self.drop_path, self.mlp, x, norm=self.norm_mlp)
 
     def branches(self) -> list[tuple[nn.LayerNorm, Any]]:
         """The attentions in their order, each with its norm."""
@@ -125,10 +132,22 @@ class FactorisedSelfAttentionBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "B t n D"], mask: Bool[Tensor, "B t"] | None = None) -> Float[Tensor, "B t n D"]:
         for norm, attention in self.branches():
-            x = x + self.drop_path(attention(x, mask, norm=norm))
-        return x + self.drop_path(self.mlp(x, self.norm_mlp))
+            x = _add(x, self.drop_path, attention, x, mask, norm=norm)
+        return _add(x, self.drop_path, self.mlp, x, norm=self.norm_mlp)
 
     def branches(self) -> list[tuple[nn.LayerNorm, Any]]:
         """The attentions in their order, each with its norm."""
         space, time = (self.norm_space, self.space), (self.norm_time, self.time)
         return [space, time] if self.order == "space_time" else [time, space]
+
+
+ADDING = (SelfAttention, AxisAttention, FactorisedDotProductAttention, MLP)
+"""Branches of a block that take a residual."""
+
+
+def _add(residual: Tensor, drop_path: DropPath, branch: nn.Module, *inputs: Any, norm: nn.LayerNorm) -> Tensor:
+    """`residual + drop_path(branch(*inputs))`, by the branch itself where nothing and nobody comes between the two."""
+    drops = drop_path.training and drop_path.rate
+    if type(branch) in ADDING and not drops and is_untouched(branch) and is_untouched(drop_path):
+        return branch(*inputs, norm=norm, residual=residual)
+    return residual + drop_path(branch(*inputs, norm=norm))

@@ -2,7 +2,8 @@
 
 `split_linear` gives query, key and value apart, each contiguous; their gradients go into one kernel's gradient without
 being joined first. It and `normed_linear` keep what goes into a LayerNorm, `activated_linear` what goes into an
-activation; what comes out of these is computed again.
+activation, `heads_to_linear` what attention keeps too; what comes out of these is computed again. The last two add to a
+residual in the product itself.
 
 All are the plain product, to rounding, forward and backward, and take the plain way while a graph is traced: compilers
 decide themselves what is computed again.
@@ -10,6 +11,7 @@ decide themselves what is computed again.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +21,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from tubelet.nn.activations import DERIVATIVES, Activation, activated
+from tubelet.nn.norms import layer_norm, layer_norm_backward
+from tubelet.nn.room import room
 from tubelet.nn.untouched import is_untouched
 
 LONG = 512
@@ -53,7 +57,7 @@ def _split_linear(
     if _differentiates(x, linear):
         return _SplitLinear.apply(*_cast(x, linear.weight, linear.bias), parts, heads)
     if x.device.type == "cpu" and _is_plain(linear):  # as quick as one product, and attention over time copies nothing
-        products = _split(x, linear.weight, linear.bias, parts, None)
+        products = tuple(F.linear(x, *layer) for layer in _layers(linear.weight, linear.bias, parts))
     else:
         products = linear(x).chunk(parts, dim=-1)
     return products if heads is None else tuple(_cut(product, heads) for product in products)
@@ -66,13 +70,55 @@ def normed_linear(linear: nn.Linear, x: Float[Tensor, "*rest D"], norm: nn.Layer
 
 
 def activated_linear(
-    linear: nn.Linear, x: Float[Tensor, "*rest D"], activation: Activation
+    linear: nn.Linear,
+    x: Float[Tensor, "*rest D"],
+    activation: Activation,
+    residual: Float[Tensor, "*rest out"] | None = None,
 ) -> Float[Tensor, "*rest out"]:
-    """`linear(activation(x))`."""
+    """`linear(activation(x))`, added to `residual`."""
     if not _differentiates(x, linear) or activation not in DERIVATIVES:
-        return linear(activation(x))
+        return plus(residual, linear(activation(x)))
     weight, bias = _cast(linear.weight, linear.bias)
-    return _ActivatedLinear.apply(x, weight, bias, activation)
+    inside, outside = _places(residual, weight)
+    return plus(outside, _ActivatedLinear.apply(x, weight, bias, activation, inside))
+
+
+def heads_to_linear(
+    linear: nn.Linear,
+    parts: Sequence[Float[Tensor, "*rest _ N c"]],
+    residual: Float[Tensor, "*rest N out"] | None = None,
+) -> Float[Tensor, "*rest N out"]:
+    """`linear` of the heads of all parts side by side, added to `residual`."""
+    if not _differentiates(parts[0], linear):
+        return plus(residual, linear(_side_by_side(parts)))
+    weight, bias, *parts = _cast(linear.weight, linear.bias, *parts)
+    inside, outside = _places(residual, weight)
+    return plus(outside, _HeadsToLinear.apply(weight, bias, inside, *parts))
+
+
+def plus(residual: Tensor | None, product: Tensor) -> Tensor:
+    """Their sum, where there is a residual."""
+    return product if residual is None else residual + product
+
+
+def merge_heads(x: Float[Tensor, "*rest heads N c"]) -> Float[Tensor, "*rest N D"]:
+    """The heads of each token side by side."""
+    tokens = x.transpose(-3, -2)
+    if not tokens.is_contiguous():
+        tokens = room(x, *tokens.shape).copy_(tokens)
+    return tokens.flatten(-2)
+
+
+def _side_by_side(parts: Sequence[Float[Tensor, "*rest _ N c"]]) -> Float[Tensor, "*rest N D"]:
+    first, *others = (part.transpose(-3, -2).flatten(-2) for part in parts)
+    return torch.cat([first, *others], dim=-1) if others else first
+
+
+def _places(residual: Tensor | None, weight: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """The residual where a product can add to it, and where that is left to do after it."""
+    if residual is None or residual.device.type != "cpu" or residual.dtype != weight.dtype or not _is_exact(weight):
+        return None, residual
+    return residual, None
 
 
 class _SplitLinear(torch.autograd.Function):
@@ -106,7 +152,7 @@ class _NormedLinear(torch.autograd.Function):
         parts: int,
         heads: int | None,
     ) -> tuple[Tensor, ...]:
-        normed = F.layer_norm(x, scale.shape, scale, shift, eps)
+        normed, _ = layer_norm(x, scale, shift, eps)
         return _split(normed.to(weight.dtype), weight, bias, parts, heads)
 
     @staticmethod
@@ -119,7 +165,7 @@ class _NormedLinear(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, scale, shift, weight = ctx.saved_tensors
         wanted = ctx.needs_input_grad
-        normed, mean, deviation = torch.native_layer_norm(x, scale.shape, scale, shift, ctx.eps)
+        normed, statistics = layer_norm(x, scale, shift, ctx.eps)
         of_norm = wanted[:3]
         of_normed, of_weight, of_bias = _of_split(
             (any(of_norm), *wanted[4:6]), normed.to(weight.dtype), weight, gradients, ctx.heads
@@ -127,31 +173,32 @@ class _NormedLinear(torch.autograd.Function):
         del normed
         of_x = of_scale = of_shift = None
         if of_normed is not None:
-            of_x, of_scale, of_shift = torch.ops.aten.native_layer_norm_backward(
-                of_normed.to(x.dtype), x, scale.shape, mean, deviation, scale, shift, list(of_norm)
-            )
+            of_x, of_scale, of_shift = layer_norm_backward(of_normed.to(x.dtype), x, scale, shift, statistics, of_norm)
         return of_x, of_scale, of_shift, None, of_weight, of_bias, None, None
 
 
 def _split(x: Tensor, weight: Tensor, bias: Tensor, parts: int, heads: int | None) -> tuple[Tensor, ...]:
-    layers = zip(weight.chunk(parts), bias.chunk(parts), strict=True)
+    layers = _layers(weight, bias, parts)
     if heads is None:
-        return tuple(F.linear(x, *layer) for layer in layers)
-    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64) or x.shape[1] < LONG:
-        return tuple(_cut(F.linear(x, *layer), heads) for layer in layers)
+        return tuple(_linear(x, *layer) for layer in layers)
+    if x.device.type != "cpu" or not _is_exact(x) or x.shape[1] < LONG:
+        return tuple(_cut(_linear(x, *layer), heads) for layer in layers)
     rows = x.reshape(-1, x.shape[-1])
-    room = rows.new_empty(len(rows), len(weight) // parts)  # for one product after the other
+    product = room(rows, len(rows), len(weight) // parts)  # one after the other
     return tuple(
-        _laid_out(torch.mm(rows, kernel.T, out=room).view(*x.shape[:-1], -1), offset, heads)
+        _laid_out(torch.mm(rows, kernel.T, out=product).view(*x.shape[:-1], -1), offset, heads)
         for kernel, offset in layers
     )
+
+
+def _layers(weight: Tensor, bias: Tensor, parts: int) -> Iterable[tuple[Tensor, Tensor]]:
+    return zip(weight.chunk(parts), bias.chunk(parts), strict=True)
 
 
 def _laid_out(product: Float[Tensor, "B N D"], bias: Float[Tensor, "D"], heads: int) -> Float[Tensor, "B heads N c"]:
     """The pass that adds the bias puts each head's rows together."""
     cut = _cut(product, heads)
-    result = torch.empty_like(cut, memory_format=torch.contiguous_format)
-    return torch.add(cut, bias.view(heads, 1, -1), out=result)
+    return torch.add(cut, bias.view(heads, 1, -1), out=room(cut, *cut.shape))
 
 
 def _cut(x: Float[Tensor, "B N D"], heads: int) -> Float[Tensor, "B heads N c"]:
@@ -163,7 +210,7 @@ def _of_split(
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """The gradients of x, weight and bias, those that are wanted, from those of the parts, one after the other."""
     of_x = None
-    of_weight = torch.empty_like(weight) if wanted[1] else None
+    of_weight = room(weight, *weight.shape) if wanted[1] else None
     of_bias = weight.new_empty(len(weight)) if wanted[2] else None
     inputs = x.reshape(-1, x.shape[-1])
     number = len(gradients)
@@ -175,7 +222,7 @@ def _of_split(
             torch.sum(rows, dim=0, out=of_bias.chunk(number)[part])
         if wanted[0]:
             kernel = weight.chunk(number)[part]
-            of_x = rows @ kernel if of_x is None else of_x.addmm_(rows, kernel)
+            of_x = _product(rows, kernel) if of_x is None else of_x.addmm_(rows, kernel)
         del rows  # before the next part's are made
     return None if of_x is None else of_x.view_as(x), of_weight, of_bias
 
@@ -183,35 +230,106 @@ def _of_split(
 def _rows(gradient: Tensor, heads: int | None) -> Float[Tensor, "N part"]:
     """Of one part, a row for each token."""
     if heads is not None:
-        gradient = gradient.transpose(1, 2).flatten(2)
+        gradient = merge_heads(gradient)
     return gradient.reshape(-1, gradient.shape[-1])
 
 
 class _ActivatedLinear(torch.autograd.Function):
     @staticmethod
-    def forward(x: Tensor, weight: Tensor, bias: Tensor, activation: Activation) -> Tensor:
-        return F.linear(activated(x, activation).to(weight.dtype), weight, bias)
+    def forward(x: Tensor, weight: Tensor, bias: Tensor, activation: Activation, residual: Tensor | None) -> Tensor:
+        after = activated(x, activation).to(weight.dtype)
+        return _linear(after, weight, bias) if residual is None else _added(residual, bias, [after], [weight])
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        x, weight, _, ctx.activation = inputs
+        x, weight, _, ctx.activation, _ = inputs
         ctx.save_for_backward(x, weight)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
+        wanted = ctx.needs_input_grad
         rows = gradient.reshape(-1, gradient.shape[-1])
         of_x = of_weight = of_bias = None
-        if ctx.needs_input_grad[1]:
+        if wanted[1]:
             after = activated(x, ctx.activation).to(weight.dtype)
-            of_weight = rows.T @ after.reshape(-1, after.shape[-1])
+            of_weight = _product(rows.T, after.reshape(-1, after.shape[-1]))
             del after
-        if ctx.needs_input_grad[0]:
-            of_x = DERIVATIVES[ctx.activation]((gradient @ weight).to(x.dtype), x)
-        if ctx.needs_input_grad[2]:
+        if wanted[0]:
+            of_x = DERIVATIVES[ctx.activation](_product(rows, weight).view(x.shape).to(x.dtype), x)
+        if wanted[2]:
             of_bias = rows.sum(dim=0)
-        return of_x, of_weight, of_bias, None
+        return of_x, of_weight, of_bias, None, gradient if wanted[4] else None
+
+
+class _HeadsToLinear(torch.autograd.Function):
+    @staticmethod
+    def forward(weight: Tensor, bias: Tensor, residual: Tensor | None, *parts: Tensor) -> Tensor:
+        if residual is None:
+            return _linear(_side_by_side(parts), weight, bias)
+        return _added(residual, bias, [merge_heads(part) for part in parts], weight.split(_widths(parts), dim=1))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        weight, _, _, *parts = inputs
+        ctx.save_for_backward(weight, *parts)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        weight, *parts = ctx.saved_tensors
+        of_weight, of_bias, of_residual, *of_parts = ctx.needs_input_grad
+        rows, widths = gradient.reshape(-1, gradient.shape[-1]), _widths(parts)
+        kernel = room(weight, *weight.shape) if of_weight else None
+        found: list[Tensor | None] = []
+        for number, part in enumerate(parts):
+            if kernel is not None:
+                inputs = merge_heads(part)
+                torch.mm(rows.T, inputs.reshape(-1, widths[number]), out=kernel.split(widths, dim=1)[number])
+                del inputs
+            if of_parts[number]:
+                of_part = _product(rows, weight.split(widths, dim=1)[number])
+                found.append(of_part.view(*gradient.shape[:-1], part.shape[-3], -1).transpose(-3, -2))
+            else:
+                found.append(None)
+        return kernel, rows.sum(dim=0) if of_bias else None, gradient if of_residual else None, *found
+
+
+def _widths(parts: Sequence[Float[Tensor, "*rest _ N c"]]) -> list[int]:
+    return [part.shape[-3] * part.shape[-1] for part in parts]
+
+
+def _linear(x: Float[Tensor, "*rest D"], weight: Tensor, bias: Tensor) -> Float[Tensor, "*rest out"]:
+    """`F.linear`, into memory that is used again."""
+    if x.device.type != "cpu" or not _is_exact(x):
+        return F.linear(x, weight, bias)
+    rows = x.reshape(-1, x.shape[-1])
+    return torch.addmm(bias, rows, weight.T, out=room(x, len(rows), len(weight))).view(*x.shape[:-1], -1)
+
+
+def _product(a: Float[Tensor, "N M"], b: Float[Tensor, "M K"]) -> Float[Tensor, "N K"]:
+    """`a @ b`, likewise."""
+    return torch.mm(a, b, out=room(a, len(a), b.shape[1]))
+
+
+def _added(
+    residual: Float[Tensor, "*rest out"],
+    bias: Float[Tensor, "out"],
+    parts: Sequence[Float[Tensor, "*rest _"]],
+    kernels: Sequence[Float[Tensor, "out _"]],
+) -> Float[Tensor, "*rest out"]:
+    """The residual plus `linear` of the parts side by side: the bias in one pass, then the products on top."""
+    result = torch.add(residual, bias, out=room(residual, *residual.shape))
+    rows = result.view(-1, result.shape[-1])
+    for part, kernel in zip(parts, kernels, strict=True):
+        rows.addmm_(part.reshape(-1, part.shape[-1]), kernel.T)
+    return result
+
+
+def _is_exact(x: Tensor) -> bool:
+    """Whether sums of products are kept in a type that is not rounded at once: float32 or float64."""
+    return x.dtype in (torch.float32, torch.float64)
 
 
 def _differentiates(x: Tensor, *layers: nn.Linear | nn.LayerNorm) -> bool:

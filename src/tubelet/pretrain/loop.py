@@ -155,6 +155,7 @@ def _epoch(pretrainer: Pretrainer, reporter: Reporter, stop: StopRequest) -> Pac
                     accumulate_steps=optimisation.accumulate_steps,
                     clip_norm=optimisation.clip_norm,
                     autocast=pretrainer.autocast,
+                    early=pretrainer.early,
                 )
             except DivergedError as error:
                 raise events.diverged(pretrainer, batch, error) from None

@@ -14,12 +14,13 @@ from tubelet.evaluate import autocast, resolve_device, resolve_precision
 from tubelet.model import ViViT
 from tubelet.pretrain.model import MaskedTubelets
 from tubelet.train.checkpoint import Checkpoint, save_checkpoint
+from tubelet.train.early_step import step_in_backward
 from tubelet.train.log import EventLog
 from tubelet.train.mirrors import require_installed
 from tubelet.train.optimiser import make_optimiser
 from tubelet.train.run_folder import FailureLog, RunFolder
 from tubelet.train.schedule import cosine_with_warmup
-from tubelet.train.trainer import compiled, set_checkpointing
+from tubelet.train.trainer import compiled
 from tubelet.train.watch import StepWatch
 from tubelet.weights import save
 
@@ -62,9 +63,10 @@ class Pretrainer:
         self.device = resolve_device(runtime.device)
         self.dtype = resolve_precision(runtime.precision, self.device)
         self.masked = MaskedTubelets(model, config.masking).to(self.device).train()
-        set_checkpointing(self.model, runtime.activation_checkpointing, self.device)
+        self.model.set_checkpointing(runtime.activation_checkpointing)
         self.forward: Callable[..., Any] = compiled(self.masked) if runtime.compile else self.masked
         self.optimiser = make_optimiser(self.masked, optimisation)
+        self.early = step_in_backward(self.optimiser, optimisation, runtime)
         data, workers = config.data, config.data.workers
         cache = FrameCache(len(table), data.cache_gigabytes) if data.cache == "memory" else None
         if workers is None and cache is not None and self.device.type == "cpu":

@@ -188,6 +188,7 @@ def take_step(trainer: Trainer, batch: Batch, agreement: Agreement) -> StepResul
             autocast=trainer.autocast,
             parallel=trainer.parallel,
             agreement=agreement,
+            early=trainer.early,
         )
     except DivergedError as error:
         raise trainer.world.alike(events.diverged(trainer, _whole_batch(trainer, batch), error)) from None

@@ -13,13 +13,17 @@ from torch import Tensor, nn
 
 from tubelet.data import Batch
 from tubelet.errors import TubeletError
+from tubelet.train.early_step import StepInBackward
 from tubelet.train.optimiser import set_learning_rate
 from tubelet.train.parallel import Parallel, whole
 from tubelet.train.together import Agreement
 
 
 class DivergedError(TubeletError):
-    """The loss or the gradient is not a finite number any more. The weights are those before the step."""
+    """The loss or the gradient is not a finite number any more.
+
+    The weights are those before the step, unless it was taken in the backward pass and the loss was finite.
+    """
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ def training_step(
     autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
     parallel: Parallel | None = None,
     agreement: Agreement | None = None,
+    early: StepInBackward | None = None,
 ) -> StepResult:
     """Change the weights by the gradient of the mean loss over the batch.
 
@@ -68,34 +73,47 @@ def training_step(
         autocast: makes the context of the forward pass.
         parallel: the processes that take this step together.
         agreement: what they agreed on; None for one process alone.
+        early: takes the step of each parameter during the backward pass, of one part in one process, without clipping.
 
     Raises:
-        DivergedError: loss or gradient are not finite; nothing was changed.
+        DivergedError: loss or gradient are not finite; nothing was changed. With `early` a finite loss may have had
+            gradients that are not, and weights were changed by them.
     """
     parallel = parallel or Parallel()
     clips, largest = (agreement.clips, agreement.largest) if agreement is not None else (len(batch), len(batch))
     total = torch.zeros((), device=batch.video.device)
     count = min(accumulate_steps, largest)
+    set_learning_rate(optimiser, learning_rate)
     for number, part in enumerate(_parts(batch, count), 1):
         with parallel.part(counts=len(part) > 0, last=number == count):
             with autocast():
                 counted = part if len(part) else _blank(part)
                 loss = loss_of(model(counted.video, counted.frame_mask), counted.targets).sum() / clips
                 loss = loss * (parallel.world.size if len(part) else 0)
+            if early is not None:
+                _require_finite(loss)
             loss.backward()
         total += loss.detach()
     total /= parallel.world.size
     parallel.sum(total)
-    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-    norm = whole(nn.utils.clip_grad_norm_(parameters, clip_norm if clip_norm is not None else float("inf")))
+    if early is not None:
+        norm = early.gradient_norm()
+    else:
+        parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+        norm = whole(nn.utils.clip_grad_norm_(parameters, clip_norm if clip_norm is not None else float("inf")))
     result = StepResult(total.item(), norm.item(), learning_rate)
     if not (torch.isfinite(total) and torch.isfinite(norm)):
         optimiser.zero_grad(set_to_none=True)
         raise DivergedError(f"loss {result.loss:g}, gradient norm {result.gradient_norm:g}")
-    set_learning_rate(optimiser, learning_rate)
-    optimiser.step()
-    optimiser.zero_grad(set_to_none=True)
+    if early is None:
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
     return result
+
+
+def _require_finite(loss: Tensor) -> None:
+    if not torch.isfinite(loss):
+        raise DivergedError(f"loss {loss.item():g}")
 
 
 def seed_step(seed: int, step: int, rank: int = 0) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tubelet.allocator import return_freed_blocks
 from tubelet.config import TrainConfig
 from tubelet.data import (
     Batch,
@@ -33,6 +32,7 @@ from tubelet.evaluate import Evaluation, autocast, evaluate_clips, parse_views, 
 from tubelet.features import FeatureClips
 from tubelet.model import ViViT
 from tubelet.train.checkpoint import Checkpoint, copy_checkpoint, save_checkpoint
+from tubelet.train.early_step import step_in_backward
 from tubelet.train.ema import WeightAverage
 from tubelet.train.feature_clips import feature_clips, learned_part
 from tubelet.train.log import EventLog
@@ -115,12 +115,13 @@ class Trainer:
         self.model = model.to(self.device).train()
         if optimisation.freeze != "none":
             self.model.freeze(optimisation.freeze)
-        set_checkpointing(self.model, runtime.activation_checkpointing, self.device)
+        self.model.set_checkpointing(runtime.activation_checkpointing)
         self.average = WeightAverage(model, optimisation.ema_decay) if optimisation.ema_decay else None
         self.parallel.prepare(self.model, self.average.model if self.average is not None else None)
         self.learner = learned_part(self.model, config)
         self.forward = self.parallel.forward(self.learner, compiled if runtime.compile else None)
         self.optimiser = make_optimiser(model, optimisation)
+        self.early = step_in_backward(self.optimiser, optimisation, runtime, world.size)
         augmentation = config.augmentation
         self.mix = BatchMix(augmentation, train.heads) if augmentation.mixes or augmentation.label_smoothing else None
         self.loss_of = partial(classification_loss, class_weights=self._class_weights(train))
@@ -334,13 +335,6 @@ def _require_shareable(config: TrainConfig, world: World) -> None:
             f"batch_size={size} is of all {world.size} processes together, and {why}; use at least {least}, or fewer "
             "processes"
         )
-
-
-def set_checkpointing(model: ViViT, enabled: bool, device: torch.device) -> None:
-    """Checkpoint activations or not; where they are, for less memory, a CPU's freed memory is given back too."""
-    model.set_checkpointing(enabled)
-    if enabled and device.type == "cpu":
-        return_freed_blocks(model)
 
 
 def compiled(model: nn.Module) -> Callable[..., Any]:

@@ -50,18 +50,15 @@ class StepWatch:
 
     Args:
         optimiser: whose steps they are. To measure one, its weights are copied just before they change, when nothing
-            else of the step is in memory any more but the gradients.
+            else of the step is in memory any more but the gradients. It may change some of them after the others.
         config: what is looked at.
-
-    Attributes:
-        update_ratio: of the last step: norm of the change of all weights over their norm before; None if that step was
-            not measured.
     """
 
     def __init__(self, optimiser: torch.optim.Optimizer, config: MonitoringConfig) -> None:
         self.config = config
-        self.update_ratio: float | None = None
         self._measures = False
+        self._size = self._change = 0.0
+        """Squared norms of the weights of the last step before it and of their change."""
         self._before: list[Tensor] = []
         self._logarithms = {name: deque[float](maxlen=WINDOW) for name in ("loss", "gradient norm")}
         optimiser.register_step_pre_hook(self._keep_weights)
@@ -70,7 +67,15 @@ class StepWatch:
     def begin(self, step: int) -> None:
         """Say that the step with this number, counted from 1, comes next."""
         every = self.config.update_ratio_steps
-        self.update_ratio, self._measures = None, bool(every) and step % every == 0
+        self._measures = bool(every) and step % every == 0
+        self._size = self._change = 0.0
+
+    @property
+    def update_ratio(self) -> float | None:
+        """Of the last step: norm of the change of all weights over their norm before; None if it was not measured."""
+        if not self._measures:
+            return None
+        return math.sqrt(self._change / self._size) if self._size else 0.0
 
     def spikes(self, result: StepResult) -> list[Spike]:
         """Which figures of a step are out of line; they count from now on."""
@@ -106,9 +111,9 @@ class StepWatch:
     @torch.no_grad()
     def _compare_weights(self, optimiser: torch.optim.Optimizer, *ignored: Any) -> None:
         if self._measures:
-            size = _norm(self._before)
+            self._size += _norm(self._before) ** 2
             torch._foreach_sub_(self._before, [weights.detach() for weights in _weights(optimiser)])
-            self.update_ratio = _norm(self._before) / size if size else 0.0
+            self._change += _norm(self._before) ** 2
             self._before = []
 
 

@@ -16,7 +16,14 @@ from tubelet.config import ModelConfig, replace
 from tubelet.model import ViViT
 from tubelet.nn.activations import ACTIVATIONS
 from tubelet.nn.blocks import MLP
-from tubelet.nn.products import LONG, activated_linear, heads_linear, normed_linear, split_linear
+from tubelet.nn.products import (
+    LONG,
+    activated_linear,
+    heads_linear,
+    heads_to_linear,
+    normed_linear,
+    split_linear,
+)
 
 SMALL = ModelConfig(
     image_size=16, num_frames=4, tubelet_size=(2, 8, 8), hidden_size=16, num_layers=2, num_heads=2, mlp_dim=24
@@ -41,10 +48,38 @@ def long_heads(linear: nn.Linear, x: Tensor) -> Tensor:
         return heads(linear, x)
 
 
+def attended(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Two parts of two heads each, as attention along two axes would give: [B, heads, N, c], not contiguous."""
+    first, second = x.unflatten(-1, (4, -1)).transpose(-3, -2).chunk(2, dim=-3)
+    return first, second.square()
+
+
+def of_heads(linear: nn.Linear, x: Tensor) -> Tensor:
+    return heads_to_linear(linear, attended(x))
+
+
+def plain_of_heads(linear: nn.Linear, x: Tensor) -> Tensor:
+    first, second = x.chunk(2, dim=-1)
+    return linear(torch.cat([first, second.square()], dim=-1))
+
+
+def residual_of(x: Tensor, outputs: int) -> Tensor:
+    return x.sin().repeat(*[1] * (x.ndim - 1), 2)[..., :outputs]
+
+
 PRODUCTS: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
     "split": (split, plain_split),
     "heads": (heads, plain_split),
     "heads of long sequences": (long_heads, plain_split),
+    "of heads": (of_heads, plain_of_heads),
+    "of heads, onto a residual": (
+        lambda linear, x: heads_to_linear(linear, attended(x), residual_of(x, linear.out_features)),
+        lambda linear, x: residual_of(x, linear.out_features) + plain_of_heads(linear, x),
+    ),
+    "activated, onto a residual": (
+        lambda linear, x: activated_linear(linear, x, ACTIVATIONS["gelu"], residual_of(x, linear.out_features)),
+        lambda linear, x: residual_of(x, linear.out_features) + linear(ACTIVATIONS["gelu"](x)),
+    ),
     **{
         name: (
             lambda linear, x, act=act: activated_linear(linear, x, act),
@@ -98,7 +133,7 @@ def test_autocast_computes_in_its_type_and_gives_gradients_in_that_of_the_weight
     linear, x = nn.Linear(8, 12), torch.randn(2, 5, 8, requires_grad=True)
     with torch.autocast("cpu", torch.bfloat16):
         outputs = [product(linear, x) for product in PRODUCTS[name]]
-    assert outputs[0].dtype == outputs[1].dtype == torch.bfloat16
+    assert outputs[0].dtype == outputs[1].dtype == (torch.float32 if "residual" in name else torch.bfloat16)
     torch.testing.assert_close(*outputs)
     with torch.autocast("cpu", torch.bfloat16):
         ours, plain = (gradients(product, linear, x) for product in PRODUCTS[name])
@@ -241,6 +276,57 @@ def test_a_block_keeps_no_output_of_its_norms() -> None:
     same = [any(k.shape == n.shape and torch.equal(k, n) for k in kept) for n in normed]
     assert same == [False, False]
     assert any(torch.equal(k, x) for k in kept)
+
+
+def test_what_attention_gives_is_kept_once_for_its_own_gradient_and_that_of_the_product_after_it() -> None:
+    """In long sequences its layout is not that of the product's rows, and a copy would be kept."""
+    model = ViViT(replace(SMALL, image_size=64, num_frames=32, pool="mean")).train()
+    block, kept = model.encoder.blocks[0], []
+    x = torch.randn(1, 2 * LONG, 16, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda t: t):
+        block(x)
+    attended = block.attention.attend(block.norm_attention(x))[0]
+    alike = {k.data_ptr() for k in kept if k.numel() == x.numel() and _same_numbers(k, attended)}
+    assert len(alike) == 1
+
+
+def _same_numbers(one: Tensor, other: Tensor) -> bool:
+    return torch.allclose(one.flatten().sort().values, other.flatten().sort().values, atol=1e-6)
+
+
+def attention_is_first(block: nn.Module, part: str) -> bool:
+    return block.branches()[0][1] is getattr(block, part)
+
+
+@pytest.mark.parametrize(
+    ("variant", "part"),
+    [
+        ("spatio_temporal", "attention"),
+        ("spatio_temporal", "mlp"),
+        ("spatio_temporal", "drop_path"),
+        ("factorised_self_attention", "space"),
+        ("factorised_self_attention", "time"),
+        ("factorised_dot_product", "attention"),
+    ],
+)
+def test_a_hook_on_a_branch_sees_the_branch_without_the_residual(variant: str, part: str) -> None:
+    block = ViViT(replace(SMALL, variant=variant, pool="mean")).double().train().encoder.blocks[0]
+    tokens = torch.randn(1, 2, 4, 16, dtype=torch.float64)
+    x = tokens.flatten(1, 2) if variant == "spatio_temporal" else tokens
+    seen: list[Tensor] = []
+    plain = block(x)
+    handle = getattr(block, part).register_forward_hook(lambda _, inputs, output: seen.append(output))
+    hooked = block(x)
+    handle.remove()
+    torch.testing.assert_close(hooked, plain, atol=1e-12, rtol=1e-10)
+    if part == "drop_path":
+        torch.testing.assert_close(x + seen[0] + seen[1], plain, atol=1e-12, rtol=1e-10)
+    elif part == "mlp":
+        torch.testing.assert_close(seen[0], block.mlp(hooked - seen[0], block.norm_mlp), atol=1e-12, rtol=1e-10)
+    else:
+        (norm,) = (norm for norm, attention in block.branches() if attention is getattr(block, part))
+        before = x if attention_is_first(block, part) else x + block.space(block.norm_space(x))
+        torch.testing.assert_close(seen[0], getattr(block, part)(norm(before)), atol=1e-12, rtol=1e-10)
 
 
 def test_an_mlp_keeps_the_input_of_its_activation_and_not_the_output() -> None:

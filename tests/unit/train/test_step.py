@@ -13,6 +13,7 @@ from torch import Tensor
 import tubelet
 from tubelet.data import Batch
 from tubelet.model import ViViT
+from tubelet.train.early_step import StepInBackward
 from tubelet.train.ema import WeightAverage
 from tubelet.train.losses import classification_loss
 from tubelet.train.step import DivergedError, training_step
@@ -81,6 +82,59 @@ def test_activation_checkpointing_gives_the_same_gradients_with_dropout_and_drop
     for name, gradient in plain.items():
         torch.testing.assert_close(checkpointed[name], gradient, rtol=0, atol=1e-7, msg=name)
     assert any(not torch.allclose(other_draws[name], gradient) for name, gradient in plain.items())
+
+
+@pytest.mark.parametrize(
+    "preset", ["vivit_tiny_16x2", "vivit_tiny_16x2_fe", "vivit_tiny_16x2_fsa", "vivit_tiny_16x2_fdp"]
+)
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_a_step_in_the_backward_pass_is_the_same_step_to_the_bit(
+    batch: Batch, preset: str, checkpointing: bool
+) -> None:
+    """So no gradient is computed with a weight that was changed already, and no gradient is left behind."""
+    model = tubelet.create(preset, num_classes=3, **SIZES, num_layers=3).train()
+    model.set_checkpointing(checkpointing)
+    found = []
+    for early in (False, True):
+        trained = copy.deepcopy(model)
+        optimiser = torch.optim.AdamW(trained.parameters(), weight_decay=0.1)
+        within = StepInBackward(optimiser) if early else None
+        results = [training_step(trained, batch, optimiser, LOSS, learning_rate=1e-2, early=within) for _ in range(3)]
+        assert all(parameter.grad is None for parameter in trained.parameters())
+        found.append((trained.state_dict(), results, optimiser.state_dict()["state"]))
+    (weights, results, moments), (others, other_results, other_moments) = found
+    for name, weight in weights.items():
+        assert torch.equal(weight, others[name]), name
+    for number, moment in moments.items():
+        assert torch.equal(moment["exp_avg_sq"], other_moments[number]["exp_avg_sq"])
+    for one, other in zip(results, other_results, strict=True):
+        assert other.loss == one.loss
+        assert other.gradient_norm == pytest.approx(one.gradient_norm, rel=1e-5)
+
+
+def test_never_more_than_one_gradient_is_there_with_steps_in_the_backward_pass(model: ViViT, batch: Batch) -> None:
+    optimiser = torch.optim.SGD(model.parameters())
+    within, seen = StepInBackward(optimiser), []
+    optimiser.register_step_post_hook(
+        lambda *_: seen.append(sum(parameter.grad is not None for parameter in model.parameters()))
+    )
+    training_step(model, batch, optimiser, LOSS, learning_rate=0.1, early=within)
+    assert seen == [1] * len(list(model.parameters()))
+
+
+def test_a_loss_that_is_no_number_changes_nothing_in_the_backward_pass_either(model: ViViT, batch: Batch) -> None:
+    before = copy.deepcopy(model.state_dict())
+    optimiser = torch.optim.SGD(model.parameters())
+    with pytest.raises(DivergedError, match="loss nan"):
+        training_step(
+            model,
+            batch,
+            optimiser,
+            lambda logits, targets: LOSS(logits, targets) * math.nan,
+            learning_rate=0.1,
+            early=StepInBackward(optimiser),
+        )
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
 def test_the_loss_reported_is_the_mean_over_the_batch(model: ViViT, batch: Batch) -> None:

@@ -18,7 +18,6 @@ from tubelet.data import read_table
 from tubelet.errors import ConfigError, DataError
 from tubelet.train import DivergedError, SilentReporter, TrainingInterrupted, TrainResult, read_events, train
 from tubelet.train import loop as loop_module
-from tubelet.train import trainer as trainer_module
 
 
 class Told(SilentReporter):
@@ -184,14 +183,34 @@ def test_activation_checkpointing_changes_nothing(clips: Path, tmp_path: Path, t
     assert losses(tmp_path / "plain") == losses(tmp_path / "checkpointed")
 
 
-def test_freed_memory_is_given_back_where_checkpointing_asks_for_less_of_it(
-    clips: Path, tmp_path: Path, tiny: TrainConfig, monkeypatch: pytest.MonkeyPatch
+def test_steps_taken_in_the_backward_pass_teach_the_same(clips: Path, tmp_path: Path, tiny: TrainConfig) -> None:
+    fields = {"clip_norm": None, "ema_decay": 0.9, "update_ratio_steps": 1}
+    after = run(clips, tmp_path / "after", tiny, **fields)
+    within = run(clips, tmp_path / "within", tiny, **fields, step_in_backward=True)
+    assert same_weights(after.model, within.model)
+    for name in ("loss", "gradient_norm", "update_ratio"):
+        found = [
+            [step[name] for step in read_events(tmp_path / each / "metrics.jsonl", "train")]
+            for each in ("after", "within")
+        ]
+        assert found[1] == pytest.approx(found[0], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({}, "clip_norm=1"),
+        ({"clip_norm": None, "accumulate_steps": 2}, "accumulate_steps=2"),
+        ({"clip_norm": None, "batch_size": "auto"}, "batch_size='auto'"),
+        ({"clip_norm": None, "compile": True}, "compile=True"),
+    ],
+)
+def test_what_needs_all_gradients_cannot_go_with_steps_in_the_backward_pass(
+    clips: Path, tmp_path: Path, tiny: TrainConfig, fields: dict[str, Any], named: str
 ) -> None:
-    given_back: list[bool] = []
-    for checkpointing in (False, True):
-        monkeypatch.setattr(trainer_module, "return_freed_blocks", lambda _, on=checkpointing: given_back.append(on))
-        run(clips, tmp_path / str(checkpointing), tiny, activation_checkpointing=checkpointing, epochs=1)
-    assert given_back == [True]
+    with pytest.raises(ConfigError, match=named):
+        run(clips, tmp_path / "run", tiny, step_in_backward=True, **fields)
+    assert not (tmp_path / "run").exists()
 
 
 # --- runs that must not be lost --------------------------------------------------------------------------------------
