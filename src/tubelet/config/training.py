@@ -72,7 +72,7 @@ class OptimisationConfig:
                 f"use at most {self.batch_size}"
             )
         if self.clip_norm is not None and self.clip_norm <= 0:
-            raise ConfigError(f"clip_norm={self.clip_norm} must be above 0; leave it out (none) for no clipping")
+            raise ConfigError(f"clip_norm={self.clip_norm} must be above 0; use None for no clipping")
         if not 0 <= self.momentum < 1:
             raise ConfigError(f"momentum={self.momentum} must be from 0 to below 1")
         if self.ema_decay is not None and not 0 <= self.ema_decay < 1:

@@ -54,7 +54,7 @@ def step_in_backward(
         (
             optimisation.clip_norm is not None,
             f"clip_norm={optimisation.clip_norm}",
-            "clip_norm=None (--clip-norm none)",
+            "clip_norm=None (--clip-norm None)",
         ),
         (optimisation.accumulate_steps > 1, f"accumulate_steps={optimisation.accumulate_steps}", "accumulate_steps=1"),
         (optimisation.fit_memory, "batch_size='auto'", "a number for batch_size"),
