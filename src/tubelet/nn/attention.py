@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from tubelet.errors import ConfigError
 from tubelet.nn.products import heads_linear, heads_to_linear, plus, split_linear
-from tubelet.nn.untouched import is_untouched
+from tubelet.nn.untouched import lets_through
 
 
 class DotProduct(nn.Module):
@@ -188,7 +188,7 @@ class FactorisedDotProductAttention(nn.Module):
 
 def _output(out: nn.Linear, dropout: nn.Dropout, parts: tuple[Tensor, ...], residual: Tensor | None) -> Tensor:
     """`residual + dropout(out(parts))`."""
-    if is_untouched(dropout) and not (dropout.training and dropout.p):
+    if lets_through(dropout, dropout.p):
         return heads_to_linear(out, parts, residual)
     return plus(residual, dropout(heads_to_linear(out, parts)))
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tubelet.nn.activations import ACTIVATIONS
 from tubelet.nn.attention import AxisAttention, FactorisedDotProductAttention, SelfAttention
 from tubelet.nn.products import activated_linear, normed_linear, plus
-from tubelet.nn.untouched import is_untouched
+from tubelet.nn.untouched import is_untouched, lets_through
 
 
 class DropPath(nn.Module):
@@ -57,7 +57,7 @@ class MLP(nn.Module):
         `residual`: what the result is added to.
         """
         hidden = self.fc1(x) if norm is None else normed_linear(self.fc1, x, norm)
-        if is_untouched(self.dropout) and not (self.training and self.dropout.p):
+        if lets_through(self.dropout, self.dropout.p):
             return activated_linear(self.fc2, hidden, self.activation, residual)
         return plus(residual, self.dropout(self.fc2(self.dropout(self.activation(hidden)))))
 
@@ -147,7 +147,6 @@ ADDING = (SelfAttention, AxisAttention, FactorisedDotProductAttention, MLP)
 
 def _add(residual: Tensor, drop_path: DropPath, branch: nn.Module, *inputs: Any, norm: nn.LayerNorm) -> Tensor:
     """`residual + drop_path(branch(*inputs))`, by the branch itself where nothing and nobody comes between the two."""
-    drops = drop_path.training and drop_path.rate
-    if type(branch) in ADDING and not drops and is_untouched(branch) and is_untouched(drop_path):
+    if type(branch) in ADDING and is_untouched(branch) and lets_through(drop_path, drop_path.rate):
         return branch(*inputs, norm=norm, residual=residual)
     return residual + drop_path(branch(*inputs, norm=norm))

@@ -43,22 +43,20 @@ def layer_norm_backward(
     compute, mask = torch.ops.aten.native_layer_norm_backward, list(wanted)
     if not _is_large(x):
         return compute(gradient, x, scale.shape, *statistics, scale, shift, mask)
+    rows = pieces(x)
+    parts = zip(rows, pieces(gradient), *(each.view(-1, 1).split(len(rows[0])) for each in statistics), strict=True)
     of_x = room(x, *x.shape) if wanted[0] else None
-    of_scale = torch.zeros_like(scale) if wanted[1] else None
-    of_shift = torch.zeros_like(shift) if wanted[2] else None
-    into = None if of_x is None else pieces(of_x)
-    first = 0
-    for number, (rows, of_rows) in enumerate(zip(pieces(x), pieces(gradient), strict=True)):
-        here = slice(first, first + len(rows))
-        first = here.stop
-        some = [values.view(-1, 1)[here] for values in statistics]
-        parts = compute(of_rows, rows, scale.shape, *some, scale, shift, mask)
-        if into is not None:
-            into[number].copy_(parts[0])
-        if of_scale is not None:
-            of_scale += parts[1]
-        if of_shift is not None:
-            of_shift += parts[2]
+    into = pieces(of_x) if of_x is not None else ()
+    sums: list[list[Tensor]] = [[], []]
+    for number, (some, of_some, mean, inverse) in enumerate(parts):
+        of_rows, *of_parameters = compute(of_some, some, scale.shape, mean, inverse, scale, shift, mask)
+        if wanted[0]:
+            into[number].copy_(of_rows)
+        for found, each in zip(sums, of_parameters, strict=True):
+            found.append(each)
+    of_scale, of_shift = (
+        torch.stack(found).sum(dim=0) if asked else None for found, asked in zip(sums, mask[1:], strict=True)
+    )
     return of_x, of_scale, of_shift
 
 

@@ -103,14 +103,11 @@ def plus(residual: Tensor | None, product: Tensor) -> Tensor:
 
 def merge_heads(x: Float[Tensor, "*rest heads N c"]) -> Float[Tensor, "*rest N D"]:
     """The heads of each token side by side."""
-    tokens = x.transpose(-3, -2)
-    if not tokens.is_contiguous():
-        tokens = room(x, *tokens.shape).copy_(tokens)
-    return tokens.flatten(-2)
+    return x.transpose(-3, -2).flatten(-2)
 
 
 def _side_by_side(parts: Sequence[Float[Tensor, "*rest _ N c"]]) -> Float[Tensor, "*rest N D"]:
-    first, *others = (part.transpose(-3, -2).flatten(-2) for part in parts)
+    first, *others = map(merge_heads, parts)
     return torch.cat([first, *others], dim=-1) if others else first
 
 
@@ -215,7 +212,7 @@ def _of_split(
     inputs = x.reshape(-1, x.shape[-1])
     number = len(gradients)
     for part, gradient in enumerate(gradients):
-        rows = _rows(gradient, heads)
+        rows = _rows(gradient, heads is not None)
         if of_weight is not None:
             torch.mm(rows.T, inputs, out=of_weight.chunk(number)[part])
         if of_bias is not None:
@@ -227,18 +224,23 @@ def _of_split(
     return None if of_x is None else of_x.view_as(x), of_weight, of_bias
 
 
-def _rows(gradient: Tensor, heads: int | None) -> Float[Tensor, "N part"]:
-    """Of one part, a row for each token."""
-    if heads is not None:
-        gradient = merge_heads(gradient)
-    return gradient.reshape(-1, gradient.shape[-1])
+def _rows(x: Tensor, in_heads: bool) -> Float[Tensor, "N part"]:
+    """A row for each token, in memory that is used again where the heads have to be put side by side."""
+    if in_heads:
+        tokens = x.transpose(-3, -2)
+        x = (tokens if tokens.is_contiguous() else room(x, *tokens.shape).copy_(tokens)).flatten(-2)
+    return x.reshape(-1, x.shape[-1])
 
 
 class _ActivatedLinear(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor, activation: Activation, residual: Tensor | None) -> Tensor:
         after = activated(x, activation).to(weight.dtype)
-        return _linear(after, weight, bias) if residual is None else _added(residual, bias, [after], [weight])
+        return (
+            _linear(after, weight, bias)
+            if residual is None
+            else _added(residual, bias, [_rows(after, False)], [weight])
+        )
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -268,7 +270,7 @@ class _HeadsToLinear(torch.autograd.Function):
     def forward(weight: Tensor, bias: Tensor, residual: Tensor | None, *parts: Tensor) -> Tensor:
         if residual is None:
             return _linear(_side_by_side(parts), weight, bias)
-        return _added(residual, bias, [merge_heads(part) for part in parts], weight.split(_widths(parts), dim=1))
+        return _added(residual, bias, [_rows(part, True) for part in parts], weight.split(_widths(parts), dim=1))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -285,9 +287,7 @@ class _HeadsToLinear(torch.autograd.Function):
         found: list[Tensor | None] = []
         for number, part in enumerate(parts):
             if kernel is not None:
-                inputs = merge_heads(part)
-                torch.mm(rows.T, inputs.reshape(-1, widths[number]), out=kernel.split(widths, dim=1)[number])
-                del inputs
+                torch.mm(rows.T, _rows(part, True), out=kernel.split(widths, dim=1)[number])
             if of_parts[number]:
                 of_part = _product(rows, weight.split(widths, dim=1)[number])
                 found.append(of_part.view(*gradient.shape[:-1], part.shape[-3], -1).transpose(-3, -2))
@@ -316,14 +316,14 @@ def _product(a: Float[Tensor, "N M"], b: Float[Tensor, "M K"]) -> Float[Tensor, 
 def _added(
     residual: Float[Tensor, "*rest out"],
     bias: Float[Tensor, "out"],
-    parts: Sequence[Float[Tensor, "*rest _"]],
+    parts: Sequence[Float[Tensor, "N _"]],
     kernels: Sequence[Float[Tensor, "out _"]],
 ) -> Float[Tensor, "*rest out"]:
     """The residual plus `linear` of the parts side by side: the bias in one pass, then the products on top."""
     result = torch.add(residual, bias, out=room(residual, *residual.shape))
     rows = result.view(-1, result.shape[-1])
     for part, kernel in zip(parts, kernels, strict=True):
-        rows.addmm_(part.reshape(-1, part.shape[-1]), kernel.T)
+        rows.addmm_(part, kernel.T)
     return result
 
 
