@@ -43,6 +43,7 @@ class Sources:
     recipe: str | None = None
     config: tuple[Path, ...] = ()
     init: str | None = None
+    epochs: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +110,8 @@ def base_config(words: Sequence[str], prog: str) -> TrainConfig:
     if sources.resume and sources.out is not None and (sources.out / "run.json").is_file():
         stored = json.loads((sources.out / "run.json").read_text(encoding="utf-8"))
         return from_dict(TrainConfig, stored["config"], where=f"{sources.out / 'run.json'}: config")
-    fields = {} if sources.init is None else {"init": sources.init}
+    given = {"init": sources.init, "epochs": sources.epochs}
+    fields: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     return train_config(sources.recipe, *sources.config, **fields)
 
 

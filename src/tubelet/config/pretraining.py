@@ -30,6 +30,7 @@ WITHOUT_LABELS: dict[str, dict[str, Any]] = {
         "ema_decay": None,
         "freeze": "none",
         "fit_memory": False,
+        "min_steps": None,
     },
 }
 """Settings of a training, by group, that have no meaning here, and the values that they must keep."""
@@ -164,6 +165,8 @@ class PretrainConfig:
             )
         if self.optimisation.fit_memory:
             raise ConfigError("batch_size='auto' (fit_memory) is a training's; give accumulate_steps a number here")
+        if self.optimisation.min_steps is not None:
+            raise ConfigError("min_steps is a training's; give epochs a number here")
         for group, neutral in WITHOUT_LABELS.items():
             for name, value in neutral.items():
                 given = getattr(getattr(self, group), name)

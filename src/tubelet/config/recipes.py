@@ -93,11 +93,12 @@ def override(config: C, **fields: Any) -> C:
     """Change fields of a configuration or of its groups by their own names: `epochs=5, seed=1, mixup=0.2`.
 
     `model` and `preprocessing` take dictionaries, whose entries are added to those that are there. `batch_size="auto"`
-    leaves the batch as it is and sets `fit_memory`.
+    leaves the batch as it is and sets `fit_memory`; `epochs` without `min_steps` switches that off.
 
     Raises:
         ConfigError: no such field, with the nearest one.
     """
+    fields = _just(fields)
     groups = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     owner = dict.fromkeys(groups, "")
     for group, value in groups.items():
@@ -131,6 +132,11 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
+def _just(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings; if they have `epochs`, `min_steps` must not change these unless it comes along."""
+    return {"min_steps": None, **settings} if "epochs" in settings else dict(settings)
+
+
 def _read_recipe(name: str | os.PathLike[str]) -> dict[str, Any]:
     known = recipes()
     if isinstance(name, str) and name in known:
@@ -144,10 +150,12 @@ def _read_recipe(name: str | os.PathLike[str]) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any]:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-        optimisation = table.get("optimisation", {})
-        if isinstance(optimisation, dict) and ("batch_size", optimisation.get("batch_size")) == AUTO_BATCH:
-            del optimisation["batch_size"]
-            optimisation["fit_memory"] = True
+        optimisation = table.get("optimisation")
+        if isinstance(optimisation, dict):
+            if ("batch_size", optimisation.get("batch_size")) == AUTO_BATCH:
+                del optimisation["batch_size"]
+                optimisation["fit_memory"] = True
+            table["optimisation"] = _just(optimisation)
         return table
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error

@@ -23,6 +23,8 @@ class OptimisationConfig:
         betas: of AdamW.
         momentum: of SGD.
         epochs: passes over the training videos.
+        min_steps: optimiser steps that a training has at least: over few videos it gets more epochs, which the run then
+            tells as its `epochs`. Who sets `epochs` without this gets just these.
         warmup_epochs: length of the warm-up; may be a fraction. None is a twelfth of the epochs, the paper's share.
         batch_size: clips of one optimiser step, of all processes together. The last step of an epoch has what is left.
         accumulate_steps: a batch goes through the model in so many parts, one after the other. The gradient is that of
@@ -45,6 +47,7 @@ class OptimisationConfig:
     betas: tuple[float, float] = (0.9, 0.999)
     momentum: float = 0.9
     epochs: int = 100
+    min_steps: int | None = None
     warmup_epochs: float | None = None
     batch_size: int = 16
     accumulate_steps: int = 1
@@ -59,6 +62,8 @@ class OptimisationConfig:
         check_types(self)
         for name in ("epochs", "batch_size", "accumulate_steps"):
             _at_least(self, name, 1)
+        if self.min_steps is not None:
+            _at_least(self, "min_steps", 1)
         for name in ("learning_rate", "weight_decay"):
             _at_least(self, name, 0)
         if self.warmup_epochs is not None and not 0 <= self.warmup_epochs < self.epochs:

@@ -41,7 +41,11 @@ class Learner(Protocol):
     watch: StepWatch
     clips_read: int
     clips_failed: int
-    total_steps: int
+
+    @property
+    def total_steps(self) -> int:
+        """Of the whole run."""
+        ...
 
     @property
     def position(self) -> Progress:

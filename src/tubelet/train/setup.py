@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -70,10 +71,11 @@ def start_run(
         if config.optimisation.freeze == "none":
             config = override(config, freeze=model.frozen)
     trainer = Trainer(model, divided.train, divided.validation, config, world)
-    notes = [*divided.notes, *_why(config), *start, _size(trainer), *_features(trainer)]
+    more = _more_epochs(trainer)
+    notes = [*divided.notes, *_why(config), *start, *more, _size(trainer), *_features(trainer)]
     if config.optimisation.fit_memory:
         fit = fitting(trainer)
-        trainer.config = override(config, accumulate_steps=fit.accumulate_steps)
+        trainer.config = override(trainer.config, accumulate_steps=fit.accumulate_steps)
         notes.append(fit.note)
     with appearing(out, world) as hidden, trainer.writing_to(hidden):
         trainer.save()
@@ -112,6 +114,9 @@ def resume_run(
     wanted = replace(wanted, data=replace(wanted.data, source=source))
     if wanted.optimisation.fit_memory and stored.optimisation.fit_memory:  # what was chosen stays
         wanted = override(wanted, accumulate_steps=stored.optimisation.accumulate_steps)
+    least = wanted.optimisation.min_steps
+    if least is not None and least == stored.optimisation.min_steps:  # likewise
+        wanted = override(wanted, epochs=stored.optimisation.epochs, min_steps=least)
     require_same(to_dict(stored), to_dict(wanted))
     table = read_splits(out.splits, run["labels"], run["data"]["root"])
     model = ViViT(
@@ -159,6 +164,20 @@ def _why(config: TrainConfig) -> list[str]:
         return []
     name, reason = default_recipe(config.init)
     return [reason if config.recipe == name else f"recipe {config.recipe}"]
+
+
+def _more_epochs(trainer: Trainer) -> list[str]:
+    """Raise the epochs to what makes `min_steps` optimiser steps, and say so."""
+    optimisation, steps = trainer.config.optimisation, trainer.steps_per_epoch
+    least = optimisation.min_steps
+    if least is None or steps * optimisation.epochs >= least:
+        return []
+    epochs = math.ceil(least / steps)
+    trainer.config = override(trainer.config, epochs=epochs, min_steps=least)
+    return [
+        f"{epochs} epochs instead of {optimisation.epochs}: so few videos make {steps} steps an epoch, and {least} are "
+        "wanted (min_steps); epochs set by hand are taken as they are"
+    ]
 
 
 def _size(trainer: Trainer) -> str:

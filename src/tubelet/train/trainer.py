@@ -137,7 +137,6 @@ class Trainer:
             pairs=augmentation.mixes,
         )
         self.steps_per_epoch = self.loader.batch_sampler.batches
-        self.total_steps = self.steps_per_epoch * optimisation.epochs
         self.watch = StepWatch(self.optimiser, config.monitoring)
         self.position = Position()
         self.clips_read = self.clips_failed = 0
@@ -167,6 +166,11 @@ class Trainer:
             if self.mix is not None and len(batch):
                 batch = self.mix.batch(batch, batch_generator(self.config.seed, epoch, number))
             yield batch
+
+    @property
+    def total_steps(self) -> int:
+        """Of the whole training."""
+        return self.steps_per_epoch * self.config.optimisation.epochs
 
     def learning_rate(self) -> float:
         """Of the next step."""
