@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import signal
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 from torch.distributed import TCPStore
 
+from reporters import StopsAt
 from tubelet.config import TrainConfig, from_dict
 from tubelet.distributed.launch import LIFELINE, _environment
 from tubelet.distributed.place import Place
@@ -56,17 +56,6 @@ def _child(environment: dict[str, str], pipe: Connection, function: Callable[...
         pipe.send(("ok", function(*words)))
     except BaseException as error:  # noqa: BLE001  # the test looks at it
         pipe.send((type(error).__name__, str(error)))
-
-
-class StopsAt(SilentReporter):
-    """Sends this process a SIGTERM after a step."""
-
-    def __init__(self, step: int) -> None:
-        self._at = step
-
-    def step(self, step: int, text: str) -> None:
-        if step == self._at:
-            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def training(data: Path, out: Path, config: str, fields: dict[str, Any], stop: int | None = None) -> str | None:

@@ -180,7 +180,7 @@ def _split(x: Tensor, weight: Tensor, bias: Tensor, parts: int, heads: int | Non
         return tuple(_linear(x, *layer) for layer in layers)
     if x.device.type != "cpu" or not _is_exact(x) or x.shape[1] < LONG:
         return tuple(_cut(_linear(x, *layer), heads) for layer in layers)
-    rows = x.reshape(-1, x.shape[-1])
+    rows = _rows(x)
     product = room(rows, len(rows), len(weight) // parts)  # one after the other
     return tuple(
         _laid_out(torch.mm(rows, kernel.T, out=product).view(*x.shape[:-1], -1), offset, heads)
@@ -209,10 +209,10 @@ def _of_split(
     of_x = None
     of_weight = room(weight, *weight.shape) if wanted[1] else None
     of_bias = weight.new_empty(len(weight)) if wanted[2] else None
-    inputs = x.reshape(-1, x.shape[-1])
+    inputs = _rows(x)
     number = len(gradients)
     for part, gradient in enumerate(gradients):
-        rows = _rows(gradient, heads is not None)
+        rows = _rows(gradient) if heads is None else _rows_of_heads(gradient)
         if of_weight is not None:
             torch.mm(rows.T, inputs, out=of_weight.chunk(number)[part])
         if of_bias is not None:
@@ -224,23 +224,24 @@ def _of_split(
     return None if of_x is None else of_x.view_as(x), of_weight, of_bias
 
 
-def _rows(x: Tensor, in_heads: bool) -> Float[Tensor, "N part"]:
-    """A row for each token, in memory that is used again where the heads have to be put side by side."""
-    if in_heads:
-        tokens = x.transpose(-3, -2)
-        x = (tokens if tokens.is_contiguous() else room(x, *tokens.shape).copy_(tokens)).flatten(-2)
+def _rows(x: Float[Tensor, "*rest D"]) -> Float[Tensor, "N D"]:
+    """A row for each token."""
     return x.reshape(-1, x.shape[-1])
+
+
+def _rows_of_heads(x: Float[Tensor, "*rest heads N c"]) -> Float[Tensor, "_ D"]:
+    """A row for each token, in memory that is used again where the heads have to be put side by side."""
+    tokens = x.transpose(-3, -2)
+    return _rows((tokens if tokens.is_contiguous() else room(x, *tokens.shape).copy_(tokens)).flatten(-2))
 
 
 class _ActivatedLinear(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor, activation: Activation, residual: Tensor | None) -> Tensor:
         after = activated(x, activation).to(weight.dtype)
-        return (
-            _linear(after, weight, bias)
-            if residual is None
-            else _added(residual, bias, [_rows(after, False)], [weight])
-        )
+        if residual is None:
+            return _linear(after, weight, bias)
+        return _added(residual, bias, [_rows(after)], [weight])
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -252,11 +253,11 @@ class _ActivatedLinear(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         wanted = ctx.needs_input_grad
-        rows = gradient.reshape(-1, gradient.shape[-1])
+        rows = _rows(gradient)
         of_x = of_weight = of_bias = None
         if wanted[1]:
             after = activated(x, ctx.activation).to(weight.dtype)
-            of_weight = _product(rows.T, after.reshape(-1, after.shape[-1]))
+            of_weight = _product(rows.T, _rows(after))
             del after
         if wanted[0]:
             of_x = DERIVATIVES[ctx.activation](_product(rows, weight).view(x.shape).to(x.dtype), x)
@@ -270,7 +271,7 @@ class _HeadsToLinear(torch.autograd.Function):
     def forward(weight: Tensor, bias: Tensor, residual: Tensor | None, *parts: Tensor) -> Tensor:
         if residual is None:
             return _linear(_side_by_side(parts), weight, bias)
-        return _added(residual, bias, [_rows(part, True) for part in parts], weight.split(_widths(parts), dim=1))
+        return _added(residual, bias, [_rows_of_heads(part) for part in parts], weight.split(_widths(parts), dim=1))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -282,12 +283,12 @@ class _HeadsToLinear(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         weight, *parts = ctx.saved_tensors
         of_weight, of_bias, of_residual, *of_parts = ctx.needs_input_grad
-        rows, widths = gradient.reshape(-1, gradient.shape[-1]), _widths(parts)
+        rows, widths = _rows(gradient), _widths(parts)
         kernel = room(weight, *weight.shape) if of_weight else None
         found: list[Tensor | None] = []
         for number, part in enumerate(parts):
             if kernel is not None:
-                torch.mm(rows.T, _rows(part, True), out=kernel.split(widths, dim=1)[number])
+                torch.mm(rows.T, _rows_of_heads(part), out=kernel.split(widths, dim=1)[number])
             if of_parts[number]:
                 of_part = _product(rows, weight.split(widths, dim=1)[number])
                 found.append(of_part.view(*gradient.shape[:-1], part.shape[-3], -1).transpose(-3, -2))
@@ -304,7 +305,7 @@ def _linear(x: Float[Tensor, "*rest D"], weight: Tensor, bias: Tensor) -> Float[
     """`F.linear`, into memory that is used again."""
     if x.device.type != "cpu" or not _is_exact(x):
         return F.linear(x, weight, bias)
-    rows = x.reshape(-1, x.shape[-1])
+    rows = _rows(x)
     return torch.addmm(bias, rows, weight.T, out=room(x, len(rows), len(weight))).view(*x.shape[:-1], -1)
 
 

@@ -36,6 +36,9 @@ MAY_CHANGE = {
 }
 """Settings that a resumed run need not share with the one that was stopped: they do not change what is learned."""
 
+CHOSEN = {"fit_memory": "accumulate_steps", "min_steps": "epochs"}
+"""Settings of the optimisation that ask for another one to be chosen when a run begins, and that other one."""
+
 
 def start_run(
     data: Table | str | os.PathLike[str] | None,
@@ -112,11 +115,10 @@ def resume_run(
         raise ConfigError("a resumed run reads its own splits.csv; leave the table out")
     source = stored.data.source if data is None else os.path.abspath(data)
     wanted = replace(wanted, data=replace(wanted.data, source=source))
-    if wanted.optimisation.fit_memory and stored.optimisation.fit_memory:  # what was chosen stays
-        wanted = override(wanted, accumulate_steps=stored.optimisation.accumulate_steps)
-    least = wanted.optimisation.min_steps
-    if least is not None and least == stored.optimisation.min_steps:  # likewise
-        wanted = override(wanted, epochs=stored.optimisation.epochs, min_steps=least)
+    for asked, chosen in CHOSEN.items():
+        value = getattr(wanted.optimisation, asked)
+        if value and value == getattr(stored.optimisation, asked):
+            wanted = override(wanted, **{asked: value, chosen: getattr(stored.optimisation, chosen)})
     require_same(to_dict(stored), to_dict(wanted))
     table = read_splits(out.splits, run["labels"], run["data"]["root"])
     model = ViViT(

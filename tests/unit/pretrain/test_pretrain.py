@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import tubelet
+from reporters import StopsAt, Told
 from tubelet.cli.main import main
 from tubelet.config import PretrainConfig, from_dict, override, pretrain_config, replace, to_dict, train_config
 from tubelet.data import read_table
@@ -22,27 +21,6 @@ from tubelet.presets import preset
 from tubelet.pretrain import PretrainResult, pretrain
 from tubelet.train import SilentReporter, TrainingInterrupted, read_events, train
 from tubelet.train.checkpoint import load_checkpoint
-
-
-class Told(SilentReporter):
-    """Remembers what it is told."""
-
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-
-    def message(self, text: str) -> None:
-        self.messages.append(text)
-
-
-class Stopping(SilentReporter):
-    """Asks the process to end after a step."""
-
-    def __init__(self, step: int) -> None:
-        self.at = step
-
-    def step(self, step: int, text: str) -> None:
-        if step == self.at:
-            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def run(clips: Path, out: Path, config: PretrainConfig, **fields: Any) -> PretrainResult:
@@ -199,7 +177,7 @@ def test_stopped_and_resumed_it_ends_bit_identical(clips: Path, tmp_path: Path, 
                 broken,
                 config=None if resume else config,
                 resume=resume,
-                reporter=Stopping(step),
+                reporter=StopsAt(step),
             )
         tubelet.load(broken)  # what there is can be used
     torch.manual_seed(99)  # the state of the process does not matter

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import tubelet
+from reporters import Told
 from tubelet.config import PretrainConfig, TrainConfig, override, train_config
 from tubelet.errors import ConfigError
 from tubelet.train import SilentReporter, fitting, read_events, train
@@ -63,19 +64,14 @@ def test_parts_follow_the_memory_and_what_is_learned_does_not(
 ) -> None:
     config = override(tiny, model={"drop_path": 0.0, "dropout": 0.0}, epochs=1, batch_size=5)
     train(clips, tmp_path / "plain", config=config, reporter=SilentReporter())
-    told: list[str] = []
-
-    class Told(SilentReporter):
-        def message(self, text: str) -> None:
-            told.append(text)
-
+    told = Told()
     monkeypatch.setattr(fitting, "available_memory", lambda: int(free))
     monkeypatch.setattr(fitting, "_pass", lambda trainer, clips: clips)
     monkeypatch.setattr(fitting, "peak_memory", lambda clips: 1_000_000 + 1_500_000 * clips)
-    train(clips, tmp_path / "auto", config=config, batch_size="auto", reporter=Told())
+    train(clips, tmp_path / "auto", config=config, batch_size="auto", reporter=told)
     stored = json.loads((tmp_path / "auto" / "run.json").read_text())["config"]["optimisation"]
     assert (stored["batch_size"], stored["accumulate_steps"]) == (5, parts)
-    (line,) = (text for text in told if "batch_size=auto" in text)
+    (line,) = (text for text in told.messages if "batch_size=auto" in text)
     assert "batches stay 5 clips" in line
     assert ("in one part" if parts == 1 else "in 2 parts of at most 3") in line
     plain, auto = (

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 
 import pytest
 import torch
 
 import tubelet
+from reporters import StopsAt
 from tubelet.config import TrainConfig, override
 from tubelet.errors import ConfigError
 from tubelet.train import SilentReporter, TrainingInterrupted, train
@@ -61,11 +61,6 @@ def test_a_head_that_is_not_there_cannot_be_all_that_learns() -> None:
 def test_a_training_leaves_frozen_weights_to_the_bit_and_resumes_with_them(
     clips: Path, tmp_path: Path, tiny: TrainConfig
 ) -> None:
-    class Impatient(SilentReporter):
-        def step(self, step: int, text: str) -> None:
-            if step == 4:
-                signal.raise_signal(signal.SIGTERM)
-
     config = override(tiny, freeze="spatial", ema_decay=0.9, weight_decay=0.5, learning_rate=0.01)
     torch.manual_seed(3)
     start = model_of("vivit_tiny_16x2_fe")
@@ -80,7 +75,7 @@ def test_a_training_leaves_frozen_weights_to_the_bit_and_resumes_with_them(
     torch.manual_seed(3)
     start = model_of("vivit_tiny_16x2_fe")
     with pytest.raises(TrainingInterrupted):
-        train(clips, tmp_path / "cut", config=config, model=start, reporter=Impatient())
+        train(clips, tmp_path / "cut", config=config, model=start, reporter=StopsAt(4))
     resumed = train(out=tmp_path / "cut", resume=True, reporter=SilentReporter())
     for one, other in zip(whole.model.state_dict().values(), resumed.model.state_dict().values(), strict=True):
         assert torch.equal(one, other)

@@ -9,28 +9,11 @@ from typing import Any
 import pytest
 import torch
 
+from reporters import KilledAt, KilledError, Told
 from tubelet.cli.train import base_config
 from tubelet.config import PretrainConfig, TrainConfig, override, train_config
 from tubelet.errors import ConfigError
 from tubelet.train import SilentReporter, TrainResult, train
-
-
-class Told(SilentReporter):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def message(self, text: str) -> None:
-        self.told.append(text)
-
-
-class Killed(SilentReporter):
-    """Ends the training in the middle of its eighth step."""
-
-    def step(self, step: int, text: str) -> None:
-        if step == 8:
-            raise KeyboardInterrupt
 
 
 def optimisation(folder: Path) -> dict[str, Any]:
@@ -43,9 +26,9 @@ def test_few_videos_get_the_epochs_that_make_so_many_steps(clips: Path, tmp_path
     result = train(clips, tmp_path / "run", config=override(tiny, epochs=2, min_steps=10), reporter=reporter)
     assert result.steps == 12
     assert optimisation(tmp_path / "run")["epochs"] == 4
-    (line,) = (text for text in reporter.told if "min_steps" in text)
+    (line,) = (text for text in reporter.messages if "min_steps" in text)
     assert "4 epochs instead of 2" in line
-    assert any("12 in all" in text for text in reporter.told)
+    assert any("12 in all" in text for text in reporter.messages)
 
 
 def test_who_has_enough_steps_keeps_the_epochs_and_learns_the_same(
@@ -60,7 +43,7 @@ def test_who_has_enough_steps_keeps_the_epochs_and_learns_the_same(
     more = train(clips, tmp_path / "more", config=override(tiny, min_steps=7), reporter=reporter)
     assert (plain.steps, same.steps, more.steps) == (6, 6, 9)
     assert all(torch.equal(a, b) for a, b in zip(weights(plain), weights(same), strict=True))
-    assert len([text for text in reporter.told if "min_steps" in text]) == 1
+    assert len([text for text in reporter.messages if "min_steps" in text]) == 1
 
 
 def test_epochs_set_by_hand_are_taken_as_they_are(tmp_path: Path) -> None:
@@ -84,8 +67,8 @@ def test_epochs_set_by_hand_are_taken_as_they_are(tmp_path: Path) -> None:
 def test_a_run_that_is_taken_up_again_keeps_its_epochs(clips: Path, tmp_path: Path, tiny: TrainConfig) -> None:
     config = override(tiny, min_steps=10)
     whole = train(clips, tmp_path / "whole", config=config, reporter=SilentReporter())
-    with pytest.raises(KeyboardInterrupt):
-        train(clips, tmp_path / "run", config=config, reporter=Killed())
+    with pytest.raises(KilledError):
+        train(clips, tmp_path / "run", config=config, reporter=KilledAt(8))
     again = train(out=tmp_path / "run", config=config, resume=True, reporter=SilentReporter())
     assert again.steps == whole.steps == 12
     pairs = zip(whole.model.parameters(), again.model.parameters(), strict=True)

@@ -9,24 +9,10 @@ from typing import Any
 
 import pytest
 
+from reporters import KilledAt, KilledError
 from tubelet.config import TrainConfig, override
 from tubelet.errors import ConfigError
 from tubelet.train import SilentReporter, read_events, train
-
-
-class KilledError(Exception):
-    """Stands for the end of a process."""
-
-
-class KilledAt(SilentReporter):
-    """Ends the training in the middle of a step, without any chance to write a checkpoint."""
-
-    def __init__(self, step: int) -> None:
-        self._step = step
-
-    def step(self, step: int, text: str) -> None:
-        if step == self._step:
-            raise KilledError
 
 
 def killed_and_resumed(clips: Path, out: Path, config: TrainConfig) -> None:

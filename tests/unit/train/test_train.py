@@ -13,25 +13,12 @@ import pytest
 import torch
 
 import tubelet
+from reporters import Told
 from tubelet.config import TrainConfig, override
 from tubelet.data import read_table
 from tubelet.errors import ConfigError, DataError
 from tubelet.train import DivergedError, SilentReporter, TrainingInterrupted, TrainResult, read_events, train
 from tubelet.train import loop as loop_module
-
-
-class Told(SilentReporter):
-    """Remembers what it is told."""
-
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-        self.epochs: list[str] = []
-
-    def message(self, text: str) -> None:
-        self.messages.append(text)
-
-    def epoch(self, text: str) -> None:
-        self.epochs.append(text)
 
 
 def run(clips: Path, out: Path, config: TrainConfig, **fields: Any) -> TrainResult:

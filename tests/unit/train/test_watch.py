@@ -10,22 +10,13 @@ import pytest
 import torch
 
 import tubelet.train.loop as loop_module
+from reporters import Told
 from tubelet.config import MonitoringConfig, TrainConfig, override
 from tubelet.errors import ConfigError
 from tubelet.report import write_report
 from tubelet.train import SilentReporter, SpikeError, read_events, train
 from tubelet.train.step import StepResult
 from tubelet.train.watch import ENOUGH, StepWatch
-
-
-class Told(SilentReporter):
-    """Remembers the sentences."""
-
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-
-    def message(self, text: str) -> None:
-        self.messages.append(text)
 
 
 def watch_of(*weights: torch.Tensor, rate: float = 0.1, **settings: Any) -> tuple[torch.optim.Optimizer, StepWatch]:
