@@ -19,6 +19,7 @@ from tubelet.nn.blocks import MLP, Block, FactorisedSelfAttentionBlock
 from tubelet.nn.embedding import ConvStemEmbedding, TubeletEmbedding, UniformFrameEmbedding, hold_masked_frames
 from tubelet.nn.encoder import Encoder
 from tubelet.nn.initialisation import initialise_head, initialise_parameters
+from tubelet.provenance import Provenance
 
 Labels = Mapping[str, Sequence[str]]
 
@@ -51,11 +52,14 @@ class ViViT(nn.Module):
         config, preprocessing, labels: as above; `preprocessing` and `labels` may be None.
         embedding, encoder (or spatial_encoder and temporal_encoder), head_norm, head: the parts.
         load_report: a `tubelet.weights.LoadReport` after `tubelet.load`, None for a new model.
+        provenance: the videos that the weights, and those that they were started from, learned from; kept with the
+            weights. None if that is not known.
         frozen: what `freeze` was told last.
     """
 
     config: ModelConfig
     load_report: Any = None
+    provenance: Provenance | None = None
     frozen: Frozen = "none"
 
     def __init__(

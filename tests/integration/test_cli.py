@@ -152,7 +152,7 @@ def test_evaluate_counts_an_unreadable_video_as_wrong_and_names_it(
     broken.write_bytes(b"no video")
     table = tmp_path / "videos.csv"
     table.write_text(f"path,label\n{clips / 'val' / 'dark' / '0.mp4'},dark\n{broken},dark\n")
-    assert main(["evaluate", str(run), "--data", str(table), "--out", str(tmp_path / "out"), "--json"]) == 0
+    assert main(["evaluate", str(run), "--data", str(table), "--out", str(tmp_path / "out"), "--json"]) == 1
     captured = capsys.readouterr()
     said = json.loads(captured.out)
     assert said["top1"] == 0.5

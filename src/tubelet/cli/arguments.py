@@ -14,7 +14,7 @@ from tubelet.cli.output import Output
 from tubelet.config.data import DataFormat
 from tubelet.distributed.launch import hold_on_to_launcher, launch
 from tubelet.distributed.place import place
-from tubelet.errors import ConfigError
+from tubelet.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from tubelet.data import Table
@@ -70,6 +70,26 @@ class TableOptions(CommonOptions):
             nested=self.nested,
             allow_missing=self.allow_missing,
         )
+
+
+def read_or_own(options: TableOptions, model: str, data: str | None, group_column: str | None, usage: str) -> Table:
+    """The data set that a verb was given, or without one all videos of the run that it was given as its model.
+
+    Raises:
+        ConfigError: neither is there; `usage` says how to name videos.
+    """
+    if data is not None:
+        return options.read(data, group_column=group_column)
+    if group_column is not None:
+        raise ConfigError("--group-column is a column of DATA; a run knows the groups that it was trained with")
+    from tubelet.data.run_table import require_any, run_table
+
+    try:
+        table = run_table(model)
+        require_any(table)
+        return table
+    except DataError as error:
+        raise ConfigError(f"{error}: {usage}") from error
 
 
 def run_verb(name: str, module: ModuleType, words: Sequence[str]) -> int:

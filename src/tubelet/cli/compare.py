@@ -77,16 +77,24 @@ def _show(comparison: Comparison, output: Output) -> None:
     for name, count in comparison.left_out.items():
         if count:
             output.warn(f"{count} videos of {name} were left out: another run was not asked about them")
+    if comparison.learned_from:
+        output.warn(f"{comparison.learned_from} more were left out: a run learned from them")
+    for name, count in comparison.chosen_on.items():
+        if count:
+            output.warn(f"{count} of these videos chose the weights of {name} (validation)")
+    for name, reason in comparison.provenance_unknown.items():
+        output.warn(f"it is not known whether {name} learned from these videos: {reason}")
     for head in comparison.classes:
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column("run" if head == "label" else f"run, {head}", no_wrap=True)
-        for title in ("top-1", "95 %", "mean class", "views", "multiply-adds"):
+        for title in ("split", "top-1", "95 %", "mean class", "views", "multiply-adds"):
             table.add_column(title, justify="right")
         for name in comparison.names:
             figures, cost = comparison.metrics[name][head], comparison.multiply_adds[name]
             between = figures.intervals.get("top1")
             table.add_row(
                 escape(name),
+                comparison.splits[name] or "all",
                 f"{figures.top1:.1%}",
                 "" if between is None else f"{between[0]:.1%} to {between[1]:.1%}",
                 f"{figures.mean_class_accuracy:.1%}",

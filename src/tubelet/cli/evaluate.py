@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from tubelet.cli.arguments import TableOptions
+from tubelet.cli.arguments import TableOptions, read_or_own
 from tubelet.cli.output import Output
 from tubelet.errors import ConfigError, DataError
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from tubelet.evaluate import Evaluation
     from tubelet.model import ViViT
 
+RUN_FILE, EVALUATION_FILE = "run.json", "evaluation.json"
+
 WORST = 5
 """Classes that are named in the terminal; the page has all."""
 
@@ -28,13 +32,18 @@ WORST = 5
 class Options(TableOptions):
     """Measure a model on labelled videos, over several views of each.
 
-    Writes evaluation.json and predictions.jsonl, and for a run its page (report.html) again. A video that cannot be
-    read counts as wrong and is named.
+    Videos that the model learned from, or a model that it was started from, are left out and counted, wherever they lie
+    and whatever they are called. A video that cannot be read counts as wrong and is named.
+
+    For a run evaluation.json and predictions.jsonl are kept: its own test videos (or else validation videos) in its
+    folder, everything else in RUN/evaluations/NAME. No result replaces another one. Its page (report.html) shows all.
 
     Attributes:
         model: a run, a model folder, a checkpoint or a Hub id.
         data: a folder or a table of labelled videos; without it, the videos that the run was given.
-        split: evaluate these samples alone; test, or else val, by default if the data has splits.
+        split: evaluate these samples alone; test, or else val, by default if the data has splits. train is evaluated
+            although the model learned from it.
+        include_learned: measure on videos that the model learned from as well; the result says how many there are.
         group_column: column of the table whose groups (a person, a source video) are drawn together for the intervals.
         views: 4x3 is 4 clips spread over each video, 3 crops of each; dense:16 a clip every 16 frames; whole the whole
             video in one clip.
@@ -43,7 +52,8 @@ class Options(TableOptions):
         probe: temporal evaluates with frames shuffled, reversed, and a single one too: does time matter to the model?
         stored: compute the figures of these predictions again, without a model: a folder, or a predictions.jsonl.
         classes: for --from, a JSON file with the names of the classes of each head, where nothing beside it has them.
-        out: folder for the results; the run itself by default.
+        out: folder for the results; in the run by default.
+        overwrite: replace an evaluation in --out.
         device: auto (the first GPU, else the CPU), cpu, cuda, cuda:1, mps.
         precision: of matrix products; auto is bfloat16 on GPUs that are made for it.
         batch_size: views of a video that go through the model at once.
@@ -56,6 +66,7 @@ class Options(TableOptions):
     model: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[MODEL]")] = None
     data: Annotated[str | None, tyro.conf.arg(metavar="DATA")] = None
     split: Annotated[str | None, tyro.conf.arg(metavar="SPLIT")] = None
+    include_learned: bool = False
     group_column: Annotated[str | None, tyro.conf.arg(metavar="COLUMN")] = None
     views: str = "1x1"
     average: Literal["logits", "probabilities"] = "logits"
@@ -64,6 +75,7 @@ class Options(TableOptions):
     stored: Annotated[Path | None, tyro.conf.arg(name="from", metavar="PREDICTIONS")] = None
     classes: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    overwrite: bool = False
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
     batch_size: int = 4
@@ -72,12 +84,18 @@ class Options(TableOptions):
     devices: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
 
 
-FOR_STORED = ("stored", "classes", "split", "out", "json")
+FOR_STORED = ("stored", "classes", "split", "out", "overwrite", "json")
 """Options that mean something with `--from`."""
 
 
 def run(options: Options, output: Output) -> int:
     """Evaluate, store, print."""
+    from tubelet.evaluate.keeping import require_free
+
+    if options.out is not None:
+        require_free(options.out, overwrite=options.overwrite)
+    elif options.overwrite:
+        raise ConfigError("--overwrite belongs to --out; the evaluations of a run are kept beside one another")
     if options.stored is not None:
         return _again(options, output)
     if options.model is None:
@@ -98,42 +116,61 @@ def run(options: Options, output: Output) -> int:
 
 
 def _run(options: Options, source: str, output: Output, world: World) -> int:
+    from tubelet.data.known import with_known_splits
+    from tubelet.evaluate.evaluator import own_split
+    from tubelet.evaluate.keeping import staging
     from tubelet.weights import load
 
-    run_folder = Path(source)
-    out = options.out or (run_folder if run_folder.is_dir() else None)
-    whole = _table(options, run_folder)
-    split = options.split or next((name for name in ("test", "val") if name in whole.splits), None)
-    table = whole if split is None else whole.split(split)
-    fitted_on = None if options.calibrate_on is None else _others(whole, options.calibrate_on, split)
-    for note in table.notes:
+    own = options.data is None
+    table = read_or_own(options, source, options.data, options.group_column, "tubelet evaluate MODEL DATA")
+    for note in () if own else table.notes:
         output.warn(note)
-    if fitted_on is not None and "train" in fitted_on.splits:
-        output.warn("a model is surer of videos that it was trained on: a temperature fitted on them comes out too low")
+    split = options.split or own_split(table)
     model = load(source)
-    evaluation = dataclasses.replace(_measured(options, model, table, out, output, world), split=split)
-    if not world.first:
-        out = None
-    written = None if out is None else evaluation.save(out)
-    code = 0
-    if fitted_on is not None:
-        try:
-            evaluation = _calibrated(options, model, evaluation, fitted_on, out, output, world)
-        except DataError as error:  # what was measured is kept
-            output.warn(f"no temperature was fitted: {error}")
-            code = 1
-    return _finish(evaluation, written, out, output) or code
+    if model.provenance is not None:
+        table = with_known_splits(table, model.provenance)
+    home = _home(options, source) if world.first else None
+    with staging(home) if home is not None else nullcontext() as staged:
+        evaluation = _measured(options, model, table, split, staged, output, world)
+        if staged is not None:
+            evaluation.save(staged)
+        code = 0
+        if options.calibrate_on is not None:
+            try:
+                evaluation = _calibrated(options, model, evaluation, table, staged, output, world)
+            except DataError as error:  # what was measured is kept
+                output.warn(f"no temperature was fitted: {error}")
+                code = 1
+        folder = None if staged is None else _kept(options, Path(source), staged, own=own)
+    return max(_finish(evaluation, folder, home, output), code)
+
+
+def _home(options: Options, source: str) -> Path | None:
+    """Where results are kept: --out, or else the run; None for a model that is no run."""
+    if options.out is not None:
+        return options.out
+    return Path(source) if (Path(source) / RUN_FILE).is_file() else None
+
+
+def _kept(options: Options, source: Path, staged: Path, *, own: bool) -> Path:
+    from tubelet.evaluate.keeping import keep, keep_in
+
+    if options.out is not None:
+        return keep_in(staged, options.out, overwrite=options.overwrite)
+    return keep(staged, source, own=own)
 
 
 def _measured(
-    options: Options, model: ViViT, table: Table, out: Path | None, output: Output, world: World
+    options: Options, model: ViViT, table: Table, split: str | None, staged: Path | None, output: Output, world: World
 ) -> Evaluation:
     """The evaluation that the options ask for, the probe included."""
     from tubelet.evaluate import evaluate, probe_temporal
 
     how: dict[str, Any] = {
+        "split": split,
         "views": options.views,
         "average": options.average,
+        "include_learned": options.include_learned,
         "views_per_forward": options.batch_size,
         "workers": options.workers,
         "device": options.device,
@@ -141,8 +178,10 @@ def _measured(
     }
     with output.progress("evaluating") as progress:
         if options.probe == "temporal":
-            return probe_temporal(model, table, seed=options.seed, out=out, progress=progress, **how)
-        return evaluate(model, table, progress=progress, world=world, **how)
+            found = probe_temporal(model, table, seed=options.seed, out=staged, progress=progress, **how)
+        else:
+            found = evaluate(model, table, progress=progress, world=world, **how)
+    return found if options.data is None else dataclasses.replace(found, data=os.path.abspath(options.data))
 
 
 def _calibrated(
@@ -150,20 +189,22 @@ def _calibrated(
     model: ViViT,
     evaluation: Evaluation,
     table: Table,
-    out: Path | None,
+    staged: Path | None,
     output: Output,
     world: World,
 ) -> Evaluation:
-    """The evaluation with temperatures fitted on `table`, whose predictions are stored too."""
+    """The evaluation with temperatures fitted on another split, whose predictions are stored too."""
     from tubelet.evaluate.stored import CALIBRATION_FOLDER
 
-    once = dataclasses.replace(options, probe=None)
-    other = dataclasses.replace(_measured(once, model, table, None, output, world), split=options.calibrate_on)
-    if out is not None:
-        other.save(out / CALIBRATION_FOLDER)
+    wanted = _other_split(table, options.calibrate_on, evaluation.split)
+    if wanted == "train":
+        output.warn("a model is surer of videos that it was trained on: a temperature fitted on them comes out too low")
+    other = _measured(dataclasses.replace(options, probe=None), model, table, wanted, None, output, world)
+    if staged is not None:
+        other.save(staged / CALIBRATION_FOLDER)
     evaluation = evaluation.calibrated(other)
-    if out is not None:
-        evaluation.save(out)
+    if staged is not None:
+        evaluation.save(staged)
     return evaluation
 
 
@@ -190,8 +231,8 @@ def _again(options: Options, output: Output) -> int:
         raise ConfigError(f"--from {stored}: name a folder for the figures, --out FOLDER")
     classes = None if options.classes is None else _class_names(options.classes)
     evaluation = evaluate_stored(stored, classes=classes, split=options.split)
-    written = evaluation.save(out, predictions=out.resolve() != beside.resolve())
-    return _finish(evaluation, written, out, output)
+    evaluation.save(out, predictions=out.resolve() != beside.resolve())
+    return _finish(evaluation, out, out, output)
 
 
 def _class_names(path: Path) -> dict[str, list[str]]:
@@ -207,59 +248,49 @@ def _class_names(path: Path) -> dict[str, list[str]]:
     return names
 
 
-def _finish(evaluation: Evaluation, written: Path | None, out: Path | None, output: Output) -> int:
-    """Write the page, name what failed, print."""
+def _finish(evaluation: Evaluation, folder: Path | None, home: Path | None, output: Output) -> int:
+    """Write the page, name what failed, print; 1 if a video could not be read.
+
+    Args:
+        folder: where the evaluation is kept.
+        home: folder whose page shows it.
+    """
     from tubelet.report import write_report
 
-    page = write_report(out) if out is not None and (out / "run.json").is_file() else None
+    has_page = home is not None and any((home / name).is_file() for name in (RUN_FILE, EVALUATION_FILE))
+    page = write_report(home) if home is not None and has_page else None
     for failure in evaluation.failures:
         output.warn(f"{failure.path}: could not be read and counts as wrong: {failure.reason}")
     if not output.as_json:
         _show(evaluation, output)
-        for name, path in (("results", written), ("report ", page)):
+        for name, path in (("results", folder), ("report ", page)):
             if path is not None:
                 output.console.print(f"{name}  {path}", markup=False, soft_wrap=True)
-    files = {"file": written, "report": page}
-    output.data({**evaluation.to_dict(), **{k: None if v is None else str(v) for k, v in files.items()}})
-    return 0
+        if folder is None:
+            output.warn("the results are not stored, since the model is no run: --out FOLDER stores them")
+    written = None if folder is None else str(folder / EVALUATION_FILE)
+    output.data({**evaluation.to_dict(), "file": written, "report": None if page is None else str(page)})
+    return 1 if evaluation.failures else 0
 
 
-def _table(options: Options, run_folder: Path) -> Table:
-    if options.data is not None:
-        return options.read(options.data, group_column=options.group_column)
-    if options.group_column is not None:
-        raise ConfigError("--group-column is a column of --data; a run knows the groups that it was trained with")
-    splits = run_folder / "splits.csv"
-    if not splits.is_file():
-        raise ConfigError(f"{options.model} is not a run that knows its videos; name some: --data DATA")
-    return dataclasses.replace(options, labels=options.labels or _heads(run_folder)).read(splits)
-
-
-def _heads(run_folder: Path) -> tuple[str, ...]:
-    """The heads of a run, which are the label columns of its splits.csv."""
-    from tubelet.weights.files import read_json
-
-    labels = read_json(run_folder / "config.json").get("labels")
-    return tuple(labels) if isinstance(labels, dict) else ()
-
-
-def _others(table: Table, wanted: str, split: str | None) -> Table:
-    """The samples to fit a temperature on."""
+def _other_split(table: Table, wanted: str | None, split: str | None) -> str:
+    """The split to fit a temperature on."""
     from tubelet.data.table import split_name
 
-    if split is None or split_name(wanted) == split_name(split):
+    if wanted is None or split is None or split_name(wanted) == split_name(split):
         raise ConfigError(
             f"--calibrate-on {wanted}: a temperature is fitted on other videos than it is measured on; "
             "the data needs two splits, --split test --calibrate-on val for instance"
         )
-    return table.split(wanted)
+    table.split(wanted)  # an error if there is none
+    return split_name(wanted)
 
 
 def _show(evaluation: Evaluation, output: Output) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    output.console.print(f"{evaluation.split or 'all videos'}: {evaluation}", markup=False)
+    output.console.print(str(evaluation), markup=False)
     for head, metrics in evaluation.metrics.items():
         rows = sorted((row for row in metrics.per_class if row.recall is not None), key=lambda row: row.recall or 0.0)
         table = Table(box=None, pad_edge=False, header_style="bold")

@@ -8,9 +8,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from tubelet.cli.arguments import TableOptions
+from tubelet.cli.arguments import TableOptions, read_or_own
 from tubelet.cli.output import Output
-from tubelet.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,13 +17,16 @@ class Options(TableOptions):
     """Measure a model's features: nearest neighbours and a linear classifier on the vectors before its head.
 
     The model stays as it is, and its classes need not be those of the data. Both classifiers learn on the training
-    videos and are tested on the others. Features are kept on disk, so that a second probe decodes nothing.
+    videos and are tested on the others, without those that the model learned from. Features are kept on disk, so that
+    a second probe decodes nothing.
 
     Attributes:
         model: a run, a pretraining, a model folder, a checkpoint or a Hub id.
         data: a folder or a table of labelled videos; without it, the videos that the run was given.
         train_split: samples to learn from.
         test_split: samples to test on; test, or else val, by default.
+        include_learned: test on videos that the model learned from as well; the result says how many there are.
+        group_column: column of the table whose groups (a person, a source video) are not divided between splits.
         views: CLIPSxCROPS of each video, whose features are averaged.
         neighbours: how many training videos vote.
         features: write the features of all videos to this safetensors file, with paths, labels and splits.
@@ -38,6 +40,8 @@ class Options(TableOptions):
     data: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[DATA]")] = None
     train_split: str = "train"
     test_split: Annotated[str | None, tyro.conf.arg(metavar="SPLIT")] = None
+    include_learned: bool = False
+    group_column: Annotated[str | None, tyro.conf.arg(metavar="COLUMN")] = None
     views: str = "1x1"
     neighbours: int = 20
     features: Annotated[Path | None, tyro.conf.arg(metavar="FILE.safetensors")] = None
@@ -51,15 +55,14 @@ def run(options: Options, output: Output) -> int:
     """Probe and print."""
     from tubelet.probe import probe
 
-    source = options.data if options.data is not None else Path(options.model) / "splits.csv"
-    if options.data is None and not Path(source).is_file():
-        raise ConfigError(f"{options.model} is not a run that knows its videos; name some: tubelet probe MODEL DATA")
+    table = read_or_own(options, options.model, options.data, options.group_column, "tubelet probe MODEL DATA")
     with output.progress("features") as progress:
         result = probe(
             options.model,
-            options.read(source),
+            table,
             train_split=options.train_split,
             test_split=options.test_split,
+            include_learned=options.include_learned,
             views=options.views,
             neighbours=options.neighbours,
             features=options.features,
@@ -78,4 +81,4 @@ def run(options: Options, output: Output) -> int:
         if options.features is not None:
             output.console.print(f"features  {options.features}", markup=False, soft_wrap=True)
     output.data({**result.to_dict(), "features": options.features})
-    return 0
+    return 1 if result.failures else 0

@@ -59,6 +59,12 @@ class Comparison:
         pairs: every two runs on every head.
         num_videos: that all runs were asked about, those included that one of them could not read.
         left_out: run to the number of its videos that another run was not asked about.
+        learned_from: shared videos that were left out as well, since a run learned from them.
+        chosen_on: run to the shared videos that chose its weights; None where that is not known.
+        provenance_unknown: run to the reason why it is not known whether it learned from the shared videos; only runs
+            that have one.
+        splits: run to the split that it was evaluated on; None for all videos.
+        data: run to the data that it was evaluated on; None where that was not said.
         bootstrap: what the intervals are over.
         views: run to the views that it looked at.
         multiply_adds: run to those of a video, where they are known.
@@ -72,6 +78,11 @@ class Comparison:
     pairs: tuple[Pair, ...]
     num_videos: int
     left_out: dict[str, int]
+    learned_from: int
+    chosen_on: dict[str, int | None]
+    provenance_unknown: dict[str, str]
+    splits: dict[str, str | None]
+    data: dict[str, str | None]
     bootstrap: Bootstrap
     views: dict[str, str]
     multiply_adds: dict[str, float | None]
@@ -95,7 +106,7 @@ def compare(evaluations: Mapping[str, Evaluation], *, resamples: int = RESAMPLES
     if len(evaluations) < 2:
         raise DataError("a comparison needs two runs or more")
     classes = _shared_classes(evaluations)
-    shared, left_out = _shared_videos(evaluations, classes)
+    shared, left_out, learned_from = _shared_videos(evaluations, classes)
     names = tuple(evaluations)
     resampling = Resampling.over(_with_groups(shared), resamples=resamples)
     metrics, joint = {}, {}
@@ -111,6 +122,11 @@ def compare(evaluations: Mapping[str, Evaluation], *, resamples: int = RESAMPLES
         pairs=tuple(pairs),
         num_videos=len(shared[names[0]]),
         left_out=left_out,
+        learned_from=learned_from,
+        chosen_on={name: _chosen_on(evaluations[name], predictions) for name, predictions in shared.items()},
+        provenance_unknown={name: reason for name, one in evaluations.items() if (reason := _unknown(one)) is not None},
+        splits={name: evaluation.split for name, evaluation in evaluations.items()},
+        data={name: evaluation.data for name, evaluation in evaluations.items()},
         bootstrap=resampling.bootstrap,
         views={name: evaluation.views for name, evaluation in evaluations.items()},
         multiply_adds={
@@ -135,13 +151,20 @@ def _shared_classes(evaluations: Mapping[str, Evaluation]) -> dict[str, list[str
 
 def _shared_videos(
     evaluations: Mapping[str, Evaluation], classes: Mapping[str, Sequence[str]]
-) -> tuple[dict[str, list[VideoPrediction]], dict[str, int]]:
-    """The predictions for the videos that all have, in the order of the first and with its class indices."""
+) -> tuple[dict[str, list[VideoPrediction]], dict[str, int], int]:
+    """The predictions for the videos that all have and none learned from, in the order of the first and with its class
+    indices; of each run how many the others lack; and how many shared ones some run learned from."""
     by_key = {name: _by_key(name, evaluation) for name, evaluation in evaluations.items()}
     first = next(iter(by_key.values()))
-    keys = [key for key in first if all(key in others for others in by_key.values())]
-    if not keys:
+    both = [key for key in first if all(key in others for others in by_key.values())]
+    if not both:
         raise DataError("the runs share no video; evaluate them on the same data and split")
+    keys = [key for key in both if all(others[key].use != "learned" for others in by_key.values())]
+    if not keys:
+        raise DataError(
+            f"one of the runs learned from all {len(both)} videos that they share, so nothing can be compared on them; "
+            "evaluate them on videos that are new to all"
+        )
     shared = {}
     for name, evaluation in evaluations.items():
         orders = {head: [evaluation.classes[head].index(one) for one in names] for head, names in classes.items()}
@@ -151,7 +174,17 @@ def _shared_videos(
         for ours, theirs in zip(reference, predictions, strict=True):
             if ours.labels != theirs.labels:
                 raise DataError(f"{theirs.path} has another class in {name} than in the first run; the data changed")
-    return shared, {name: len(by_key[name]) - len(keys) for name in by_key}
+    return shared, {name: len(by_key[name]) - len(both) for name in by_key}, len(both) - len(keys)
+
+
+def _chosen_on(evaluation: Evaluation, shared: Sequence[VideoPrediction]) -> int | None:
+    return None if evaluation.chosen_on is None else sum(one.use == "chose" for one in shared)
+
+
+def _unknown(evaluation: Evaluation) -> str | None:
+    if evaluation.provenance_unknown is None and evaluation.learned_from is None:
+        return "its evaluation does not say which videos the model learned from; evaluate it again"
+    return evaluation.provenance_unknown
 
 
 def _with_groups(shared: Mapping[str, list[VideoPrediction]]) -> list[VideoPrediction]:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice, zip_longest
 from typing import Literal
 
@@ -16,8 +16,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from tubelet.data import Batch, ClipDataset, Failure, Item, Sample, Table, make_loader, read_table
+from tubelet.data import Batch, ClipDataset, Failure, Item, Sample, Table, make_loader, read_table, split_name
+from tubelet.data.known import Selection, select_unlearned
 from tubelet.data.loader import usable_cores
+from tubelet.data.run_table import run_table
 from tubelet.distributed.world import ALONE, World
 from tubelet.errors import ConfigError, DataError
 from tubelet.evaluate.cost import evaluation_cost
@@ -39,11 +41,12 @@ AHEAD = 2
 
 def evaluate(
     model: ViViT | str | os.PathLike[str],
-    data: Table | str | os.PathLike[str],
+    data: Table | str | os.PathLike[str] | None = None,
     *,
     split: str | None = None,
     views: str | tuple[int, int] | ViewPlan = (1, 1),
     average: Average = "logits",
+    include_learned: bool = False,
     views_per_forward: int = VIEWS_PER_FORWARD,
     workers: int | None = None,
     device: str | torch.device | None = None,
@@ -60,12 +63,18 @@ def evaluate(
     The views of one video never share a forward pass with those of another, so that a prediction depends on its video
     alone: not on the order of the data, nor on what else is evaluated, to the last bit.
 
+    Videos that the model learned from, or one that it was started from (`model.provenance`), are left out and counted
+    in `left_out`. They are known by their path and by their content, wherever they lie. Data without splits is divided
+    as it was in the model's own training.
+
     Args:
         model: with `preprocessing`, put in evaluation mode for the time being; or what `tubelet.load` reads.
-        data: a table, or what `tubelet.data.read_table` reads. Class indices are matched to the model's by name.
-        split: evaluate only these samples of it.
+        data: a table, or what `tubelet.data.read_table` reads. Class indices are matched to the model's by name. None
+            is the videos of the run that `model` names: of the split test, or else val.
+        split: evaluate only these samples of it. `train` is evaluated although the model learned from it.
         views: "4x3", or (clips, crops); "dense:16x1", "whole" (see `plan_views`).
         average: what is averaged over the views: `logits` (the paper), or `probabilities`.
+        include_learned: leave nothing out; `learned_from` of the result says how many videos it learned from.
         views_per_forward: at most so many views of a video at once; more is faster on a GPU and takes more memory.
             Logits depend on it in the last digits (1e-5 in float32).
         workers: processes that decode; 0 decodes in a thread of this one. None is 0 for a model on the CPU, which needs
@@ -81,44 +90,88 @@ def evaluate(
 
     Raises:
         ConfigError: the model does not say how to preprocess, or views that do not exist.
-        DataError: no videos, or classes that the model does not know.
+        DataError: no videos but those that the model learned from, or classes that the model does not know.
     """
-    model, clips, workers = set_up(model, data, split=split, views=views, workers=workers, device=device, world=world)
-    evaluation = evaluate_clips(
+    task = set_up(
         model,
-        clips,
+        data,
+        split=split,
+        views=views,
+        include_learned=include_learned,
+        workers=workers,
+        device=device,
+        world=world,
+    )
+    evaluation = evaluate_clips(
+        task.model,
+        task.clips,
         average=average,
         views_per_forward=views_per_forward,
-        workers=workers,
+        workers=task.workers,
         precision=precision,
         progress=progress,
         world=world,
     )
-    return replace(evaluation, split=split)
+    return task.described(evaluation)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be evaluated.
+
+    Attributes:
+        model: where it shall run.
+        clips: the views of the videos, with the model's classes.
+        workers: processes that decode.
+        selection: the videos, and what the model did with them before.
+        data: where they are from.
+        split: of the data.
+    """
+
+    model: ViViT
+    clips: ClipDataset
+    workers: int
+    selection: Selection
+    data: str
+    split: str | None
+
+    def described(self, evaluation: Evaluation) -> Evaluation:
+        """An evaluation of these clips with what it is of."""
+        chosen = self.selection
+        return replace(evaluation, date=_now()).measured_on(
+            chosen.uses, left_out=chosen.left_out, unknown=chosen.unknown, data=self.data, split=self.split
+        )
 
 
 def set_up(
     model: ViViT | str | os.PathLike[str],
-    data: Table | str | os.PathLike[str],
+    data: Table | str | os.PathLike[str] | None,
     *,
     split: str | None,
     views: str | tuple[int, int] | ViewPlan,
+    include_learned: bool,
     workers: int | None,
     device: str | torch.device | None,
     world: World = ALONE,
-) -> tuple[ViViT, ClipDataset, int]:
-    """The model where it shall run, the views of the videos with the model's classes, and how many workers to use.
-
-    The arguments and the errors are those of `evaluate`.
-    """
+) -> Task:
+    """What `evaluate` evaluates. The arguments and the errors are those of `evaluate`."""
     plan_views(views)  # before the model is loaded, which takes seconds
+    if data is None:
+        if isinstance(model, ViViT):
+            raise ConfigError("a model was given and no data; name a run, or the videos to evaluate")
+        table = run_table(model)
+        source, split = table.root, split or own_split(table)
+    else:
+        table = data if isinstance(data, Table) else read_table(os.fspath(data))
+        source = table.root if isinstance(data, Table) else os.path.abspath(data)
     if not isinstance(model, ViViT):
         model, device = load(os.fspath(model)), device or "auto"
     if model.preprocessing is None:
         raise ConfigError("the model does not say how videos are preprocessed; set model.preprocessing")
-    table = data if isinstance(data, Table) else read_table(os.fspath(data))
-    table = table.split(split) if split is not None else table
-    table = table.with_classes(model_classes(model, table))
+    if data is None:
+        require_any(table)
+    selection = select_unlearned(table, model.provenance, split=split, include_learned=include_learned)
+    table = selection.table.with_classes(model_classes(model, table))
     if device is not None:
         model.to(resolve_device(device, world))
     if workers is None:
@@ -126,7 +179,16 @@ def set_up(
         workers = 0 if on_cpu else min(8, max(1, usable_cores() // world.local_size))
     plan = plan_views(views, tubelet_frames=model.config.tubelet_size[0])
     clips = ClipDataset(table, model.preprocessing, mode="evaluate", clips=plan.clips, crops=plan.crops)
-    return model, clips, workers
+    return Task(model, clips, workers, selection, source, None if split is None else split_name(split))
+
+
+def own_split(table: Table) -> str | None:
+    """The split of a run that its figures are of: test, or else val, or else all that is there."""
+    return next((name for name in ("test", "val") if name in table.splits), None)
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
 def evaluate_clips(

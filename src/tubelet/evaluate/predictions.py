@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tubelet.config import from_dict, to_dict
 from tubelet.errors import DataError
+from tubelet.provenance import Use
 from tubelet.weights.files import replacing
 
 PREDICTIONS_FILE = "predictions.jsonl"
@@ -29,6 +30,8 @@ class VideoPrediction:
         group: the person or the source that the video shares with others, if the data say so.
         views: how many clips and crops were looked at.
         frames: of each of them.
+        use: what the model, or one that it was started from, did with the video: `learned`, `chose` (the weights, as
+            validation) or `held_out`; None for a new video, or where that is not known.
         label_sets: for heads whose videos may show several classes or none: head to the indices of all that are shown.
     """
 
@@ -41,6 +44,7 @@ class VideoPrediction:
     group: str | None = None
     views: int | None = None
     frames: int | None = None
+    use: Use | None = None
     label_sets: dict[str, tuple[int, ...]] | None = None
 
     @property

@@ -21,17 +21,21 @@ from tubelet.evaluate.temporal import ORDERS, REVERSED, SHUFFLED, temporal_probe
 from tubelet.evaluate.views import ViewPlan
 from tubelet.model import ViViT
 
+PROBE_FOLDER = "probe-temporal"
+"""Inside the folder of an evaluation: a folder for each order of the frames, with its predictions."""
+
 CACHE_GIGABYTES = 1.0
 """Memory for decoded frames, so that most videos are decoded once and not once for every order."""
 
 
 def probe_temporal(
     model: ViViT | str | os.PathLike[str],
-    data: Table | str | os.PathLike[str],
+    data: Table | str | os.PathLike[str] | None = None,
     *,
     split: str | None = None,
     views: str | tuple[int, int] | ViewPlan = (1, 1),
     average: Average = "logits",
+    include_learned: bool = False,
     seed: int = 0,
     views_per_forward: int = VIEWS_PER_FORWARD,
     workers: int | None = None,
@@ -55,6 +59,7 @@ def probe_temporal(
         split: of the data.
         views: of each video.
         average: over the views.
+        include_learned: measure on videos that the model learned from as well.
         seed: of the random orders.
         views_per_forward: views at once.
         workers: processes that decode.
@@ -66,8 +71,11 @@ def probe_temporal(
     Returns:
         the ordinary evaluation, with `probe`.
     """
-    model, clips, workers = set_up(model, data, split=split, views=views, workers=workers, device=device)
-    if workers == 0:
+    task = set_up(
+        model, data, split=split, views=views, include_learned=include_learned, workers=workers, device=device
+    )
+    clips = task.clips
+    if task.workers == 0:
         clips.cache = FrameCache(len(clips), CACHE_GIGABYTES)
     passes = len(ORDERS) + 1
 
@@ -77,21 +85,21 @@ def probe_temporal(
                 progress(number * total + done, passes * total)
 
         evaluation = evaluate_clips(
-            model,
+            task.model,
             videos,
             average=average,
             views_per_forward=views_per_forward,
-            workers=workers,
+            workers=task.workers,
             precision=precision,
             progress=told,
         )
-        return replace(evaluation, split=split)
+        return task.described(evaluation)
 
     ordinary = measured(0, clips)
     changed = {order: measured(number, Reordered(clips, order, seed)) for number, order in enumerate(ORDERS, 1)}
     if out is not None:
         for order, evaluation in changed.items():
-            evaluation.save(Path(out) / "probe-temporal" / order)
+            evaluation.save(Path(out) / PROBE_FOLDER / order)
     predictions = {order: evaluation.predictions for order, evaluation in changed.items()}
     return replace(ordinary, probe=temporal_probe(ordinary.predictions, predictions, ordinary.classes, seed))
 

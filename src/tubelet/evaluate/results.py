@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from tubelet.config import from_dict, to_dict
 from tubelet.config.cost import multiply_adds_text
+from tubelet.data.known import describe_uses
 from tubelet.errors import DataError
 from tubelet.evaluate.calibration import Calibration, calibrate, fit_temperature
 from tubelet.evaluate.cost import EvaluationCost
@@ -19,6 +20,7 @@ from tubelet.evaluate.multi_label import MultiLabelMetrics, multi_label_metrics
 from tubelet.evaluate.predictions import VideoPrediction, load_predictions, save_predictions
 from tubelet.evaluate.temporal import TemporalProbe
 from tubelet.evaluate.views import ViewPlan, plan_views
+from tubelet.provenance import Use
 from tubelet.weights.files import replacing
 
 EVALUATION_FILE = "evaluation.json"
@@ -47,6 +49,13 @@ class Evaluation:
         failures: videos that could not be read. They count as wrong.
         seconds: the evaluation took.
         split: of the data that this is; None if it is all.
+        data: what was evaluated: a folder, a table; None if that was not said.
+        date: when, ISO 8601.
+        learned_from: evaluated videos that the model, or one that it was started from, learned from; None where that is
+            not known. Other than 0 only if they were asked for.
+        chosen_on: evaluated videos that chose the weights (validation); None where that is not known.
+        left_out: videos that are in no figure because the model learned from them.
+        provenance_unknown: why it is not known of all videos whether the model learned from them; None if it is.
         multi_label: figures of the heads whose videos show several classes, from stored predictions alone.
         bootstrap: what the intervals of the figures are over; None without intervals.
         calibration: head to what a temperature does that was fitted on other videos (see `calibrated`).
@@ -64,6 +73,12 @@ class Evaluation:
     seconds: float
     predictions: tuple[VideoPrediction, ...] = field(default=(), repr=False)
     split: str | None = None
+    data: str | None = None
+    date: str | None = None
+    learned_from: int | None = None
+    chosen_on: int | None = None
+    left_out: int = 0
+    provenance_unknown: str | None = None
     multi_label: dict[str, MultiLabelMetrics] = field(default_factory=dict)
     bootstrap: Bootstrap | None = None
     calibration: dict[str, Calibration] = field(default_factory=dict)
@@ -157,6 +172,51 @@ class Evaluation:
                 found[head] = calibrate(scores.logits, scores.target, temperature, count, split)
         return replace(self, calibration=found)
 
+    def measured_on(
+        self,
+        uses: Sequence[Use | None],
+        *,
+        left_out: int = 0,
+        unknown: str | None = None,
+        data: str | None = None,
+        split: str | None = None,
+    ) -> Evaluation:
+        """The same with what the model did with its videos before.
+
+        Args:
+            uses: of each video in the order of the predictions.
+            left_out: videos that are not among them because the model learned from them.
+            unknown: why `uses` may lack something.
+            data: where the videos are from.
+            split: of the data.
+        """
+        predictions = tuple(replace(one, use=use) for one, use in zip(self.predictions, uses, strict=True))
+        known = unknown is None or any(use is not None for use in uses)
+        return replace(
+            self,
+            predictions=predictions,
+            learned_from=sum(use == "learned" for use in uses) if known else None,
+            chosen_on=sum(use == "chose" for use in uses) if known else None,
+            left_out=left_out,
+            provenance_unknown=unknown,
+            data=data,
+            split=split,
+        )
+
+    @property
+    def origin(self) -> list[str]:
+        """Which videos the figures are of, in sentences: split and data, and what the model did with them before."""
+        what = f"{self.split} videos" if self.split is not None else "all videos"
+        first = f"{what} of {self.data}" if self.data is not None else what
+        uses = describe_uses(
+            self.num_videos,
+            learned_from=self.learned_from,
+            chosen_on=self.chosen_on,
+            left_out=self.left_out,
+            unknown=self.provenance_unknown,
+        )
+        return [first, *uses]
+
     @property
     def top1(self) -> float:
         """Share of videos whose class has the highest logit; with several heads, the mean over them.
@@ -175,9 +235,11 @@ class Evaluation:
         return _mean(losses) if losses else None
 
     def __str__(self) -> str:
-        lines = [f"{self.num_videos} videos, {self.views} views, {self.seconds:.1f} s"]
+        first, *more = self.origin
+        lines = [f"{first}: {_count(self.num_videos, 'video')}, {self.views} views, {self.seconds:.1f} s"]
         if self.cost is not None:
             lines[0] += f", {multiply_adds_text(self.cost.multiply_adds)} multiply-adds a video"
+        lines += [f"  {line}" for line in more]
         figures: dict[str, HeadMetrics | JointMetrics] = {**self.metrics}
         if self.joint is not None:
             figures["all heads"] = self.joint
@@ -250,6 +312,10 @@ class Evaluation:
             raise DataError(f"{path} does not exist; `tubelet evaluate {folder}` writes it")
         data = json.loads(path.read_text(encoding="utf-8"))
         return cls.from_dict(data, load_predictions(folder) if predictions else ())
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -20,9 +20,9 @@ def evaluate_stored(
 ) -> Evaluation:
     """Compute the figures of stored predictions.
 
-    What was measured and not computed (views, seconds, cost, the temporal probe) is taken over from the
-    `evaluation.json` that lies beside, if one does; temperatures are fitted again if their predictions are there, and
-    kept otherwise.
+    What was measured and not computed (views, seconds, cost, what the model learned from, the temporal probe) is taken
+    over from the `evaluation.json` that lies beside, if one does; temperatures are fitted again if their predictions
+    are there, and kept otherwise.
 
     Args:
         source: the folder of an evaluation (a run, usually), or a file like its `predictions.jsonl`.
@@ -49,6 +49,15 @@ def evaluate_stored(
         split=split or before.split,
         cost=before.cost,
     )
+    again = replace(again, date=before.date)
+    if before.learned_from is not None or before.provenance_unknown is not None:
+        again = again.measured_on(
+            [one.use for one in predictions],
+            left_out=before.left_out,
+            unknown=before.provenance_unknown,
+            data=before.data,
+            split=again.split,
+        )
     if not before.calibration:
         return replace(again, probe=before.probe)
     fitted_on = folder / CALIBRATION_FOLDER

@@ -53,6 +53,7 @@ class OptimisedViViT(ViViT):
         self.config = model.config
         self.preprocessing = model.preprocessing
         self.labels = model.labels
+        self.provenance = model.provenance
         self.load_report = model.load_report
         for name, child in model.named_children():
             self.add_module(name, copy.deepcopy(child, same))

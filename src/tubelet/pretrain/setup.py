@@ -10,6 +10,7 @@ from typing import Any
 
 from tubelet.config import ModelConfig, PreprocessingConfig, PretrainConfig, from_dict, override, to_dict
 from tubelet.data import Table, read_configured, split_name, write_table
+from tubelet.data.run_table import read_splits
 from tubelet.errors import ConfigError, DataError
 from tubelet.model import ViViT
 from tubelet.pretrain.trainer import Pretrainer
@@ -18,9 +19,10 @@ from tubelet.train.environment import describe_environment
 from tubelet.train.model import build_model
 from tubelet.train.run_folder import PRETRAINING, RunFolder, appearing
 from tubelet.train.setup import require_same
-from tubelet.train.splits import read_splits
 from tubelet.train.step import seed_step
+from tubelet.train.videos import note_videos
 from tubelet.version import __version__
+from tubelet.weights.native import load_provenance, save_provenance
 
 
 def start_pretraining(
@@ -40,10 +42,12 @@ def start_pretraining(
     seed_step(config.seed, -1)
     model, start = build_model(config.as_training(), chosen)
     model.labels = None
+    known = note_videos(model, table, out.path.resolve().name, None, learns=tuple(chosen.splits))
     pretrainer = Pretrainer(model, chosen, config)
-    notes = [*notes, which, *start, describe_size(pretrainer)]
+    notes = [*notes, which, *start, *known, describe_size(pretrainer)]
     with appearing(out) as hidden, pretrainer.writing_to(hidden):
         write_table(table, hidden.splits)
+        save_provenance(model, hidden.path)
         pretrainer.save()
         hidden.write_run(_description(pretrainer, table, notes))
     return pretrainer, notes
@@ -82,6 +86,7 @@ def resume_pretraining(
         from_dict(ModelConfig, run["model"], where=f"{out.run}: model"),
         from_dict(PreprocessingConfig, run["preprocessing"], where=f"{out.run}: preprocessing"),
     )
+    model.provenance = load_provenance(out.path, out.path.name)
     pretrainer = Pretrainer(model, chosen, wanted)
     checkpoint = load_checkpoint(out.last)
     with pretrainer.writing_to(out):

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from tubelet.config import to_dict
 from tubelet.data import Failure, Table, assign_splits, hold_out, read_table
+from tubelet.data.known import describe_uses, select_unlearned, with_known_splits
+from tubelet.data.run_table import run_table
 from tubelet.errors import ConfigError, DataError
 from tubelet.evaluate import parse_views, resolve_device, resolve_precision
 from tubelet.evaluate.device import Precision
@@ -23,6 +25,7 @@ from tubelet.model import ViViT
 from tubelet.probe.export import require_new, write_features
 from tubelet.probe.knn import knn_votes
 from tubelet.probe.linear import PENALTIES, fit_linear
+from tubelet.provenance import Provenance
 from tubelet.weights import load
 
 HELD_OUT = 0.2
@@ -61,6 +64,13 @@ class ProbeResult:
         num_test: videos tested on, unreadable ones included.
         views: (clips, crops) of each video, whose features are averaged.
         neighbours: that vote.
+        data: where the videos are from.
+        date: when, ISO 8601.
+        learned_from: test videos that the model, or one that it was started from, learned from; other than 0 only if
+            they were asked for. None where that is not known.
+        chosen_on: test videos that chose the model's weights (validation); None where that is not known.
+        left_out: videos of the test split that were left out because the model learned from them.
+        provenance_unknown: why it is not known of all videos whether the model learned from them; None if it is.
         failures: videos that could not be read.
         notes: what was decided, for the user.
         seconds: that it took.
@@ -73,14 +83,28 @@ class ProbeResult:
     num_test: int
     views: tuple[int, int]
     neighbours: int
+    data: str | None = None
+    date: str | None = None
+    learned_from: int | None = None
+    chosen_on: int | None = None
+    left_out: int = 0
+    provenance_unknown: str | None = None
     failures: tuple[Failure, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        lines = [
-            f"{self.num_train} videos of {self.train_split!r} learned, {self.num_test} of {self.test_split!r} tested"
-        ]
+        where = f" of {self.data}" if self.data is not None else ""
+        lines = [f"classifiers fitted on {self.num_train} {self.train_split} videos{where}"]
+        lines[0] += f", tested on {self.num_test} {self.test_split} videos"
+        uses = describe_uses(
+            self.num_test,
+            learned_from=self.learned_from,
+            chosen_on=self.chosen_on,
+            left_out=self.left_out,
+            unknown=self.provenance_unknown,
+        )
+        lines += [f"  {line}" for line in uses]
         for name, head in self.heads.items():
             lines.append(
                 f"  {name}: linear {head.linear:.2%}   {self.neighbours} nearest neighbours {head.knn:.2%}   "
@@ -108,10 +132,11 @@ class _Vectors:
 
 def probe(
     model: ViViT | str | os.PathLike[str],
-    data: Table | str | os.PathLike[str],
+    data: Table | str | os.PathLike[str] | None = None,
     *,
     train_split: str = "train",
     test_split: str | None = None,
+    include_learned: bool = False,
     views: str | tuple[int, int] = (1, 1),
     neighbours: int = 20,
     features: str | os.PathLike[str] | None = None,
@@ -132,9 +157,12 @@ def probe(
 
     Args:
         model: with `preprocessing`, put in evaluation mode; or what `tubelet.load` reads.
-        data: a table, or what `tubelet.data.read_table` reads. Where it has no splits, a fifth is tested on.
+        data: a table, or what `tubelet.data.read_table` reads; None is the videos of the run that `model` names.
+            Where it has no splits, videos that the model knows keep those of its training, and a fifth of the others is
+            tested on.
         train_split: videos to learn from.
         test_split: videos to test on; None is test, or else val.
+        include_learned: test on videos that the model learned from as well; otherwise they are left out and counted.
         views: "4x3", or (clips, crops); the features of all views of a video are averaged.
         neighbours: that vote.
         features: write all features to this safetensors file too (`tubelet.probe.export.write_features`).
@@ -155,10 +183,23 @@ def probe(
         raise ConfigError(f"neighbours={neighbours} must be at least 1")
     if features is not None:
         require_new(Path(features))
-    table, notes = _with_splits(data, seed)
-    train, test = table.split(train_split), table.split(test_split or _test_split(table))
+    if data is None and isinstance(model, ViViT):
+        raise ConfigError("a model was given and no data; name a run, or labelled videos")
+    if isinstance(data, Table):
+        table, source = data, data.root
+    else:
+        table = run_table(str(model)) if data is None else read_table(os.fspath(data))
+        source = table.root if data is None else os.path.abspath(data)
+    if not table.classes:
+        raise DataError("a probe needs labelled videos, and the data has no labels")
     if not isinstance(model, ViViT):
         model, device = load(os.fspath(model)), device or "auto"
+    table, notes = _with_splits(table, model.provenance, seed)
+    train = table.split(train_split)
+    chosen = select_unlearned(
+        table, model.provenance, split=test_split or _test_split(table), include_learned=include_learned
+    )
+    test = chosen.table
     model.eval()
     if device is not None:
         model.to(resolve_device(device))
@@ -186,19 +227,31 @@ def probe(
         len(test),
         (clips, crops),
         min(neighbours, len(vectors[0].table)),
+        source,
+        time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        chosen.count("learned"),
+        chosen.count("chose"),
+        chosen.left_out,
+        chosen.unknown,
         tuple(failure for each in vectors for failure in each.failures),
         (*notes, *more),
         time.perf_counter() - started,
     )
 
 
-def _with_splits(data: Table | str | os.PathLike[str], seed: int) -> tuple[Table, list[str]]:
-    table = data if isinstance(data, Table) else read_table(os.fspath(data))
-    if not table.classes:
-        raise DataError("a probe needs labelled videos, and the data has no labels")
-    if all(sample.split is not None for sample in table.samples):
-        return table, [*table.notes]
-    return assign_splits(table, seed=seed), [*table.notes, "the data has no splits: a fifth of it is tested on"]
+def _with_splits(table: Table, provenance: Provenance | None, seed: int) -> tuple[Table, list[str]]:
+    """The table with a split for every sample: its own, or that of the model's training, or one that is made."""
+    notes = [*table.notes]
+    if provenance is not None and all(sample.split is None for sample in table.samples):
+        table = with_known_splits(table, provenance)
+        known = sum(sample.split is not None for sample in table.samples)
+        if known:
+            notes.append(f"{known} of {len(table)} videos are known to the model and keep the splits of its training")
+    new = sum(sample.split is None for sample in table.samples)
+    if new:
+        notes.append(f"{new} videos have no split: a fifth of them is tested on")
+        table = assign_splits(table, seed=seed)
+    return table, notes
 
 
 def _test_split(table: Table) -> str:

@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from tubelet.config import from_dict, to_dict
 from tubelet.data import Table, write_table
+from tubelet.data.run_table import read_splits
 from tubelet.errors import ConfigError
 from tubelet.studies.study import Cell, Source, Task, cell_from_dict, source_from_dict
-from tubelet.train.splits import read_splits
 from tubelet.weights.files import replacing
 
 STUDY_FILE = "study.json"

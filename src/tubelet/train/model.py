@@ -10,6 +10,7 @@ from tubelet.errors import ConfigError, WeightsError
 from tubelet.model import ViViT
 from tubelet.nn.initialisation import scale_branches
 from tubelet.presets import create, preset
+from tubelet.provenance import Provenance
 from tubelet.train.run_folder import RunFolder
 from tubelet.weights import LoadReport, initialise, load
 
@@ -55,6 +56,7 @@ def build_model(config: TrainConfig, table: Table) -> tuple[ViViT, tuple[str, ..
                 "with init, or let everything learn with freeze='none'"
             )
         model = create(config.preset, **config.model, num_classes=classes_of(table))
+        model.provenance = Provenance()
         base = None
         notes: tuple[str, ...] = (f"{_in_words(model.config)}; its weights start at random",)
     else:

@@ -109,6 +109,7 @@ class Parallel:
         device = next(iter(tensors.values())).device
         plain = empty_model(model.config, model.preprocessing, model.labels)
         plain.load_state_dict(tensors)
+        plain.provenance = model.provenance
         return plain.to(device).eval()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from tubelet.config import ModelConfig, PreprocessingConfig, TrainConfig, default_recipe, from_dict, override, to_dict
 from tubelet.data import Table, read_configured, write_table
+from tubelet.data.run_table import read_splits
 from tubelet.distributed.world import ALONE, World
 from tubelet.errors import ConfigError, DataError
 from tubelet.features import FeatureClips
@@ -20,10 +21,12 @@ from tubelet.train.environment import describe_environment
 from tubelet.train.fitting import fitting
 from tubelet.train.model import build_model, classes_of, preprocessing_for
 from tubelet.train.run_folder import RunFolder, appearing
-from tubelet.train.splits import divide, read_splits
+from tubelet.train.splits import divide
 from tubelet.train.step import seed_step
 from tubelet.train.trainer import Trainer
+from tubelet.train.videos import note_videos
 from tubelet.version import __version__
+from tubelet.weights.native import load_provenance, save_provenance
 
 MAY_CHANGE = {
     "recipe",
@@ -73,9 +76,10 @@ def start_run(
         start = (_adopt(model, config, divided.table),)
         if config.optimisation.freeze == "none":
             config = override(config, freeze=model.frozen)
+    known = world.from_first(lambda: note_videos(model, divided.table, out.path.resolve().name, _choosing(config)))
     trainer = Trainer(model, divided.train, divided.validation, config, world)
     more = _more_epochs(trainer)
-    notes = [*divided.notes, *_why(config), *start, *more, _size(trainer), *_features(trainer)]
+    notes = [*divided.notes, *_why(config), *start, *known, *more, _size(trainer), *_features(trainer)]
     if config.optimisation.fit_memory:
         fit = fitting(trainer)
         trainer.config = override(trainer.config, accumulate_steps=fit.accumulate_steps)
@@ -84,6 +88,7 @@ def start_run(
         trainer.save()
         if world.first:
             write_table(divided.table, hidden.splits)
+            save_provenance(model, hidden.path)
             hidden.write_run(_description(trainer, divided.table, notes))
     return trainer, notes
 
@@ -126,6 +131,7 @@ def resume_run(
         from_dict(PreprocessingConfig, run["preprocessing"], where=f"{out.run}: preprocessing"),
         run["labels"],
     )
+    model.provenance = load_provenance(out.path, out.path.name)
     split = wanted.validation.validation_split
     validation = table.split(split) if split in table.splits else None
     trainer = Trainer(model, table.split("train"), validation, wanted, world)
@@ -142,6 +148,11 @@ def resume_run(
     else:
         where = f"resumed after {position.epoch} epochs and {position.batch} steps of the next"
     return trainer, [where, _size(trainer), *_features(trainer)]
+
+
+def _choosing(config: TrainConfig) -> str | None:
+    """The split that chooses the weights; None if the last ones are kept."""
+    return config.validation.validation_split if config.validation.keep == "best" else None
 
 
 def _adopt(model: ViViT, config: TrainConfig, table: Table) -> str:

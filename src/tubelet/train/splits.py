@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
-from pathlib import Path
 
 from tubelet.config import TrainConfig
-from tubelet.data import Sample, Table, assign_splits, hold_out
+from tubelet.data import Table, assign_splits, hold_out
 from tubelet.errors import ConfigError
 
 
@@ -55,25 +53,3 @@ def divide(table: Table, config: TrainConfig) -> Divided:
             "tenth of the training samples for it)"
         )
     return Divided(table, table.split("train"), watched, tuple(notes))
-
-
-def read_splits(path: Path, classes: dict[str, list[str]], root: str) -> Table:
-    """The table that `tubelet.data.write_table` wrote, sample for sample; nothing is looked for, left out or sorted.
-
-    Args:
-        path: of the CSV.
-        classes: class names by head.
-        root: of the table.
-    """
-    index = {head: {name: number for number, name in enumerate(names)} for head, names in classes.items()}
-
-    def seconds(text: str | None) -> float | None:
-        return float(text) if text else None
-
-    samples = []
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            labels = {head: numbers[row[head]] for head, numbers in index.items()}
-            start, end = seconds(row.get("start")), seconds(row.get("end"))
-            samples.append(Sample(row["path"], labels, start, end, row.get("split") or None, row.get("group") or None))
-    return Table(tuple(samples), classes, root)

@@ -88,6 +88,7 @@ def adapt(model: ViViT, **fields: Any) -> ViViT:
         model = fold_head_norm(model)
     labels = model.labels if config.num_classes == model.config.num_classes else None
     adapted = ViViT(config, _new_preprocessing(model.preprocessing, model.config, config), labels)
+    adapted.provenance = model.provenance
     first = next(model.parameters())
     adapted.to(first.device, first.dtype)
     source = {canonical(name): (name, tensor.detach()) for name, tensor in model.state_dict().items()}

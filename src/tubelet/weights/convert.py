@@ -10,7 +10,7 @@ from tubelet.model import ViViT
 from tubelet.weights.adapt import adapt
 from tubelet.weights.hf_vivit import save_hf_vivit
 from tubelet.weights.load import load
-from tubelet.weights.native import save
+from tubelet.weights.native import save, save_provenance
 from tubelet.weights.report import LoadReport
 from tubelet.weights.scenic import save_scenic
 
@@ -74,6 +74,8 @@ def _write(model: ViViT, out: str | Path, format: str, layout: str | None, overw
     if format == "scenic":
         return save_scenic(model, out, layout=chosen, overwrite=overwrite)
     if format == "transformers":
-        return save_hf_vivit(model, out, key_layout=chosen, overwrite=overwrite)
+        notes = save_hf_vivit(model, out, key_layout=chosen, overwrite=overwrite)
+        save_provenance(model, Path(out))
+        return notes
     save(model, out, overwrite=overwrite)
     return ()

@@ -25,12 +25,13 @@ from huggingface_hub.errors import (
 
 from tubelet.errors import WeightsError
 from tubelet.model import ViViT
+from tubelet.provenance import PROVENANCE_FILE
 from tubelet.version import __version__
 from tubelet.weights.load import load
 from tubelet.weights.model_card import model_card
-from tubelet.weights.native import load_native, save
+from tubelet.weights.native import load_native, load_provenance, save
 
-CONFIGURATIONS = ["config.json", "preprocessor_config.json", "video_preprocessor_config.json"]
+CONFIGURATIONS = ["config.json", "preprocessor_config.json", "video_preprocessor_config.json", PROVENANCE_FILE]
 SAFETENSORS = ["model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors"]
 PICKLED = ["pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin"]
 
@@ -134,7 +135,10 @@ def push_to_hub(
     licence: str | None = None,
     card: str | None = None,
 ) -> str:
-    """Put a model on the Hub: `config.json`, `model.safetensors` and a model card, nothing else.
+    """Put a model on the Hub: `config.json`, `model.safetensors` and a model card.
+
+    Where the model knows which videos it learned from, their fingerprints go along, in `provenance.csv`, so that no
+    figure is measured on them unseen. The names of files and folders do not.
 
     Args:
         model: a model, or the folder of a run (or of `tubelet.save`): the card then tells its figures too.
@@ -157,9 +161,12 @@ def push_to_hub(
     if not isinstance(model, ViViT):
         run = Path(model)
         model = load_native(run)
+        model.provenance = load_provenance(run, run.name)
     api = HfApi(token=token, library_name="tubelet", library_version=__version__)
     with TemporaryDirectory(prefix="tubelet-") as folder:
         save(model, folder)
+        if model.provenance is not None:
+            model.provenance.without_paths().write(Path(folder) / PROVENANCE_FILE)
         text = card if card is not None else model_card(model, repo_id, run=run, licence=licence)
         (Path(folder) / "README.md").write_text(text, encoding="utf-8")
         with _in_one_sentence(repo_id, branch, "upload"):

@@ -15,6 +15,7 @@ from tubelet.config import replace as replace_config
 from tubelet.errors import WeightsError
 from tubelet.model import ViViT
 from tubelet.presets import SIZES, preset
+from tubelet.provenance import Provenance
 from tubelet.weights.image_vit import ImageViT
 from tubelet.weights.image_vit_read import read_image_vit
 from tubelet.weights.inflate import PositionsInit, TubeletInit
@@ -103,6 +104,7 @@ def initialise(
     if head and vit.labels and model.labels is None:
         model.labels = {"label": list(vit.labels)}
     model.load_report = report
+    model.provenance = Provenance(unknown=(str(vit.source),))
     return report
 
 

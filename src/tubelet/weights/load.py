@@ -13,7 +13,7 @@ from tubelet.model import ViViT
 from tubelet.presets import presets
 from tubelet.weights.adapt import adapt
 from tubelet.weights.files import read_json
-from tubelet.weights.native import CONFIG_FILE, WEIGHTS_FILE, is_native, load_native
+from tubelet.weights.native import CONFIG_FILE, WEIGHTS_FILE, is_native, load_native, load_provenance
 from tubelet.weights.scenic import load_scenic
 from tubelet.weights.tensors import listing
 
@@ -34,7 +34,8 @@ def load(source: str | Path, *, allow_unexpected: Iterable[str] = (), **fields: 
             `image_size=288`, `tubelet_size=(4, 16, 16)`, `num_classes=5`, `variant=...` (see `tubelet.weights.adapt`).
 
     Returns:
-        the model, in evaluation mode, on the CPU. `model.load_report` says what was loaded and what was not.
+        the model, in evaluation mode, on the CPU. `model.load_report` says what was loaded and what was not, and
+        `model.provenance` which videos the weights learned from, where that is written beside them.
 
     Raises:
         WeightsError: there is nothing there, or it is damaged, or it is something else.
@@ -43,9 +44,9 @@ def load(source: str | Path, *, allow_unexpected: Iterable[str] = (), **fields: 
     allowed = (allow_unexpected,) if isinstance(allow_unexpected, str) else tuple(allow_unexpected)
     path = Path(source).expanduser()
     if path.is_dir():
-        return _load_folder(path, allowed, fields)
+        return _with_provenance(_load_folder(path, allowed, fields), path, str(source))
     if path.is_file():
-        return _load_file(path, allowed, fields)
+        return _with_provenance(_load_file(path, allowed, fields), path.parent, str(source))
     name = str(source)
     if name in presets():
         raise WeightsError(
@@ -61,7 +62,12 @@ def load(source: str | Path, *, allow_unexpected: Iterable[str] = (), **fields: 
         folder = Path(download(name))
     except WeightsError as error:
         raise WeightsError(f"there is no folder {name} here, and {error}") from error
-    return _load_folder(folder, allowed, fields)
+    return _with_provenance(_load_folder(folder, allowed, fields), folder, name)
+
+
+def _with_provenance(model: ViViT, folder: Path, source: str) -> ViViT:
+    model.provenance = load_provenance(folder, source)
+    return model
 
 
 def _load_folder(folder: Path, allowed: tuple[str, ...], fields: dict[str, Any]) -> ViViT:

@@ -24,6 +24,7 @@ from torch import Tensor
 from tubelet.config import ModelConfig, PreprocessingConfig, from_dict, to_dict
 from tubelet.errors import ConfigError, WeightsError
 from tubelet.model import ViViT
+from tubelet.provenance import PROVENANCE_FILE, Provenance
 from tubelet.version import __version__
 from tubelet.weights.files import parse_json, read_json, replacing
 from tubelet.weights.tensors import FLOATS, Incoming, empty_model, listing, put_tensors
@@ -62,9 +63,29 @@ def save(model: ViViT, folder: str | Path, *, overwrite: bool = False) -> None:
         "tubelet": json.dumps(described, ensure_ascii=False),
         "tubelet_fingerprint": fingerprint,
     }
+    save_provenance(model, folder)
     with replacing(folder / CONFIG_FILE) as config_file, replacing(folder / WEIGHTS_FILE) as weights_file:
         config_file.write_text(text, encoding="utf-8")
         save_file(tensors, weights_file, metadata=metadata)
+
+
+def save_provenance(model: ViViT, folder: Path) -> None:
+    """Write beside the weights which videos they learned from; what stood there of other weights goes."""
+    if model.provenance is None:
+        (folder / PROVENANCE_FILE).unlink(missing_ok=True)
+        return
+    with replacing(folder / PROVENANCE_FILE) as path:
+        model.provenance.write(path)
+
+
+def load_provenance(folder: Path, source: str) -> Provenance:
+    """What `save_provenance` wrote; without it, that these weights do not list their videos.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    file = folder / PROVENANCE_FILE
+    return Provenance.read(file) if file.is_file() else Provenance(unknown=(source,))
 
 
 def load_native(folder: str | Path, *, allow_unexpected: Iterable[str] = ()) -> ViViT:
