@@ -79,9 +79,9 @@ def _show(comparison: Comparison, output: Output) -> None:
             output.warn(f"{count} videos of {name} were left out: another run was not asked about them")
     if comparison.learned_from:
         output.warn(f"{comparison.learned_from} more were left out: a run learned from them")
-    for name, count in comparison.chosen_on.items():
-        if count:
-            output.warn(f"{count} of these videos chose the weights of {name} (validation)")
+    for name, chosen in comparison.chosen_on.items():
+        if chosen:
+            output.warn(f"{chosen} of these videos chose the weights of {name} (validation)")
     for name, reason in comparison.provenance_unknown.items():
         output.warn(f"it is not known whether {name} learned from these videos: {reason}")
     for head in comparison.classes:

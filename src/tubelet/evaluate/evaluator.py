@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from tubelet.data import Batch, ClipDataset, Failure, Item, Sample, Table, make_loader, read_table, split_name
 from tubelet.data.known import Selection, select_unlearned
 from tubelet.data.loader import usable_cores
-from tubelet.data.run_table import run_table
+from tubelet.data.run_table import require_any, run_table
 from tubelet.distributed.world import ALONE, World
 from tubelet.errors import ConfigError, DataError
 from tubelet.evaluate.cost import evaluation_cost
