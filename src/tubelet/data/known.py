@@ -69,10 +69,10 @@ def known_videos(
 
 def content_keys(samples: Sequence[Sample]) -> list[str | None]:
     """The fingerprint of each sample's file; None where it cannot be read. Each file is read once."""
-    paths = list(dict.fromkeys(sample.path for sample in samples))
+    paths = list(dict.fromkeys(sample.path for sample in samples if sample.content is None))
     with ThreadPoolExecutor(THREADS, thread_name_prefix="tubelet-content") as pool:
         keys = dict(zip(paths, pool.map(content_key, paths), strict=True))
-    return [keys[sample.path] for sample in samples]
+    return [sample.content or keys[sample.path] for sample in samples]
 
 
 def uses_of(table: Table, provenance: Provenance) -> list[Use | None]:

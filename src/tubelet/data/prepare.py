@@ -18,6 +18,7 @@ from typing import Any
 from tubelet.config import to_dict
 from tubelet.config.shards import ShardConfig
 from tubelet.data.check import Problem
+from tubelet.data.known import content_keys
 from tubelet.data.loader import usable_cores
 from tubelet.data.shard_writer import ShardWriter, Stored, write_lines, write_whole
 from tubelet.data.shards import DESCRIPTION, FAILURES, FORMAT, INDEX, PREPARING
@@ -199,7 +200,11 @@ def _conclude(
 ) -> PrepareReport:
     """Write the index, and last of all what makes the folder one of shards."""
     rows = {row: (video, stored[video.key]) for video in videos if video.key in stored for row in video.rows}
-    index = [_row(table, table.samples[row], *rows[row]) for row in sorted(rows)]
+    contents = content_keys([table.samples[row] for row in sorted(rows)])
+    index = [
+        _row(table, table.samples[row], *rows[row]) | {"content": content}
+        for row, content in zip(sorted(rows), contents, strict=True)
+    ]
     names = sorted({one.shard for one in stored.values()})
     shards = {name: {"bytes": (folder / name).stat().st_size} for name in names}
     write_lines(folder / INDEX, index)

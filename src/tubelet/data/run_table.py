@@ -67,5 +67,6 @@ def read_splits(path: Path, classes: dict[str, list[str]], root: str) -> Table:
         for row in csv.DictReader(file):
             labels = {head: numbers[row[head]] for head, numbers in index.items()}
             start, end = seconds(row.get("start")), seconds(row.get("end"))
-            samples.append(Sample(row["path"], labels, start, end, row.get("split") or None, row.get("group") or None))
+            more = (row.get(name) or None for name in ("split", "group", "content"))
+            samples.append(Sample(row["path"], labels, start, end, *more))
     return Table(tuple(samples), classes, root)

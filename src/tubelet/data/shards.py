@@ -59,13 +59,14 @@ def read_shards(
     names = {head: description["classes"][stored] for head, stored in heads.items()}
     index = {head: {name: number for number, name in enumerate(known)} for head, known in names.items()}
     samples = []
-    for number, line in enumerate((folder / INDEX).read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate((folder / INDEX).read_text(encoding="utf-8").removesuffix("\n").split("\n"), 1):
         try:
             row = json.loads(line)
             part = FilePart(str(folder / row["shard"]), row["offset"], row["length"], row["path"])
             found = {head: index[head][row["labels"][stored]] for head, stored in heads.items()}
             times = row["start"], row["end"]
-            samples.append(Sample(str(part), found, *times, split=row["split"], group=row["group"]))
+            content = row.get("content")  # shards of older versions have none
+            samples.append(Sample(str(part), found, *times, row["split"], row["group"], content))
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise DataError(f"{folder / INDEX} line {number} is damaged ({error!r}); prepare the data again") from error
     if len(samples) != description["samples"]:

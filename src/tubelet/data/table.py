@@ -44,6 +44,8 @@ class Sample:
         end: seconds; None is the end.
         split: `train`, `val`, `test` or another name; None is not decided yet.
         group: a person, a source video: what must not be divided between splits that are made.
+        content: fingerprint of the video that it was made from (`tubelet.data.content_key`), where the file is another
+            encoding of it, as in shards; None if the file is the video itself.
     """
 
     path: str
@@ -52,6 +54,7 @@ class Sample:
     end: float | None = None
     split: str | None = None
     group: str | None = None
+    content: str | None = dataclasses.field(default=None, compare=False)
 
 
 @dataclass(frozen=True, repr=False)
@@ -175,7 +178,9 @@ def write_table(table: Table, path: str | Path) -> Path:
     Paths are absolute, so that `read_table` finds the videos again wherever the CSV lies.
     """
     extra = [
-        name for name in ("start", "end", "split", "group") if any(getattr(s, name) is not None for s in table.samples)
+        name
+        for name in ("start", "end", "split", "group", "content")
+        if any(getattr(s, name) is not None for s in table.samples)
     ]
     unfinished = Path(path).with_name(f".{Path(path).name}.{os.getpid()}.unfinished")
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tubelet.data import Sample, Table, read_table
+from tubelet.data import Sample, Table, prepare, read_table
 from tubelet.data.known import known_videos, select_unlearned, uses_of, with_known_splits
 from tubelet.errors import DataError
 from tubelet.provenance import Provenance, Use
@@ -127,3 +127,12 @@ def test_what_cannot_be_known_is_said(tmp_path: Path) -> None:
     partly = select_unlearned(table(sample(path)), Provenance(unknown=("google/vivit",)))
     assert partly.unknown is not None
     assert "google/vivit" in partly.unknown
+
+
+def test_a_video_in_shards_is_known_by_what_it_was_encoded_from(folder: Path, tmp_path: Path) -> None:
+    loose = read_table(folder)
+    prepare(loose, tmp_path / "shards")
+    shards = read_table(tmp_path / "shards")
+    count = len(loose)
+    assert uses_of(shards, learned(loose.with_splits(lambda _: "train"))) == ["learned"] * count
+    assert uses_of(loose, learned(shards.with_splits(lambda _: "train"))) == ["learned"] * count
