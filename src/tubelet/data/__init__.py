@@ -2,6 +2,7 @@
 
 from tubelet.data.cache import FrameCache
 from tubelet.data.check import CheckReport, check
+from tubelet.data.content import content_key
 from tubelet.data.dataset import ClipDataset, Draw, Failure, Item
 from tubelet.data.draws import Draws, generator_of
 from tubelet.data.label_maps import LabelMap, mirror_note, suggest_flip_labels
@@ -35,6 +36,7 @@ __all__ = [
     "class_weights",
     "collate",
     "contact_sheet",
+    "content_key",
     "generator_of",
     "hold_out",
     "make_loader",

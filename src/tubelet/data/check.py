@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from tubelet.config import PreprocessingConfig, to_dict
+from tubelet.data.content import copies
 from tubelet.data.loader import usable_cores
 from tubelet.data.table import Sample, Table
 from tubelet.errors import VideoError
-from tubelet.video import FilePart, open_video, video_exists, window
+from tubelet.video import open_video, window
 
 
 @dataclass(frozen=True)
@@ -164,7 +162,7 @@ def check(
             looks[path] = look
             if progress is not None:
                 progress(len(looks), len(paths))
-        same = _same_content(paths, pool)
+    same = copies(paths, whole=True)
     unreadable = [Problem(path, look.problem) for path, look in looks.items() if look.problem is not None]
     unreadable += [Problem(path, reason) for path, look in looks.items() for reason in look.outside]
     good = [look for look in looks.values() if look.problem is None]
@@ -220,47 +218,6 @@ def _look(path: str, samples: Sequence[Sample], thorough: bool) -> _Look:
         tuple(windows),
         tuple(outside),
     )
-
-
-def _same_content(paths: Sequence[str], pool: ThreadPoolExecutor) -> list[list[str]]:
-    """Groups of paths with the same bytes. Only files of the same size are read."""
-    by_size: dict[int, list[str]] = defaultdict(list)
-    for path in paths:
-        if video_exists(path):
-            by_size[_size(path)].append(path)
-    candidates = [path for group in by_size.values() if len(group) > 1 for path in group]
-    by_hash: dict[str, list[str]] = defaultdict(list)
-    for path, digest in zip(candidates, pool.map(_digest, candidates), strict=True):
-        if digest:
-            by_hash[digest].append(path)
-    return [group for group in by_hash.values() if len(group) > 1]
-
-
-def _parts(path: str) -> list[FilePart]:
-    """Where the bytes of a video lie: in a file, in the files of a folder of frames, or in a shard."""
-    part = FilePart.parse(path)
-    if part is not None:
-        return [part]
-    files = sorted(entry for entry in Path(path).iterdir() if entry.is_file()) if os.path.isdir(path) else [Path(path)]
-    return [FilePart(str(file), 0, file.stat().st_size, file.name) for file in files]
-
-
-def _size(path: str) -> int:
-    return sum(part.length for part in _parts(path))
-
-
-def _digest(path: str) -> str:
-    """Of the bytes of a video; '' if they cannot be read, or there are none."""
-    digest = hashlib.blake2b(digest_size=16)
-    count = 0
-    try:
-        for part in _parts(path):
-            for block in part.blocks():
-                digest.update(block)
-                count += len(block)
-    except OSError:
-        return ""  # reported as unreadable already
-    return digest.hexdigest() if count else ""
 
 
 def _groups(by_path: dict[str, list[Sample]], same: Sequence[Sequence[str]]) -> list[list[Sample]]:
