@@ -173,9 +173,9 @@ def check_given_splits(samples: Sequence[P], describe: Callable[[P], str], *, re
     notes, leaking, apart = copies_note(by_file), [], 0
     for unit in by_file:
         for same in _certain(unit):
-            overlaps = list(_overlaps(same))
-            leaking += [f"{describe(one)} and {describe(other)}" for one, other in overlaps]
-            apart += not overlaps and len({sample.split for sample in same}) > 1
+            shared = list(overlaps(same))
+            leaking += [f"{describe(one)} and {describe(other)}" for one, other in shared]
+            apart += not shared and len({sample.split for sample in same}) > 1
     if leaking:
         told = (
             f"{len(leaking)} videos are in two splits: {listed(leaking)}; a video that was trained on cannot test "
@@ -205,7 +205,7 @@ def _certain(unit: list[P]) -> list[list[P]]:
     return [[sample for file in group for sample in by_file[file]] for group in [*groups, *([one] for one in alone)]]
 
 
-def _overlaps(samples: Sequence[P]) -> Iterator[tuple[P, P]]:
+def overlaps(samples: Sequence[P]) -> Iterator[tuple[P, P]]:
     """Pairs of parts of one file that share frames and are in different splits, each part once as the second."""
     latest: dict[str | None, P] = {}
     for sample in sorted(samples, key=_window):
