@@ -56,8 +56,8 @@ class TableOptions(CommonOptions):
     nested: bool = False
     allow_missing: bool = False
 
-    def read(self, source: str | Path, *, group_column: str | None = None) -> Table:
-        """The table that these options describe."""
+    def read(self, source: str | Path, *, group_column: str | None = None, allow_leaks: bool = False) -> Table:
+        """The table that these options describe; the last two as in `read_table`."""
         from tubelet.data import read_table
 
         return read_table(
@@ -69,6 +69,7 @@ class TableOptions(CommonOptions):
             video_root=self.video_root,
             nested=self.nested,
             allow_missing=self.allow_missing,
+            allow_leaks=allow_leaks,
         )
 
 

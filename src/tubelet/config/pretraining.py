@@ -11,6 +11,7 @@ from tubelet.config.data import AugmentationConfig, DataConfig
 from tubelet.config.model import ModelConfig
 from tubelet.config.monitoring import MonitoringConfig
 from tubelet.config.serialise import check_types
+from tubelet.config.split_names import split_name
 from tubelet.config.training import AdaptationConfig, OptimisationConfig, RuntimeConfig, TrainConfig
 from tubelet.errors import ConfigError
 
@@ -158,7 +159,7 @@ class PretrainConfig:
         check_types(self)
         if not self.splits:
             raise ConfigError("splits=() leaves nothing to learn from; use splits=('train',)")
-        if any(split.strip().lower() in ("test", "testing") for split in self.splits):
+        if any(split_name(split) == "test" for split in self.splits):
             raise ConfigError(
                 f"splits={self.splits} names the test videos, and a model must not see them before it is tested, not "
                 "even without their labels; leave 'test' out"

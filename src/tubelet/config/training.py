@@ -8,6 +8,7 @@ from typing import Any, Literal
 from tubelet.config.data import AugmentationConfig, DataConfig
 from tubelet.config.monitoring import MonitoringConfig
 from tubelet.config.serialise import check_types
+from tubelet.config.split_names import split_name
 from tubelet.errors import ConfigError
 
 
@@ -132,6 +133,8 @@ class ValidationConfig:
         validate_every: epochs from one validation to the next; there is always one after the last.
         keep: `best`, the weights with the highest top-1 (then the lowest loss) are delivered; or `last`. A split that
             results are reported on must not choose: watch it with `last`.
+        allow_test_validation: let the test videos choose the weights all the same, which makes what is then measured on
+            them too good.
     """
 
     validation_split: str = "val"
@@ -140,12 +143,25 @@ class ValidationConfig:
     validation_views: str = "1x1"
     validate_every: int = 1
     keep: Literal["best", "last"] = "best"
+    allow_test_validation: bool = False
 
     def __post_init__(self) -> None:
         check_types(self)
+        object.__setattr__(self, "validation_split", split_name(self.validation_split))
         _at_least(self, "validate_every", 1)
+        if self.test_chooses and not self.allow_test_validation:
+            raise ConfigError(
+                "validation_split='test': test videos must not choose the epoch, since what is then measured on them "
+                "is too good. Hold out training videos (hold_out=0.1), or watch the test videos without choosing "
+                "(keep='last'); allow_test_validation=True does it all the same"
+            )
         if self.hold_out is not None and self.hold_out_groups:
             raise ConfigError("hold_out and hold_out_groups say the same thing twice; leave one out")
+
+    @property
+    def test_chooses(self) -> bool:
+        """Whether the weights that are delivered are chosen by the test videos."""
+        return self.validation_split == "test" and self.keep == "best"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,9 @@ from tubelet.data.mix import BatchMix, batch_generator
 from tubelet.data.prepare import PrepareReport, prepare
 from tubelet.data.preview import contact_sheet
 from tubelet.data.read import read_configured, read_table
-from tubelet.data.splits import assign_splits, hold_out, require_train_classes, without_splits
+from tubelet.data.splits import assign_splits, hold_out, require_train_classes, untrained_classes, without_splits
 from tubelet.data.table import Sample, Table, split_name, write_table
+from tubelet.data.units import independent_unit, independent_units
 
 __all__ = [
     "Batch",
@@ -39,6 +40,8 @@ __all__ = [
     "content_key",
     "generator_of",
     "hold_out",
+    "independent_unit",
+    "independent_units",
     "make_loader",
     "mirror_note",
     "prepare",
@@ -48,6 +51,7 @@ __all__ = [
     "split_name",
     "suggest_flip_labels",
     "timed",
+    "untrained_classes",
     "without_splits",
     "write_table",
 ]

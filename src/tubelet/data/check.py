@@ -12,9 +12,14 @@ from typing import Any
 from tubelet.config import PreprocessingConfig, to_dict
 from tubelet.data.content import copies
 from tubelet.data.loader import usable_cores
+from tubelet.data.splits import untrained_classes
 from tubelet.data.table import Sample, Table
+from tubelet.data.units import groups_in_several_splits, overlaps
 from tubelet.errors import VideoError
 from tubelet.video import open_video, window
+
+UNEQUAL = 10
+"""How many times as many samples the most frequent class has as the rarest, from which on a report says so."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,14 @@ class CheckReport:
         unreadable: videos that cannot be decoded, and samples whose start and end hold no frame.
         duplicates: groups of files with the same content.
         leaks: groups of samples of the same content that lie in different splits, as `split: path`.
+        overlaps: parts of one file or of its copies that share frames and lie in different splits, as pairs of `split:
+            path[start-end]`. Each of them is of a group in `leaks` as well.
         conflicts: groups of samples of the same content and time with different labels, as `label: path`.
         shared_groups: groups (people, source videos) with samples in several splits. Some data sets mean it so.
+        untrained: classes that the splits besides train have and train has not, as `class (split: samples)`.
+        single: heads with one class alone, which nothing can be learned for.
+        unequal: heads whose most frequent class has at least ten times the samples of the rarest, among those to learn
+            from, with both in words.
         balance: head, split ('' for none), class name: samples.
         seconds: length of the samples.
         frames: number of frames of the samples.
@@ -71,6 +82,10 @@ class CheckReport:
     leaks: tuple[tuple[str, ...], ...] = ()
     conflicts: tuple[tuple[str, ...], ...] = ()
     shared_groups: tuple[str, ...] = ()
+    overlaps: tuple[tuple[str, str], ...] = ()
+    untrained: tuple[str, ...] = ()
+    single: tuple[str, ...] = ()
+    unequal: tuple[str, ...] = ()
     balance: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     seconds: Spread | None = None
     frames: Spread | None = None
@@ -82,8 +97,8 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Nothing unreadable, nothing leaking, nothing labelled twice."""
-        return not (self.unreadable or self.leaks or self.conflicts)
+        """Nothing unreadable, nothing leaking, nothing labelled twice, and every class can be learned."""
+        return not (self.unreadable or self.leaks or self.conflicts or self.untrained or self.single)
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
@@ -93,6 +108,7 @@ class CheckReport:
         lines = [f"{self.samples} samples of {self.videos} videos"]
         lines += _section("unreadable", [f"{problem.path}: {problem.reason}" for problem in self.unreadable])
         lines += _section("in two splits", ["  =  ".join(group) for group in self.leaks])
+        lines += _section("parts that overlap, in two splits", ["  =  ".join(pair) for pair in self.overlaps])
         lines += _section("with two labels", ["  =  ".join(group) for group in self.conflicts])
         lines += _section("the same content under several names", ["  =  ".join(group) for group in self.duplicates])
         if self.shared_groups:
@@ -108,6 +124,11 @@ class CheckReport:
             lines.append(f"length: {self.seconds} s; {self.frames} frames")
         if self.too_short:
             lines.append(f"{self.too_short} samples have fewer frames than a clip")
+        lines += _section("classes without a training video", self.untrained)
+        lines += [f"{head}: one class alone; a classifier needs two at least" for head in self.single]
+        lines += [
+            f"{line}; class_weights='balanced' or balanced=True make up for it in training" for line in self.unequal
+        ]
         for title, found in (("frames/s", self.frame_rates), ("size", self.sizes), ("codec", self.codecs)):
             lines.append(f"{title}: " + ", ".join(f"{name} ({count})" for name, count in list(found.items())[:6]))
         if self.variable_frame_rate:
@@ -177,7 +198,11 @@ def check(
         duplicates=tuple(tuple(group) for group in same),
         leaks=_leaks(by_path, same),
         conflicts=_conflicts(table, by_path, same),
-        shared_groups=_shared_groups(table),
+        shared_groups=tuple(groups_in_several_splits(table.samples)),
+        overlaps=_overlapping(table, by_path, same),
+        untrained=_untrained(table),
+        single=tuple(head for head, names in table.classes.items() if len(names) < 2),
+        unequal=_unequal(table),
         balance=_balance(table),
         seconds=_spread([duration for _, duration in windows]),
         frames=_spread([float(frames) for frames, _ in windows]),
@@ -254,12 +279,40 @@ def _conflicts(
     return tuple(found)
 
 
-def _shared_groups(table: Table) -> tuple[str, ...]:
-    splits: dict[str, set[str]] = defaultdict(set)
-    for sample in table.samples:
-        if sample.group is not None and sample.split is not None:
-            splits[sample.group].add(sample.split)
-    return tuple(sorted(group for group, names in splits.items() if len(names) > 1))
+def _overlapping(
+    table: Table, by_path: dict[str, list[Sample]], same: Sequence[Sequence[str]]
+) -> tuple[tuple[str, str], ...]:
+    """Frames that are in two splits, where the parts of the files are not the same to the digit."""
+    return tuple(
+        (f"{one.split}: {table.key(one)}", f"{other.split}: {table.key(other)}")
+        for group in _groups(by_path, same)
+        if any(sample.start is not None or sample.end is not None for sample in group)
+        for one, other in overlaps([sample for sample in group if sample.split])
+    )
+
+
+def _untrained(table: Table) -> tuple[str, ...]:
+    """Classes of other splits that train lacks; nothing if there is no train yet, or none else."""
+    if "train" not in table.splits:
+        return ()
+    found = []
+    for head, names in untrained_classes(table).items():
+        for name in names:
+            index = table.classes[head].index(name)
+            counts = Counter(sample.split or "no split" for sample in table.samples if sample.labels[head] == index)
+            told = ", ".join(f"{split}: {count}" for split, count in sorted(counts.items()))
+            found.append(f"{name if head == 'label' else f'{head} {name}'} ({told})")
+    return tuple(found)
+
+
+def _unequal(table: Table) -> tuple[str, ...]:
+    found = []
+    for head, splits in _balance(table).items():
+        counts = {name: count for name, count in splits.get("train", splits.get("", {})).items() if count}
+        if counts and max(counts.values()) >= UNEQUAL * min(counts.values()):
+            most, rarest = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
+            found.append(f"{head}: {counts[most]} samples of {most!r} and {counts[rarest]} of {rarest!r} to learn from")
+    return tuple(found)
 
 
 def _balance(table: Table) -> dict[str, dict[str, dict[str, int]]]:

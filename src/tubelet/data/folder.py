@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tubelet.config.split_names import SPLIT_NAMES, split_name
 from tubelet.data.records import Record
-from tubelet.data.table import SPLIT_NAMES, split_name
 from tubelet.errors import DataError
 
 # fmt: off
@@ -22,6 +23,14 @@ VIDEO_SUFFIXES = frozenset([
 
 IMAGE_SUFFIXES = frozenset([".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"])
 """A folder that holds files of these names, and no video, is a video given as frames."""
+
+
+BESIDE_SPLITS = frozenset(
+    ["set", "data", "dataset", "video", "videos", "clip", "clips", "frame", "frames", "rgb", "split"]
+)
+"""Words that may stand beside a split's name in that of its folder, as in `train_256` and `videos_train`."""
+
+SIZE = re.compile(r"\d+(?:p|x\d+|px|fps)?")
 
 
 @dataclass
@@ -43,8 +52,9 @@ def read_folder(root: Path, *, nested: bool = False, labelled: bool = True) -> t
     """Records of all videos below a folder, and notes for the user.
 
     A class is a folder of the first level, and everything below it belongs to it. Where the first level is called
-    train, val, test (or validation, valid, dev and so on), the classes are the folders below that. Hidden files and
-    folders are left out; so are files that are not videos, counted in a note.
+    train, val, test (or validation, valid, dev and so on; or train_256, videos_val, testset, which a note then says),
+    the classes are the folders below that. Hidden files and folders are left out; so are files that are not videos,
+    counted in a note.
 
     Args:
         root: the folder.
@@ -58,7 +68,7 @@ def read_folder(root: Path, *, nested: bool = False, labelled: bool = True) -> t
     if not labelled:
         found.records += [Record(path) for path in _videos(root, found)]
     else:
-        for split, folder in _split_folders(root):
+        for split, folder in _split_folders(root, found.notes):
             _read_classes(folder, split, nested, found)
     if not found.records:
         raise DataError(f"no video in {root}; expected a folder for each class with files such as {root}/waving/1.mp4")
@@ -68,19 +78,63 @@ def read_folder(root: Path, *, nested: bool = False, labelled: bool = True) -> t
     return found.records, found.notes
 
 
-def _split_folders(root: Path) -> list[tuple[str | None, Path]]:
+def _split_folders(root: Path, notes: list[str]) -> list[tuple[str | None, Path]]:
     """(split, folder) of each split; (None, root) where there are none."""
     folders = [entry for entry in _entries(root) if entry.is_dir()]
-    splits = [entry for entry in folders if entry.name.lower() in SPLIT_NAMES]
-    if not splits or len(splits) < len(folders):
-        others = [entry.name for entry in folders if entry not in splits]
-        if len({split_name(entry.name) for entry in splits}) > 1:
-            raise DataError(
-                f"{root} holds folders of splits ({', '.join(entry.name for entry in splits)}) and others "
-                f"({', '.join(others[:5])}); is {others[0]!r} a class or a split? Move it, or list the videos in a CSV"
-            )
+    splits = {entry.name: split for entry in folders if (split := folder_split(entry.name)) is not None}
+    others = [entry.name for entry in folders if entry.name not in splits]
+    if not splits:
         return [(None, root)]
-    return [(split_name(entry.name), Path(entry.path)) for entry in splits]
+    if others:
+        _require_class(root, splits, others, notes)
+        return [(None, root)]
+    unusual = [name for name in splits if name.lower() not in SPLIT_NAMES]
+    if unusual:
+        if len(set(splits.values())) < len(splits):
+            raise DataError(
+                f"{root} holds several folders for one split ({', '.join(splits)}); leave one for each of train, val "
+                "and test, or list the videos in a CSV"
+            )
+        notes.append(
+            "folders are taken for splits: " + ", ".join(f"{name!r} for {split}" for name, split in splits.items())
+        )
+    return [(splits[entry.name], Path(entry.path)) for entry in folders]
+
+
+def folder_split(name: str) -> str | None:
+    """The split that a folder's name says: `Validation`, `train_256`, `videos_train`, `testset`; None if it is none."""
+    if name.lower() in SPLIT_NAMES:
+        return split_name(name)
+    words = [word for word in re.split(r"[\W_]+|(?<=\D)(?=\d)", name.lower()) if word]
+    words = [word.removesuffix("set") or word for word in words]
+    said = [word for word in words if word in SPLIT_NAMES]
+    rest = [
+        word for word in words if word not in SPLIT_NAMES and word not in BESIDE_SPLITS and not SIZE.fullmatch(word)
+    ]
+    return split_name(said[0]) if len(said) == 1 and not rest else None
+
+
+def _require_class(root: Path, splits: Mapping[str, str], others: Sequence[str], notes: list[str]) -> None:
+    """Folders of classes and one that is called like a split: it must be a class itself.
+
+    Raises:
+        DataError: nobody can tell which of the folders are classes, and which are splits.
+    """
+    if len(set(splits.values())) > 1:
+        raise DataError(
+            f"{root} holds folders of splits ({', '.join(splits)}) and others "
+            f"({', '.join(others[:5])}); is {others[0]!r} a class or a split? Move it, or list the videos in a CSV"
+        )
+    name, split = next(iter(splits.items()))
+    inside = {entry.name for entry in _entries(root / name) if entry.is_dir()}
+    if split != "train" or inside & set(others):
+        raise DataError(
+            f"{root} holds a folder {name!r} beside others ({', '.join(others[:5])}); is {name!r} a class, or the "
+            "videos of a split? Move it out of the folder, or list the videos in a CSV with the split in a column"
+        )
+    notes.append(
+        f"the folder {name!r} is taken for a class, as the others beside it; a split stands beside other splits"
+    )
 
 
 def _read_classes(root: Path, split: str | None, nested: bool, found: Found) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from tubelet.config import DataConfig
@@ -31,6 +31,7 @@ def read_table(
     classes: Mapping[str, Sequence[str]] | None = None,
     nested: bool = False,
     allow_missing: bool = False,
+    allow_leaks: bool = False,
 ) -> Table:
     """Read the description of a data set.
 
@@ -51,6 +52,8 @@ def read_table(
         classes: class names by head in a settled order, a model's `labels` for example.
         nested: for folders: every folder with videos is a class, named by its path.
         allow_missing: leave out videos that do not exist and say so, instead of an error that names them.
+        allow_leaks: keep videos whose frames are in two of the given splits and say so, instead of an error that names
+            them: to look at the data, not to learn from it.
 
     Returns:
         the table; its `notes` say what was decided and left out.
@@ -66,7 +69,7 @@ def read_table(
     if format == "shards" or (format == "auto" and is_shards(path)):
         if split_column or group_column or video_root:
             raise DataError(f"{source} holds shards, which know splits and places themselves; leave the columns out")
-        return read_shards(path, labels, classes)
+        return read_shards(path, labels, classes, allow_leaks=allow_leaks)
     notes: list[str] = []
     if path.is_dir() and format in ("auto", "table"):
         manifest = next((path / name for name in MANIFESTS if (path / name).is_file()), None)
@@ -84,7 +87,14 @@ def read_table(
                 f"{source} is a folder of class folders and has no columns; list the videos in a CSV for that"
             )
         records, more = read_folder(path, nested=nested, labelled=labels is None)
-        return build_table(records, str(path), [*notes, *more], classes=classes, allow_missing=allow_missing)
+        return build_table(
+            records,
+            str(path),
+            [*notes, *more],
+            classes=classes,
+            allow_missing=allow_missing,
+            allow_leaks=allow_leaks,
+        )
     if format == "folder":
         raise DataError(f"{source} is a file; the format 'folder' is a folder with a folder for each class")
     beside = path if path.is_dir() else path.parent
@@ -106,10 +116,13 @@ def read_table(
             classes=classes if classes is not None else read.classes,
             allow_missing=allow_missing,
             allow_conflicts=True,
+            allow_leaks=allow_leaks,
         )
     rows = read_rows(path)
     records, more = _records(rows, root, labels, split_column, group_column)
-    return build_table(records, str(root), [*notes, *more], classes=classes, allow_missing=allow_missing)
+    return build_table(
+        records, str(root), [*notes, *more], classes=classes, allow_missing=allow_missing, allow_leaks=allow_leaks
+    )
 
 
 def read_configured(config: DataConfig, *, classes: Mapping[str, Sequence[str]] | None = None) -> Table:
@@ -156,6 +169,7 @@ def _records(
     split = named_column(header, split_column, rows.name) if split_column else find_column(header, "split")
     group = named_column(header, group_column, rows.name) if group_column else find_column(header, "group")
     start, end = find_column(header, "start"), find_column(header, "end")
+    notes += _unread(header, {path_column, *heads.values(), split, group, start, end}, group)
     records = []
     for line, row in rows.rows:
         where = rows.where(line)
@@ -179,3 +193,14 @@ def _records(
             )
         )
     return records, notes
+
+
+def _unread(header: Sequence[str], read: Collection[str | None], group: str | None) -> list[str]:
+    """A note on the columns that nobody reads; other columns of labels are no surprise."""
+    columns = [column for column in header if column not in read and find_column([column], "label") is None]
+    if not columns:
+        return []
+    advice = "--split-column names one with train, val and test"
+    if group is None:
+        advice = f"--group-column names one that says which videos belong together (a person, a source video), {advice}"
+    return [f"nobody reads the columns {', '.join(columns)}; {advice}"]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tubelet.config.serialise import did_you_mean
+from tubelet.config.split_names import SPLIT_NAMES, split_name
 from tubelet.data.table import Sample, Table
+from tubelet.data.units import check_given_splits, listed
 from tubelet.errors import DataError
 from tubelet.video import video_exists
 
@@ -43,6 +46,7 @@ def build_table(
     classes: Mapping[str, Sequence[str]] | None = None,
     allow_missing: bool = False,
     allow_conflicts: bool = False,
+    allow_leaks: bool = False,
 ) -> Table:
     """Put records together: files looked for, repeats found, class names given their indices.
 
@@ -55,13 +59,16 @@ def build_table(
         allow_missing: leave out videos that do not exist and say so in a note.
         allow_conflicts: keep a video that is listed twice in a split with different labels, and say so in a note;
             large published data sets have some.
+        allow_leaks: keep videos whose frames are in two splits, and say so in a note; to look at them.
 
     Raises:
-        DataError: files that do not exist, one video with two labels or in two splits, an unknown class.
+        DataError: files that do not exist, one video with two labels, the same frames in two splits, an unknown class.
     """
     notes = list(notes)
     records = _existing(records, allow_missing, notes)
     records = _distinct(records, allow_conflicts, notes)
+    notes += check_given_splits(records, _placed, refuse=not allow_leaks)
+    notes += _unknown_splits(records)
     heads = list(records[0].labels) if records else []
     found = {head: sort_names({record.labels[head] for record in records}) for head in heads}
     if classes is not None:
@@ -102,43 +109,35 @@ def _existing(records: Sequence[Record], allow_missing: bool, notes: list[str]) 
     missing = [record for record in records if not there[record.path]]
     if not missing:
         return list(records)
-    listed = _listed([f"{record.path}{f' ({record.line})' if record.line else ''}" for record in missing])
+    names = listed([f"{record.path}{f' ({record.line})' if record.line else ''}" for record in missing])
     if not allow_missing or len(missing) == len(records):
         advice = (
             "" if allow_missing else "; correct the paths (or name the folder they start from), or allow missing files"
         )
-        raise DataError(f"{len(missing)} of {len(records)} videos do not exist: {listed}{advice}")
-    notes.append(f"left out {len(missing)} of {len(records)} samples whose file does not exist: {listed}")
+        raise DataError(f"{len(missing)} of {len(records)} videos do not exist: {names}{advice}")
+    notes.append(f"left out {len(missing)} of {len(records)} samples whose file does not exist: {names}")
     return [record for record in records if there[record.path]]
 
 
 def _distinct(records: Sequence[Record], allow_conflicts: bool, notes: list[str]) -> list[Record]:
-    """Without repeats. The same video (or part of one) in another split, or with another label, is an error."""
-    first: dict[tuple[str, float | None, float | None], Record] = {}
+    """Without repeats. The same video (or part of one) with another label is an error."""
+    first: dict[tuple[str, float | None, float | None, str | None], Record] = {}
     kept: list[Record] = []
     repeats = 0
     relabelled: list[str] = []
-    leaking: list[str] = []
     for record in records:
-        other = first.setdefault((os.path.normpath(record.path), record.start, record.end), record)
-        if other is not record and (other.labels, other.split) == (record.labels, record.split):
+        other = first.setdefault((os.path.normpath(record.path), record.start, record.end, record.split), record)
+        if other is not record and other.labels == record.labels:
             repeats += 1
             continue
         kept.append(record)
         if other is not record:
-            (leaking if other.split != record.split else relabelled).append(
-                f"{record.path}: {_what(other)} and {_what(record)}"
-            )
-    if leaking:
-        raise DataError(
-            f"{len(leaking)} videos are in two splits: {_listed(leaking)}; a video that was trained on cannot test "
-            "anything: keep one of each"
-        )
+            relabelled.append(f"{record.path}: {_what(other)} and {_what(record)}")
     if relabelled and not allow_conflicts:
-        raise DataError(f"{len(relabelled)} videos are listed with two labels: {_listed(relabelled)}; keep one of each")
+        raise DataError(f"{len(relabelled)} videos are listed with two labels: {listed(relabelled)}; keep one of each")
     if relabelled:
         notes.append(
-            f"{len(relabelled)} videos are listed with two labels, and were kept with both: {_listed(relabelled)}"
+            f"{len(relabelled)} videos are listed with two labels, and were kept with both: {listed(relabelled)}"
         )
     if repeats:
         notes.append(f"left out {repeats} rows that repeat an earlier one")
@@ -150,6 +149,20 @@ def _what(record: Record) -> str:
     return f"{what} ({record.line})" if record.line else what
 
 
-def _listed(things: Sequence[str], at_most: int = 5) -> str:
-    more = f" and {len(things) - at_most} more" if len(things) > at_most else ""
-    return "; ".join(things[:at_most]) + more
+def _placed(record: Record) -> str:
+    """A record in a message about splits."""
+    part = ""
+    if record.start is not None or record.end is not None:
+        part = f" from {record.start or 0:g} s to {'the end' if record.end is None else f'{record.end:g} s'}"
+    return f"{record.path}{part}: {record.split}{f' ({record.line})' if record.line else ''}"
+
+
+def _unknown_splits(records: Sequence[Record]) -> list[str]:
+    """A note on each split that no verb looks for by itself."""
+    counts = Counter(split_name(record.split) for record in records if record.split)
+    return [
+        f"{count} samples are in the split {name!r}, which nothing uses unless it is named"
+        f"{did_you_mean(name, ('train', 'val', 'test', 'validation'))}"
+        for name, count in sorted(counts.items())
+        if name not in SPLIT_NAMES
+    ]

@@ -18,6 +18,7 @@ from typing import Any
 
 from tubelet.config.serialise import did_you_mean
 from tubelet.data.table import Sample, Table
+from tubelet.data.units import check_given_splits
 from tubelet.errors import DataError
 from tubelet.video import FilePart
 
@@ -37,6 +38,8 @@ def read_shards(
     folder: Path,
     labels: Sequence[str] | Mapping[str, str] | None = None,
     classes: Mapping[str, Sequence[str]] | None = None,
+    *,
+    allow_leaks: bool = False,
 ) -> Table:
     """The table of a folder that `tubelet data prepare` wrote.
 
@@ -44,9 +47,10 @@ def read_shards(
         folder: with `shards.json`.
         labels: heads to keep; a mapping gives them other names. None keeps all.
         classes: class names by head in a settled order.
+        allow_leaks: see `read_table`.
 
     Raises:
-        DataError: the folder is not finished, or a shard is missing or cut off.
+        DataError: the folder is not finished, a shard is missing or cut off, or the same frames are in two splits.
     """
     if not (folder / DESCRIPTION).is_file():
         raise DataError(
@@ -73,7 +77,8 @@ def read_shards(
         raise DataError(
             f"{folder / INDEX} has {len(samples)} lines, expected {description['samples']}: cut off; copy it again"
         )
-    table = Table(tuple(samples), names, str(folder), _notes(description))
+    notes = check_given_splits(samples, lambda sample: f"{sample.path}: {sample.split}", refuse=not allow_leaks)
+    table = Table(tuple(samples), names, str(folder), (*_notes(description), *notes))
     return table if classes is None else table.with_classes(classes)
 
 

@@ -11,26 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tubelet.config.serialise import did_you_mean
+from tubelet.config.split_names import split_name as split_name
 from tubelet.errors import DataError
 from tubelet.video.file_part import FilePart
-
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "validate": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
-"""Names that splits go by, and the ones they have here. Other names are kept as they are."""
-
-
-def split_name(name: str) -> str:
-    """`validation`, `valid` and `dev` are `val`; a name that is not known stays as it is."""
-    return SPLIT_NAMES.get(name.strip().lower(), name.strip())
 
 
 @dataclass(frozen=True)
@@ -42,7 +25,7 @@ class Sample:
         labels: head name to class index. Empty without labels.
         start: seconds on the file's own clock; None is the beginning.
         end: seconds; None is the end.
-        split: `train`, `val`, `test` or another name; None is not decided yet.
+        split: `train`, `val`, `test` or another name (`validation` and the like become `val`); None is not decided yet.
         group: a person, a source video: what must not be divided between splits that are made.
         content: fingerprint of the video that it was made from (`tubelet.data.content_key`), where the file is another
             encoding of it, as in shards; None if the file is the video itself.
@@ -55,6 +38,10 @@ class Sample:
     split: str | None = None
     group: str | None = None
     content: str | None = dataclasses.field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.split is not None:
+            object.__setattr__(self, "split", split_name(self.split))
 
 
 @dataclass(frozen=True, repr=False)

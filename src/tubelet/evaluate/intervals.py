@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from tubelet.data import independent_unit
 from tubelet.evaluate.predictions import VideoPrediction
 
 LEVEL = 0.95
@@ -63,7 +64,7 @@ class Resampling:
     ) -> Resampling:
         """Draws over the groups of these videos, or over the videos if they have none."""
         grouped = any(one.group is not None for one in predictions)
-        names = [("path", one.path) if one.group is None else ("group", one.group) for one in predictions]
+        names = [independent_unit(one) for one in predictions]
         numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
         units = torch.tensor([numbers[name] for name in names], dtype=torch.int64)
         how = Bootstrap("group" if grouped else "video", len(numbers), resamples=resamples, seed=seed)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tubelet.config import TrainConfig
+from tubelet.config import DataConfig, TrainConfig
+from tubelet.config.split_names import split_name
 from tubelet.data import Table, assign_splits, hold_out
-from tubelet.errors import ConfigError
+from tubelet.data.splits import untrained_classes
+from tubelet.data.units import listed
+from tubelet.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True)
@@ -27,29 +30,71 @@ class Divided:
 
 
 def divide(table: Table, config: TrainConfig) -> Divided:
-    """Use the splits that the data has, make the ones that it lacks, and hold out what the configuration says.
+    """Use the splits that the data has, hold out what the configuration says, and make the splits that are lacking.
 
     Raises:
-        DataError: splits that cannot be used.
+        DataError: splits that cannot be used, or a head with a single class.
         ConfigError: something is to be held out for a split that there is already.
     """
-    validation, notes = config.validation, list(table.notes)
-    if any(sample.split is None for sample in table.samples):
-        table = assign_splits(table, config.data.fractions, seed=config.seed)
+    _require_choice(table)
+    validation = config.validation
     split = validation.validation_split
     if validation.hold_out is not None or validation.hold_out_groups:
-        if split in table.splits:
-            raise ConfigError(
-                f"the data has {table.splits[split]} samples in {split!r} already, so nothing is held out for it; "
-                "leave hold_out and hold_out_groups away, or name another validation_split"
-            )
-        fraction, groups = validation.hold_out, validation.hold_out_groups
-        table = hold_out(table, fraction=fraction, groups=groups, into=split, seed=config.seed)
+        table = _held_out(table, config)
+    elif any(sample.split is None for sample in table.samples):
+        table = assign_splits(table, config.data.fractions, seed=config.seed)
     watched = table.split(split) if split in table.splits else None
-    notes.insert(0, table.describe())
+    notes = [table.describe(), *table.notes, *_untrained(table)]
     if watched is None:
         notes.append(
             f"no sample is in {split!r}: nothing is validated and the last weights are delivered (hold_out=0.1 takes a "
             "tenth of the training samples for it)"
         )
+    elif validation.test_chooses:
+        notes.append(
+            "the test videos choose which weights are delivered (allow_test_validation): what is measured on them is "
+            "too good, and no figure of a test"
+        )
     return Divided(table, table.split("train"), watched, tuple(notes))
+
+
+def _held_out(table: Table, config: TrainConfig) -> Table:
+    """The validation split made of training samples; samples without a split are training samples first."""
+    validation, split = config.validation, config.validation.validation_split
+    if split in table.splits:
+        raise ConfigError(
+            f"the data has {table.splits[split]} samples in {split!r} already, so nothing is held out for it; "
+            "leave hold_out and hold_out_groups away, or name another validation_split"
+        )
+    if any(sample.split is None for sample in table.samples):
+        shares = {split_name(name): share for name, share in config.data.fractions.items()}
+        rest = {name: share for name, share in shares.items() if name != split}
+        if split in shares and shares != DataConfig().fractions:
+            raise ConfigError(
+                f"fractions say how much {split!r} is, and hold_out says it too; leave {split!r} out of the fractions"
+            )
+        whole = sum(rest.values())
+        table = assign_splits(table, {name: share / whole for name, share in rest.items()}, seed=config.seed)
+    return hold_out(
+        table, fraction=validation.hold_out, groups=validation.hold_out_groups, into=split, seed=config.seed
+    )
+
+
+def _require_choice(table: Table) -> None:
+    for head, names in table.classes.items():
+        if len(names) < 2:
+            what = f"the class {names[0]!r}" if names else "no class"
+            which = "" if head == "label" else f" of the head {head!r}"
+            raise DataError(
+                f"all videos are of {what}{which}; a classifier needs two classes at least: add videos that show "
+                "something else"
+            )
+
+
+def _untrained(table: Table) -> list[str]:
+    """A note on the classes that are asked for and were never shown."""
+    return [
+        f"{len(names)} {'classes' if head == 'label' else f'{head} classes'} have no training video "
+        f"({listed([repr(name) for name in names], between=', ')}); they can be neither learned nor called right"
+        for head, names in untrained_classes(table).items()
+    ]

@@ -39,7 +39,9 @@ def test_what_is_broken_the_same_or_leaking_is_named(folder: Path, tmp_path: Pat
     shutil.copy(data / "train" / "clap" / "1.mp4", data / "val" / "clap" / "copy.mp4")
     shutil.copy(data / "train" / "jump" / "0.mp4", data / "train" / "wave" / "other.mp4")
     steps: list[tuple[int, int]] = []
-    report = check(read_table(data), threads=2, progress=lambda done, total: steps.append((done, total)))
+    report = check(
+        read_table(data, allow_leaks=True), threads=2, progress=lambda done, total: steps.append((done, total))
+    )
     assert not report.ok
     assert [problem.path for problem in report.unreadable] == [str(data / "train" / "wave" / "0.mp4")]
     assert report.leaks == ((f"train: {data}/train/clap/1.mp4", f"val: {data}/val/clap/copy.mp4"),)
@@ -87,3 +89,47 @@ def test_damage_in_the_middle_is_found_by_a_thorough_look(shared: Path) -> None:
     table = read_table(damaged.parent, labels=())
     table = dataclasses.replace(table, samples=tuple(s for s in table.samples if s.path == str(damaged)))
     assert [problem.path for problem in check(table, thorough=True).unreadable] == [str(damaged)]
+
+
+def test_parts_that_overlap_in_two_splits_are_told_apart_from_parts_that_do_not(folder: Path) -> None:
+    table = read_table(folder)
+    first, second = table.samples[:2]
+    parts = (
+        dataclasses.replace(first, start=0.0, end=1.0, split="train"),
+        dataclasses.replace(first, start=0.9, end=2.0, split="val"),
+        dataclasses.replace(second, start=0.0, end=1.0, split="train"),
+        dataclasses.replace(second, start=1.0, end=2.0, split="val"),
+    )
+    report = check(dataclasses.replace(table, samples=parts))
+    assert len(report.leaks) == 2
+    assert report.overlaps == (("train: clap/0.mp4[0.000-1.000]", "val: clap/0.mp4[0.900-2.000]"),)
+    assert "parts that overlap, in two splits: 1" in str(report)
+
+
+def test_classes_that_cannot_be_learned_are_told(folder: Path) -> None:
+    table = read_table(folder).with_splits(lambda sample: "val" if "wave" in sample.path else "train")
+    report = check(table)
+    assert report.untrained == ("wave (val: 4)",)
+    assert not report.ok
+    assert "classes without a training video: 1" in str(report)
+    assert not check(read_table(folder)).untrained, "nothing is divided yet"
+    alone = check(read_table(folder / "clap", labels=()).with_splits(lambda sample: "train"))
+    assert alone.ok, "nothing is to be learned without labels"
+
+
+def test_one_class_alone_and_very_unequal_ones_are_told(folder: Path, tmp_path: Path) -> None:
+    for number in range(10):
+        (tmp_path / "often").mkdir(exist_ok=True)
+        shutil.copy(folder / "wave" / "0.mp4", tmp_path / "often" / f"{number}.mp4")
+    single = check(read_table(tmp_path))
+    assert single.single == ("label",)
+    assert not single.ok
+    assert "one class alone" in str(single)
+    shutil.copytree(folder / "clap", tmp_path / "rare")
+    assert not check(read_table(tmp_path)).unequal, "10 and 4"
+    for number in (1, 2, 3):
+        (tmp_path / "rare" / f"{number}.mp4").unlink()
+    unequal = check(read_table(tmp_path))
+    assert unequal.ok
+    assert unequal.unequal == ("label: 10 samples of 'often' and 1 of 'rare' to learn from",)
+    assert "class_weights='balanced'" in str(unequal)

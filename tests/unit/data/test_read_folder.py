@@ -44,7 +44,46 @@ def test_folders_of_splits_under_any_of_their_names(tmp_path: Path) -> None:
 
 def test_a_class_may_be_called_like_a_split(tmp_path: Path) -> None:
     touch(tmp_path, "train/1.mp4", "car/2.mp4", "bus/3.mp4")
-    assert read_table(tmp_path).classes["label"] == ["bus", "car", "train"]
+    table = read_table(tmp_path)
+    assert table.classes["label"] == ["bus", "car", "train"]
+    assert any("'train' is taken for a class" in note for note in table.notes)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train_256", "val_256"),
+        ("videos_train", "videos_val"),
+        ("training_set", "ValidationSet"),
+        ("trainset", "devset"),
+    ],
+)
+def test_folders_of_splits_whose_names_say_more(tmp_path: Path, names: tuple[str, str]) -> None:
+    touch(tmp_path, *(f"{name}/{label}/{name}.mp4" for name in names for label in ("run", "walk")))
+    table = read_table(tmp_path)
+    assert table.classes["label"] == ["run", "walk"]
+    assert table.splits == {"train": 2, "val": 2}
+    (note,) = table.notes
+    assert f"'{names[0]}' for train" in note
+    assert f"'{names[1]}' for val" in note
+
+
+def test_classes_that_only_begin_like_splits_are_classes(tmp_path: Path) -> None:
+    touch(tmp_path, "training dog/1.mp4", "test drive/2.mp4", "trains/3.mp4")
+    assert read_table(tmp_path).classes["label"] == ["test drive", "training dog", "trains"]
+
+
+@pytest.mark.parametrize("names", ["test/1.mp4", "testing/run/1.mp4", "val/1.mp4", "train/run/1.mp4", "test_set/1.mp4"])
+def test_one_split_beside_classes_is_a_question(tmp_path: Path, names: str) -> None:
+    touch(tmp_path, names, "run/2.mp4", "walk/3.mp4")
+    with pytest.raises(DataError, match=f"is '{names.split('/')[0]}' a class, or the videos of a split"):
+        read_table(tmp_path)
+
+
+def test_two_folders_for_one_split_are_a_question(tmp_path: Path) -> None:
+    touch(tmp_path, "train_256/a/1.mp4", "train_320/a/2.mp4")
+    with pytest.raises(DataError, match="several folders for one split"):
+        read_table(tmp_path)
 
 
 def test_splits_beside_another_folder_are_a_question(tmp_path: Path) -> None:

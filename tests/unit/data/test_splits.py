@@ -147,3 +147,85 @@ def test_fractions_that_make_no_sense(plain_table: MakeTable, fractions: dict[st
 def test_dividing_anew(plain_table: MakeTable) -> None:
     table = assign_splits(plain_table({"a": 10, "b": 10}))
     assert without_splits(table).splits == {"": 20}
+
+
+def test_names_of_splits_are_understood_wherever_they_are_given(plain_table: MakeTable) -> None:
+    table = plain_table({"a": 10, "b": 10}).with_splits(lambda s: "testing" if s.path.endswith("1.mp4") else "Training")
+    assert table.splits == {"train": 18, "test": 2}
+    held = hold_out(table, fraction=0.25, out_of="training", into="validation")
+    assert held.splits == {"train": 14, "val": 4, "test": 2}
+    assert len(held.split("dev")) == 4
+    assert Sample("x.mp4", {}, split="validate").split == "val"
+
+
+def test_holding_out_of_data_without_splits_leaves_the_rest_for_training(plain_table: MakeTable) -> None:
+    held = hold_out(plain_table({"a": 20, "b": 20}), fraction=0.1)
+    assert held.splits == {"train": 36, "val": 4}
+
+
+def test_a_class_that_only_the_test_has_does_not_keep_anybody_from_holding_out(plain_table: MakeTable) -> None:
+    table = plain_table({"a": 10, "b": 10, "new": 2}).with_splits(lambda s: "test" if "new" in s.path else "train")
+    assert hold_out(table, fraction=0.2).splits == {"train": 16, "val": 4, "test": 2}
+
+
+def test_files_with_parts_of_many_classes_are_divided_so_that_train_has_each_class(plain_table: MakeTable) -> None:
+    """As in long videos of daily life: each recording has a part of most classes, and some classes are rare."""
+    classes = ["cut", "wash", "pour", "rare", "once"]
+    parts = [
+        (f"/data/{video}.mp4", label)
+        for video in range(12)
+        for label in range(5)
+        if label < 3 or (label == 3 and video in (2, 7)) or (label == 4 and video == 9)
+    ]
+    samples = tuple(Sample(path, {"label": label}, float(label), label + 1.0) for path, label in parts)
+    for seed in range(10):
+        table = assign_splits(Table(samples, {"label": classes}, "/data"), seed=seed)
+        split_of = {sample.path: sample.split for sample in table.samples}
+        assert all(split_of[sample.path] == sample.split for sample in table.samples)
+        assert 2 <= sum(split == "val" for split in split_of.values()) <= 3
+        assert {sample.labels["label"] for sample in table.split("train").samples} == {0, 1, 2, 3, 4}
+
+
+def test_one_recording_alone_cannot_be_divided(plain_table: MakeTable) -> None:
+    samples = tuple(Sample("/data/long.mp4", {"label": part % 2}, float(part), part + 1.0) for part in range(10))
+    with pytest.raises(DataError, match=r"1 groups cannot be divided into 2 splits \(parts of one file"):
+        assign_splits(Table(samples, {"label": ["a", "b"]}, "/data"))
+
+
+def test_a_split_that_stays_empty_is_explained() -> None:
+    samples = tuple(Sample(f"/data/{part % 2}.mp4", {"label": part % 2}, float(part), part + 1.0) for part in range(10))
+    table = assign_splits(Table(samples, {"label": ["a", "b"]}, "/data"))
+    assert table.splits == {"train": 10}
+    assert any("nothing could be put into val" in note for note in table.notes)
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["wave/a1_s{n}_t1.mp4", "clap/a2_s{n}_t1.mp4"], "8 files show 4 people"),
+        (["person{n}_walk_d1.mp4", "person{n}_run_d1.mp4"], "8 files show 4 people"),
+        (["wave/{n}_subject_3.mp4", "clap/{n}_subject_4.mp4", "clap/{n}_subject_3.mp4"], "12 files show 2 people"),
+        (["S001C001P00{n}R001A001.avi", "S001C002P00{n}R001A002.avi"], "8 files show 4 people"),
+        (["a/film{n}_000.mp4", "a/film{n}_001.mp4", "b/other{n}_000.mp4", "b/other{n}_001.mp4"], "16 files show 8 rec"),
+        (["a/id{n}_10_20.mp4", "a/id{n}_20_30.mp4", "b/id{n}_40.5_50.mp4"], "12 files show 4 recordings"),
+        (["wave/wave_{n}.mp4", "clap/clap_{n}.mp4"], None),
+        (["wave_{n}.mp4", "clap_{n}.mp4"], None),
+        (["wave/{n}.mp4", "clap/{n}.mp4"], None),
+        (["wave/s{n}.mp4", "clap/x{n}.mp4"], None),
+        (["p1/{n}.mp4", "p2/{n}.mp4"], None),
+    ],
+)
+def test_names_that_look_as_if_videos_belonged_together_are_a_question(names: list[str], told: str | None) -> None:
+    paths = [(name.replace("{n}", str(n)), kind) for n in range(4) for kind, name in enumerate(names)]
+    labels = ["wave", "clap"]
+    samples = tuple(Sample(f"/data/{path}", {"label": min(kind, 1)}) for path, kind in paths)
+    table = Table(samples, {"label": labels}, "/data")
+    hints = [note for note in assign_splits(table).notes if "these may belong together" in note]
+    assert len(hints) == (told is not None)
+    if told is not None:
+        assert told in hints[0]
+        assert "--group-column" in hints[0]
+    grouped = dataclasses.replace(table, samples=tuple(dataclasses.replace(s, group=s.path) for s in samples))
+    assert not any("may belong" in note for note in assign_splits(grouped).notes)
+    given = table.with_splits(lambda sample: "train")
+    assert not assign_splits(given).notes

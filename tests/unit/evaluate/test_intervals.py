@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -54,6 +55,15 @@ def test_parts_of_one_video_are_drawn_together() -> None:
     ]
     bootstrap = Resampling.over([*parts, *videos([True])]).bootstrap
     assert (bootstrap.unit, bootstrap.units) == ("video", 2)
+
+
+def test_parts_of_one_video_under_two_names_are_drawn_together(tmp_path: Path) -> None:
+    (tmp_path / "long.mp4").write_bytes(b"video")
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "long.mp4")
+    names = ["long.mp4", "link.mp4", "folder/../long.mp4", "other.mp4"]
+    (tmp_path / "folder").mkdir()
+    parts = [VideoPrediction(str(tmp_path / name), {"label": 0}, {"label": (1.0, 0.0)}) for name in names]
+    assert Resampling.over(parts).bootstrap.units == 2
 
 
 def test_a_perfect_score_is_not_certain() -> None:

@@ -307,7 +307,7 @@ def test_without_a_validation_split_the_last_weights_are_delivered_and_the_user_
     assert held.evaluation is not None
     tested = {Path(s.path) for s in table.split("test").samples}
     assert not tested & {Path(p.path) for p in held.evaluation.predictions}
-    there_already = override(tiny, hold_out=0.34, validation_split="test")
+    there_already = override(tiny, hold_out=0.34, validation_split="test", allow_test_validation=True)
     with pytest.raises(ConfigError, match="'test' already"):
         train(table, tmp_path / "third", config=there_already, reporter=SilentReporter())
 

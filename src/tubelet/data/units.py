@@ -1,0 +1,264 @@
+"""What is independent of what: parts of one file, copies of it and links to it are one thing, and so is a group."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import Protocol, TypeVar, runtime_checkable
+
+from tubelet.data.content import copies
+from tubelet.errors import DataError
+from tubelet.video import FilePart
+
+SHOWN = 5
+"""Examples in a message."""
+
+MORE = 10
+"""Names in a note."""
+
+ROUNDING = 1e-3
+"""Seconds by which two parts of a file may overlap for no other reason than that their times were rounded."""
+
+
+@runtime_checkable
+class Grouped(Protocol):
+    """A sample, a prediction: something of a video that may belong to a group."""
+
+    @property
+    def path(self) -> str:
+        """Of the video."""
+
+    @property
+    def group(self) -> str | None:
+        """See `Sample`."""
+
+
+@runtime_checkable
+class Placed(Grouped, Protocol):
+    """A part of a video that may have a split."""
+
+    @property
+    def start(self) -> float | None:
+        """Seconds; None is the beginning."""
+
+    @property
+    def end(self) -> float | None:
+        """Seconds; None is the end."""
+
+    @property
+    def split(self) -> str | None:
+        """See `Sample`."""
+
+
+P = TypeVar("P", bound=Placed)
+G = TypeVar("G", bound=Grouped)
+
+
+def independent_unit(sample: Grouped) -> str:
+    """What a sample stands or falls with: its group, else its file, whatever part of the file it is.
+
+    Samples of different units are taken to be independent: a split never cuts a unit, and intervals are drawn over
+    them. Copies under other names are not looked for here, since that means reading files; `independent_units` does.
+    """
+    return f"file {file_of(sample.path)}" if sample.group is None else f"group {sample.group}"
+
+
+def file_of(path: str) -> str:
+    """The file that a path leads to: links are followed, and a video in a shard is the file it was made of."""
+    return _Files().of(path)
+
+
+def independent_units(
+    samples: Sequence[G], *, groups: bool = True, same: Sequence[Sequence[str]] | None = None
+) -> list[list[G]]:
+    """Samples that belong together, each unit and all of them in the order of the samples.
+
+    Two samples are of one unit if they are of one file, of one group, or of two files with the same content; and if a
+    third one joins them.
+
+    Args:
+        samples: to put together.
+        groups: False looks at files and their content alone.
+        same: paths of files with the same content, as `same_content` gives them; None looks for them.
+    """
+    files, joined = _Files(), _Joined()
+    for sample in samples:
+        if groups and sample.group is not None:
+            joined.join(("file", files.of(sample.path)), ("group", sample.group))
+    for paths in same_content(samples) if same is None else same:
+        for path in paths[1:]:
+            joined.join(("file", files.of(paths[0])), ("file", files.of(path)))
+    found: dict[Hashable, list[G]] = defaultdict(list)
+    for sample in samples:
+        found[joined.of(("file", files.of(sample.path)))].append(sample)
+    return list(found.values())
+
+
+def same_content(samples: Iterable[Grouped]) -> list[list[str]]:
+    """Groups of different files of these samples that hold the same, by their paths."""
+    return _Files().copies(sample.path for sample in samples)
+
+
+class _Files:
+    """Where paths lead to; each folder is looked up once."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, str] = {}
+        self._known: dict[str, str] = {}
+
+    def of(self, path: str) -> str:
+        """See `file_of`."""
+        if path not in self._known:
+            self._known[path] = self._find(path)
+        return self._known[path]
+
+    def copies(self, paths: Iterable[str], *, whole: bool = False) -> list[list[str]]:
+        """Groups of different files with the same content; of several names of one file the first stands for all."""
+        first: dict[str, str] = {}
+        for path in paths:
+            first.setdefault(self.of(path), path)
+        return copies(first.values(), whole=whole)
+
+    def _find(self, path: str) -> str:
+        part = FilePart.parse(path)
+        if part is not None:
+            return f"{self._folder(os.path.dirname(part.file))}#{part.name}"
+        folder, name = os.path.split(os.path.abspath(path))
+        real = os.path.join(self._folder(folder), name)
+        return os.path.realpath(real) if os.path.islink(real) else real
+
+    def _folder(self, folder: str) -> str:
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(folder)
+        return self._folders[folder]
+
+
+class _Joined:
+    """Which of many things have been joined (a disjoint-set forest)."""
+
+    def __init__(self) -> None:
+        self._above: dict[Hashable, Hashable] = {}
+
+    def of(self, thing: Hashable) -> Hashable:
+        """What stands for all that are joined with it."""
+        above = self._above.setdefault(thing, thing)
+        while above != thing:
+            self._above[thing] = self._above[above]
+            thing = self._above[thing]
+            above = self._above[thing]
+        return thing
+
+    def join(self, one: Hashable, other: Hashable) -> None:
+        self._above[self.of(other)] = self.of(one)
+
+
+def check_given_splits(samples: Sequence[P], describe: Callable[[P], str], *, refuse: bool = True) -> list[str]:
+    """Hold that the splits that the data came with do not share frames.
+
+    Args:
+        samples: with the splits that were given; those without one are passed over.
+        describe: how a message names a sample.
+        refuse: False makes a note of what would be an error.
+
+    Returns:
+        notes: copies, files whose parts are in several splits, groups that are in several splits.
+
+    Raises:
+        DataError: the same frames are in two splits: parts of a file that overlap, a file under two names, or copies.
+    """
+    placed = [sample for sample in samples if sample.split]
+    by_file = independent_units(placed, groups=False)
+    notes, leaking, apart = copies_note(by_file), [], 0
+    for unit in by_file:
+        for same in _certain(unit):
+            shared = list(overlaps(same))
+            leaking += [f"{describe(one)} and {describe(other)}" for one, other in shared]
+            apart += not shared and len({sample.split for sample in same}) > 1
+    if leaking:
+        told = (
+            f"{len(leaking)} videos are in two splits: {listed(leaking)}; a video that was trained on cannot test "
+            "anything, nor can a copy of it or a part that overlaps"
+        )
+        if refuse:
+            raise DataError(f"{told}: keep one of each")
+        notes.append(told)
+    if apart:
+        notes.append(
+            f"{apart} files have parts in several splits; the parts do not overlap, but parts of one recording are not "
+            "independent, and a model may know the file instead of the class"
+        )
+    return [*notes, *_groups_in_several(placed)]
+
+
+def _certain(unit: list[P]) -> list[list[P]]:
+    """A unit of files; where it lies in several splits by their keys alone, every byte is compared first."""
+    files = _Files()
+    by_file: dict[str, list[P]] = defaultdict(list)
+    for sample in unit:
+        by_file[files.of(sample.path)].append(sample)
+    if len(by_file) == 1 or len({sample.split for sample in unit}) == 1:
+        return [unit]
+    groups = [[files.of(path) for path in same] for same in files.copies((s.path for s in unit), whole=True)]
+    alone = set(by_file) - {file for group in groups for file in group}
+    return [[sample for file in group for sample in by_file[file]] for group in [*groups, *([one] for one in alone)]]
+
+
+def overlaps(samples: Sequence[P]) -> Iterator[tuple[P, P]]:
+    """Pairs of parts of one file that share frames and are in different splits, each part once as the second."""
+    latest: dict[str | None, P] = {}
+    for sample in sorted(samples, key=_window):
+        start, end = _window(sample)
+        for split, other in latest.items():
+            if split != sample.split and _window(other)[1] > start + ROUNDING:
+                yield other, sample
+                break
+        if sample.split not in latest or _window(latest[sample.split])[1] < end:
+            latest[sample.split] = sample
+
+
+def _window(sample: Placed) -> tuple[float, float]:
+    start = -math.inf if sample.start is None else sample.start
+    return start, math.inf if sample.end is None else sample.end
+
+
+def _groups_in_several(samples: Sequence[Placed]) -> list[str]:
+    shared = groups_in_several_splits(samples)
+    if not shared:
+        return []
+    return [
+        f"{len(shared)} groups are in several of the splits that the data came with ({listed(shared, MORE, ', ')}): "
+        "what is measured holds for these groups, and says less about new ones"
+    ]
+
+
+def copies_note(by_file: Iterable[Sequence[Grouped]]) -> list[str]:
+    """A note about files that hold the same as others; nothing if there are none.
+
+    Args:
+        by_file: what `independent_units` gives without groups.
+    """
+    same = [names for unit in by_file if len(names := list(dict.fromkeys(sample.path for sample in unit))) > 1]
+    if not same:
+        return []
+    shown = listed([listed(names, 3, " = ") for names in same], 3)
+    return [
+        f"{sum(len(names) - 1 for names in same)} files are copies of others or links to them ({shown}); they count as "
+        "one where splits are made, and weigh more than others where a model learns"
+    ]
+
+
+def groups_in_several_splits(samples: Iterable[Placed]) -> list[str]:
+    """Names of the groups that have samples in more than one split, sorted."""
+    splits: dict[str, set[str]] = defaultdict(set)
+    for sample in samples:
+        if sample.group is not None and sample.split:
+            splits[sample.group].add(sample.split)
+    return sorted(group for group, names in splits.items() if len(names) > 1)
+
+
+def listed(things: Sequence[str], at_most: int = SHOWN, between: str = "; ") -> str:
+    """The first of them, and how many more there are."""
+    more = f" and {len(things) - at_most} more" if len(things) > at_most else ""
+    return between.join(things[:at_most]) + more
