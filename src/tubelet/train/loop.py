@@ -20,6 +20,7 @@ from tubelet.errors import DataError
 from tubelet.evaluate import Evaluation
 from tubelet.model import ViViT
 from tubelet.train import events
+from tubelet.train.generators import restored_generators
 from tubelet.train.interrupt import StopAsked, StopRequest, TrainingInterrupted, until_stopped
 from tubelet.train.mirrors import mirroring
 from tubelet.train.progress import ConsoleReporter, Pace, Reporter, SilentReporter
@@ -96,7 +97,7 @@ def train(
     if model is not None and given is None:
         fields["model"] = model
     folder, started = RunFolder(os.fspath(out)), time.perf_counter()
-    with torch.random.fork_rng(devices=[]), joined() as world, StopRequest() as stop:
+    with restored_generators(), joined() as world, StopRequest() as stop:
         if not world.first:
             reporter = SilentReporter()
         if resume:

@@ -40,6 +40,7 @@ from tubelet.train.losses import classification_loss
 from tubelet.train.mirrors import require_installed
 from tubelet.train.optimiser import load_optimiser, make_optimiser
 from tubelet.train.parallel import Parallel, load_whole
+from tubelet.train.parts import require_batches_for_norms, require_parts_are_exact
 from tubelet.train.run_folder import FailureLog, RunFolder
 from tubelet.train.schedule import cosine_with_warmup
 from tubelet.train.sharded import load_sharded, save_sharded
@@ -119,6 +120,9 @@ class Trainer:
         self.average = WeightAverage(model, optimisation.ema_decay) if optimisation.ema_decay else None
         self.parallel.prepare(self.model, self.average.model if self.average is not None else None)
         self.learner = learned_part(self.model, config)
+        require_batches_for_norms(self.learner, optimisation.batch_size, len(train))
+        if optimisation.accumulate_steps > 1:
+            require_parts_are_exact(self.learner, compiled=runtime.compile, sharded=self.parallel.sharded)
         self.forward = self.parallel.forward(self.learner, compiled if runtime.compile else None)
         self.optimiser = make_optimiser(model, optimisation)
         self.early = step_in_backward(self.optimiser, optimisation, runtime, world.size)
@@ -132,6 +136,7 @@ class Trainer:
             optimisation.batch_size,
             workers=self._workers(),
             balanced=balanced,
+            fold_single=True,
             rank=world.rank,
             world_size=world.size,
             pairs=augmentation.mixes,
