@@ -61,7 +61,7 @@ PLAIN = TrainConfig(
 )
 MIXED = replace(PLAIN, augmentation=AugmentationConfig(coverage=(0.7, 1.0), mixup=0.3, label_smoothing=0.1))
 STEPS = 14
-"""13 clips in batches of 6: the last one of each epoch has 7, of whose 4 parts the second process has nothing in one."""
+"""13 clips in batches of 6: each epoch's last one has 7, and the second process nothing in one of their 4 parts."""
 
 
 @pytest.fixture(scope="module")

@@ -315,14 +315,26 @@ def timed(loader: ClipLoader) -> Iterator[tuple[Batch, float]]:
         yield batch, time.perf_counter() - start
 
 
-def class_weights(table: Table, head: str = "label", *, beta: float = 0.999) -> Float[Tensor, "K"]:
+def class_weights(table: Table, head: str = "label", *, beta: float | None = None) -> Float[Tensor, "K"]:
     """A weight for each class in the loss, larger for rare ones, 1 on average over the samples.
 
-    By the effective number of samples, `(1 - beta) / (1 - beta^n)` (Cui et al., CVPR 2019); beta near 1 weights by 1 /
-    n, 0 not at all. A class without samples weighs 0.
+    Args:
+        table: whose samples count.
+        head: of the table.
+        beta: None weights a class of n samples by 1 / n, so that all classes weigh the same in sum. A number weights by
+            the effective number of samples, `(1 - beta) / (1 - beta^n)` (Cui et al., CVPR 2019): classes of far more
+            than 1 / (1 - beta) samples weigh more in sum than others, and 0 weights not at all.
+
+    Returns:
+        [K]; a class without samples weighs 0.
+
+    Raises:
+        ConfigError: beta below 0, or 1 and more.
     """
-    if not 0 <= beta < 1:
-        raise ConfigError(f"beta={beta} must be from 0 to below 1")
+    if beta is not None and not 0 <= beta < 1:
+        raise ConfigError(f"beta={beta} must be from 0 to below 1; None lets all classes weigh the same")
     counts = torch.tensor(table.counts(head), dtype=torch.float64)
-    weights = torch.where(counts > 0, (1 - beta) / (1 - beta ** counts.clamp(min=1)), 0.0)
+    some = counts.clamp(min=1)
+    effective = some if beta is None else (1 - beta**some) / (1 - beta)
+    weights = torch.where(counts > 0, 1 / effective, 0.0)
     return (weights * counts.sum() / (weights * counts).sum()).float()

@@ -49,6 +49,9 @@ from tubelet.weights import load, save
 
 STATE_FORMAT = 1
 
+EFFECTIVE_BETA = 0.999
+"""Of `class_weights="effective"`."""
+
 
 @dataclass
 class Best:
@@ -290,9 +293,11 @@ class Trainer:
         return data.workers
 
     def _class_weights(self, train: Table) -> dict[str, Tensor] | None:
-        if self.config.optimisation.class_weights == "none":
+        scheme = self.config.optimisation.class_weights
+        if scheme == "none":
             return None
-        return {head: class_weights(train, head).to(self.device) for head in train.classes}
+        beta = EFFECTIVE_BETA if scheme == "effective" else None
+        return {head: class_weights(train, head, beta=beta).to(self.device) for head in train.classes}
 
     def _datasets(self, train: Table, validation: Table | None) -> tuple[ClipDataset, ClipDataset | None]:
         config = self.config

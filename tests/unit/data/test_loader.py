@@ -220,6 +220,16 @@ def test_waiting_is_measured(folder: Path, small: PreprocessingConfig) -> None:
     assert all(seconds > 0 for _, seconds in pairs)
 
 
+def test_balanced_class_weights_let_all_classes_weigh_the_same(plain_table: MakeTable) -> None:
+    sizes = {"rare": 100, "common": 10_000, "single": 1}
+    table = plain_table(sizes)
+    weights = class_weights(table)
+    totals = weights * torch.tensor(table.counts("label"))
+    assert totals.tolist() == pytest.approx([sum(sizes.values()) / 3] * 3, rel=1e-6)
+    effective = class_weights(table, beta=0.999) * torch.tensor(table.counts("label"))
+    assert effective[table.classes["label"].index("common")] > 5 * effective[table.classes["label"].index("rare")]
+
+
 def test_class_weights_raise_rare_classes(plain_table: MakeTable) -> None:
     table = plain_table({"common": 90, "rare": 10})
     weights = class_weights(table, beta=0.9999)
