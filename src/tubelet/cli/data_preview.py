@@ -66,7 +66,7 @@ def run(options: Any, output: Output) -> int:
     from tubelet.data import contact_sheet
     from tubelet.video import Preprocessing
 
-    batch, preprocessing, classes = _batch(options)
+    batch, preprocessing, classes = _batch(options, output)
     if not len(batch):
         raise DataError(f"no video could be read, first {batch.failures[0].path}: {batch.failures[0].reason}")
     sheet = contact_sheet(batch, Preprocessing(preprocessing), classes, clips=options.clips, frames=options.frames)
@@ -79,12 +79,12 @@ def run(options: Any, output: Output) -> int:
     return 1 if batch.failures else 0
 
 
-def _batch(options: Any) -> tuple[Any, Any, Any]:
+def _batch(options: Any, output: Output) -> tuple[Any, Any, Any]:
     """A batch of the training that the options describe, its preprocessing, and the class names."""
     from dataclasses import replace
 
     from tubelet.config.recipes import override
-    from tubelet.data import BatchMix, ClipDataset, batch_generator, make_loader, read_configured
+    from tubelet.data import BatchMix, ClipDataset, batch_generator, make_loader, mirror_note, read_configured
     from tubelet.train.model import build_model
     from tubelet.train.splits import divide
 
@@ -96,6 +96,9 @@ def _batch(options: Any) -> tuple[Any, Any, Any]:
     if options.plain:
         clips = ClipDataset(table, model.preprocessing, mode="evaluate", seed=config.seed)
     else:
+        note = mirror_note(table.classes, config.augmentation)
+        if note is not None:
+            output.warn(note)
         clips = ClipDataset(table, model.preprocessing, augmentation=config.augmentation, seed=config.seed)
     loader = make_loader(clips, options.clips, workers=0, shuffle=True, epoch=options.epoch)
     batch = next(iter(loader))

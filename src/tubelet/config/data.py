@@ -83,7 +83,8 @@ class AugmentationConfig:
         crop: `random` or `centre`.
         flip: probability of a horizontal flip.
         flip_labels: by head, what a class becomes when flipped: {"label": {"swipe left": "swipe right"}}. Both ways;
-            classes that are not named keep their label.
+            classes that are not named keep their label. Classes whose names look like mirror images of each other have
+            to be named, as their own mirror image if they keep theirs.
         colour: probability of colour jitter.
         brightness: at most this is added or taken away, pixels in [0, 1].
         contrast: range of the factor.

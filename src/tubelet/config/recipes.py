@@ -34,8 +34,15 @@ def recipes() -> dict[str, str]:
     return found
 
 
-def default_recipe(init: str | None) -> tuple[str, str]:
-    """The recipe for a training that names none, and why it is that one."""
+def default_recipe(init: str | None, *, given: bool = False) -> tuple[str, str]:
+    """The recipe for a training that names none, and why it is that one.
+
+    Args:
+        init: what the weights start from.
+        given: whether a model was handed over, whose weights are what training starts from.
+    """
+    if given:
+        return "fine-tune", "the weights are those of the model: the recipe fine-tune, with small steps and few epochs"
     if init is None:
         return "small-data", "the weights start at random: the recipe small-data, which is made for few videos"
     return "fine-tune", f"the weights start from {init}: the recipe fine-tune, with small steps and few epochs"

@@ -27,13 +27,17 @@ class OptimisationConfig:
         min_steps: optimiser steps that a training has at least: over few videos it gets more epochs, which the run then
             tells as its `epochs`. Who sets `epochs` without this gets just these.
         warmup_epochs: length of the warm-up; may be a fraction. None is a twelfth of the epochs, the paper's share.
-        batch_size: clips of one optimiser step, of all processes together. The last step of an epoch has what is left.
+        batch_size: clips of one optimiser step, of all processes together. The last step of an epoch has what is left;
+            a single clip that is left goes into the step before.
         accumulate_steps: a batch goes through the model in so many parts, one after the other. The gradient is that of
-            the whole batch; only memory and time change.
+            the whole batch, and a BatchNorm has the statistics of the whole batch, for which the parts go through the
+            model more than once. Dropout and drop-path are drawn for each part anew.
         fit_memory: choose `accumulate_steps` when the run begins: as few parts as fit into the memory of the device.
             `batch_size = "auto"` says the same: the batch stays that of the recipe, and with it what is learned.
         clip_norm: gradients of a larger norm are scaled down to it; None lets them be.
-        class_weights: `none`, or `balanced`: rare classes count more, so that all weigh the same.
+        class_weights: `none`; `balanced`: a clip counts the more the rarer its class is, so that all classes weigh the
+            same; or `effective`: the same up to about a thousand clips a class, beyond which more clips weigh more (the
+            effective number of samples with beta 0.999, Cui et al., CVPR 2019). The clips' mean weight is 1.
         ema_decay: keep a moving average of the weights with this decay, and validate and deliver that; 0 or None for
             none.
         layer_decay: each layer below the head learns at this share of the rate of the one above it; None for the same
@@ -54,7 +58,7 @@ class OptimisationConfig:
     accumulate_steps: int = 1
     fit_memory: bool = False
     clip_norm: float | None = 1.0
-    class_weights: Literal["none", "balanced"] = "none"
+    class_weights: Literal["none", "balanced", "effective"] = "none"
     ema_decay: float | None = None
     layer_decay: float | None = None
     freeze: Literal["none", "embedding", "spatial", "encoder"] = "none"

@@ -5,7 +5,7 @@ from tubelet.data.check import CheckReport, check
 from tubelet.data.content import content_key
 from tubelet.data.dataset import ClipDataset, Draw, Failure, Item
 from tubelet.data.draws import Draws, generator_of
-from tubelet.data.label_maps import LabelMap, mirror_note, suggest_flip_labels
+from tubelet.data.label_maps import LabelMap, mirror_note, require_labels_stay_right, suggest_flip_labels
 from tubelet.data.loader import Batch, ClipLoader, EpochBatches, class_weights, collate, make_loader, timed
 from tubelet.data.mix import BatchMix, batch_generator
 from tubelet.data.prepare import PrepareReport, prepare
@@ -47,6 +47,7 @@ __all__ = [
     "prepare",
     "read_configured",
     "read_table",
+    "require_labels_stay_right",
     "require_train_classes",
     "split_name",
     "suggest_flip_labels",

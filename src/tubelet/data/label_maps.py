@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from collections.abc import Mapping, Sequence
 
@@ -10,15 +11,30 @@ from tubelet.config import AugmentationConfig
 from tubelet.config.serialise import did_you_mean
 from tubelet.errors import ConfigError
 
-OPPOSITES = (
+SIDES = (
     ("left", "right"),
     ("leftward", "rightward"),
     ("leftwards", "rightwards"),
-    ("clockwise", "counterclockwise"),
-    ("clockwise", "anticlockwise"),
-    ("cw", "ccw"),
+    ("lefthand", "righthand"),
+    ("lefthanded", "righthanded"),
+    ("links", "rechts"),
+    ("gauche", "droite"),
+    ("izquierda", "derecha"),
+    ("esquerda", "direita"),
+    ("sinistra", "destra"),
 )
-"""Words that a mirror exchanges."""
+"""Words for the two sides, which a mirror exchanges, and half a turn of the picture too."""
+
+TURNS = (("clockwise", "counterclockwise"), ("clockwise", "anticlockwise"), ("cw", "ccw"), ("cw", "acw"))
+"""Words for the sense of turning, which a mirror exchanges and a turn of the picture does not."""
+
+HEIGHTS = (("up", "down"), ("upward", "downward"), ("upwards", "downwards"), ("top", "bottom"))
+"""Words that half a turn of the picture exchanges and a mirror does not."""
+
+Opposites = Sequence[tuple[str, str]]
+
+FARTHEST_TURN = 90
+"""Degrees of `rotate` beyond which a clip that is turned shows the opposite direction."""
 
 
 class LabelMap:
@@ -47,7 +63,8 @@ class LabelMap:
             for source, target in ((one, other), (other, one)):
                 if source not in names:
                     raise ConfigError(
-                        f"{setting}: no class {source!r} in the head {head!r}{did_you_mean(source, names)}"
+                        f"{setting}: no class {source!r} in the head {head!r}{did_you_mean(source, names)}; name "
+                        f"classes of this data, or none ({setting}={{}})"
                     )
                 if becomes.setdefault(source, target) != target:
                     raise ConfigError(
@@ -79,13 +96,78 @@ def suggest_flip_labels(classes: Mapping[str, Sequence[str]]) -> dict[str, dict[
     Returns:
         by head, each pair once; heads without a pair are left out. Fits `AugmentationConfig.flip_labels`.
     """
+    return _pairs(classes, SIDES + TURNS)
+
+
+def mirror_note(classes: Mapping[str, Sequence[str]], augmentation: AugmentationConfig) -> str | None:
+    """What is wrong where clips get labels that they do not show, in a sentence with the remedies; None if nothing is.
+
+    That is so where clips are flipped, classes look like mirror images of each other, and `flip_labels` does not say
+    what becomes of them; or where they are turned so far that left becomes right.
+
+    Args:
+        classes: class names by head.
+        augmentation: of the training.
+    """
+    if augmentation.flip:
+        unnamed = {
+            head: {one: other for one, other in pairs.items() if not {one, other} <= _named(augmentation, head)}
+            for head, pairs in suggest_flip_labels(classes).items()
+        }
+        listed = _in_words(unnamed)
+        if listed:
+            complete = {
+                head: {**augmentation.flip_labels.get(head, {}), **unnamed.get(head, {})}
+                for head in classes
+                if head in augmentation.flip_labels or unnamed.get(head)
+            }
+            return (
+                f"clips are flipped (flip={augmentation.flip:g}), but these classes look like mirror images of each "
+                f"other: {listed}. Either flip none (--flip 0), or say what becomes what (--flip-labels "
+                f"'{json.dumps(complete, ensure_ascii=False)}'; a class that keeps its label is named as its own "
+                "mirror image)"
+            )
+    listed = _in_words(_pairs(classes, SIDES + HEIGHTS))
+    if augmentation.rotate > FARTHEST_TURN and listed:
+        return (
+            f"clips are turned by up to {augmentation.rotate:g} degrees (rotate), which exchanges the directions that "
+            f"tell these classes apart: {listed}. Turn them by at most {FARTHEST_TURN} degrees (--rotate "
+            f"{FARTHEST_TURN})"
+        )
+    return None
+
+
+def require_labels_stay_right(classes: Mapping[str, Sequence[str]], augmentation: AugmentationConfig) -> None:
+    """Hold that flipped and turned clips have the labels that they show (`mirror_note`).
+
+    Raises:
+        ConfigError: they do not; which classes, and what to do.
+    """
+    note = mirror_note(classes, augmentation)
+    if note is not None:
+        raise ConfigError(note)
+
+
+def _named(augmentation: AugmentationConfig, head: str) -> set[str]:
+    mapping = augmentation.flip_labels.get(head, {})
+    return {*mapping.keys(), *mapping.values()}
+
+
+def _in_words(by_head: Mapping[str, Mapping[str, str]]) -> str:
+    """The first pairs, and how many there are besides."""
+    listed = [f"{one} / {other}" for pairs in by_head.values() for one, other in pairs.items()]
+    more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
+    return "; ".join(listed[:3]) + more
+
+
+def _pairs(classes: Mapping[str, Sequence[str]], opposites: Opposites) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for head, names in classes.items():
         by_words = {tuple(_words(name)): name for name in names}
         pairs: dict[str, str] = {}
         taken: set[str] = set()
         for words, name in by_words.items():
-            partner = next((by_words[other] for other in _mirrored(words) if other in by_words), None)
+            partner = next((by_words[other] for other in _mirrored(words, opposites) if other in by_words), None)
             if partner is not None and name != partner and not {name, partner} & taken:
                 pairs[name] = partner
                 taken |= {name, partner}
@@ -94,31 +176,21 @@ def suggest_flip_labels(classes: Mapping[str, Sequence[str]]) -> dict[str, dict[
     return found
 
 
-def mirror_note(classes: Mapping[str, Sequence[str]], augmentation: AugmentationConfig) -> str | None:
-    """A sentence for the user where clips are flipped, classes look like mirror images, and no map was given."""
-    pairs = suggest_flip_labels(classes)
-    listed = [f"{one} / {other}" for mapping in pairs.values() for one, other in mapping.items()]
-    if not listed or not augmentation.flip or augmentation.flip_labels:
-        return None
-    more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
-    return (
-        f"clips are flipped (flip={augmentation.flip:g}), but these classes look like mirror images of each other: "
-        f"{'; '.join(listed[:3])}{more}. Name what becomes what in flip_labels, or use flip=0"
-    )
-
-
 def _words(name: str) -> list[str]:
-    text = re.sub(r"(?i)(counter|anti)[\s_\-]+clockwise", r"\1clockwise", name)
-    return [word for word in re.split(r"[\W_]+", text.lower()) if word]
+    """The words of a class name, however they are joined: `SwipeLeft`, `swipe_left`, `swipeleft2`."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    text = re.sub(r"(counter|anti)[\s_\-]+clockwise", r"\1clockwise", apart.lower())
+    text = re.sub(r"(?<=[^\W\d_]{3})(left|right)(?![^\W\d_])|(?<=\d)(?=[^\W\d_])|(?<=[^\W\d_])(?=\d)", r" \1", text)
+    return [word for word in re.split(r"[\W_]+", text) if word]
 
 
-def _mirrored(words: tuple[str, ...]) -> list[tuple[str, ...]]:
+def _mirrored(words: tuple[str, ...], opposites: Opposites) -> list[tuple[str, ...]]:
     """The words with opposites exchanged: all of them first, then every smaller choice."""
-    choices = [_opposites(word) for word in words]
+    choices = [_choices(word, opposites) for word in words]
     all_ways = [way for way in itertools.product(*choices) if way != words]
     return sorted(all_ways, key=lambda way: -sum(a != b for a, b in zip(way, words, strict=True)))
 
 
-def _opposites(word: str) -> list[str]:
-    exchanged = [b if a == word else a for a, b in OPPOSITES if word in (a, b)]
+def _choices(word: str, opposites: Opposites) -> list[str]:
+    exchanged = [b if a == word else a for a, b in opposites if word in (a, b)]
     return [*exchanged, word]

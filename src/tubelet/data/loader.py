@@ -101,6 +101,9 @@ class EpochBatches(Sampler[list[Draw]]):
         balanced: head whose classes come up equally often. An epoch has as many clips as before: of large classes some
             are left out, small ones come up again with other draws.
         drop_last: leave out a last batch that is not full.
+        fold_single: add a last batch of a single clip to the one before, which then has `batch_size` + 1. A step by one
+            clip is taken by chance, and a BatchNorm needs two. Nothing changes where there is one clip in all, or
+            batches have one each.
         rank: of this process.
         world_size: number of processes. They divide each batch of a single process between them, as evenly as it goes;
             a part may be empty, and all have the same number of batches.
@@ -117,6 +120,7 @@ class EpochBatches(Sampler[list[Draw]]):
         shuffle: bool = True,
         balanced: str | None = None,
         drop_last: bool = False,
+        fold_single: bool = False,
         rank: int = 0,
         world_size: int = 1,
         pairs: bool = False,
@@ -131,6 +135,7 @@ class EpochBatches(Sampler[list[Draw]]):
         self.rank, self.world_size, self.pairs = rank, world_size, pairs
         self.epoch = self.start_batch = 0
         self._length = len(table)
+        self._folds = fold_single and not drop_last and 1 < batch_size < self._length and self._length % batch_size == 1
         self._classes: list[list[int]] = []
         if balanced is not None:
             by_class: dict[int, list[int]] = {}
@@ -145,9 +150,14 @@ class EpochBatches(Sampler[list[Draw]]):
     @property
     def batches(self) -> int:
         """Batches of a whole epoch."""
-        if self.drop_last:
+        if self.drop_last or self._folds:
             return self._length // self.batch_size
         return -(-self._length // self.batch_size)
+
+    @property
+    def largest(self) -> int:
+        """Clips of the largest batch."""
+        return min(self._length, self.batch_size + self._folds)
 
     def __len__(self) -> int:
         return max(0, self.batches - self.start_batch)
@@ -155,7 +165,10 @@ class EpochBatches(Sampler[list[Draw]]):
     def __iter__(self) -> Iterator[list[Draw]]:
         order = self._order()
         for batch in range(self.start_batch, self.batches):
-            yield self._own(order[batch * self.batch_size : (batch + 1) * self.batch_size])
+            first, after = batch * self.batch_size, (batch + 1) * self.batch_size
+            if self._folds and batch == self.batches - 1:
+                after = self._length
+            yield self._own(order[first:after])
 
     def _own(self, batch: list[Draw]) -> list[Draw]:
         """What this process has of a batch."""
@@ -209,6 +222,7 @@ def make_loader(
     workers: int | None = None,
     shuffle: bool | None = None,
     drop_last: bool = False,
+    fold_single: bool = False,
     balanced: str | None = None,
     epoch: int = 0,
     start_batch: int = 0,
@@ -227,6 +241,7 @@ def make_loader(
             most 8.
         shuffle: None shuffles in training and not in evaluation.
         drop_last: see `EpochBatches`.
+        fold_single: see `EpochBatches`.
         balanced: see `EpochBatches`.
         epoch: the first one; `loader.set_epoch` sets the next ones.
         start_batch: of the first epoch, to go on where a run stopped.
@@ -253,6 +268,7 @@ def make_loader(
         shuffle=dataset.mode == "train" if shuffle is None else shuffle,
         balanced=balanced,
         drop_last=drop_last,
+        fold_single=fold_single,
         rank=rank,
         world_size=world_size,
         pairs=pairs,
@@ -299,14 +315,26 @@ def timed(loader: ClipLoader) -> Iterator[tuple[Batch, float]]:
         yield batch, time.perf_counter() - start
 
 
-def class_weights(table: Table, head: str = "label", *, beta: float = 0.999) -> Float[Tensor, "K"]:
+def class_weights(table: Table, head: str = "label", *, beta: float | None = None) -> Float[Tensor, "K"]:
     """A weight for each class in the loss, larger for rare ones, 1 on average over the samples.
 
-    By the effective number of samples, `(1 - beta) / (1 - beta^n)` (Cui et al., CVPR 2019); beta near 1 weights by 1 /
-    n, 0 not at all. A class without samples weighs 0.
+    Args:
+        table: whose samples count.
+        head: of the table.
+        beta: None weights a class of n samples by 1 / n, so that all classes weigh the same in sum. A number weights by
+            the effective number of samples, `(1 - beta) / (1 - beta^n)` (Cui et al., CVPR 2019): classes of far more
+            than 1 / (1 - beta) samples weigh more in sum than others, and 0 weights not at all.
+
+    Returns:
+        [K]; a class without samples weighs 0.
+
+    Raises:
+        ConfigError: beta below 0, or 1 and more.
     """
-    if not 0 <= beta < 1:
-        raise ConfigError(f"beta={beta} must be from 0 to below 1")
+    if beta is not None and not 0 <= beta < 1:
+        raise ConfigError(f"beta={beta} must be from 0 to below 1; None lets all classes weigh the same")
     counts = torch.tensor(table.counts(head), dtype=torch.float64)
-    weights = torch.where(counts > 0, (1 - beta) / (1 - beta ** counts.clamp(min=1)), 0.0)
+    some = counts.clamp(min=1)
+    effective = some if beta is None else (1 - beta**some) / (1 - beta)
+    weights = torch.where(counts > 0, 1 / effective, 0.0)
     return (weights * counts.sum() / (weights * counts).sum()).float()

@@ -44,12 +44,12 @@ def rand_augment(
 
 
 def _torchvision(frames: Tensor, config: AugmentationConfig, generator: Generator) -> Tensor:
-    """torchvision draws from torch's own generator: it gets a seed of ours and is put back afterwards."""
+    """torchvision draws from torch's own generator for the CPU: it gets a seed of ours and is put back afterwards."""
     bins = 31
     magnitude = round(config.rand_augment_magnitude / 10 * (bins - 1))
     augment = RandAugment(config.rand_augment_layers, magnitude, bins, interpolation=InterpolationMode.BILINEAR)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(integer(generator, 2**31))
+        torch.default_generator.manual_seed(integer(generator, 2**31))
         return augment(frames)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,12 +12,15 @@ from torch import Tensor, nn
 class BatchNorm(nn.Module):
     """BatchNorm over all axes but the second (Ioffe and Szegedy, ICML 2015), for any number of axes.
 
-    In evaluation the statistics are constants, so that a sample depends on itself alone. In training a batch that has a
-    single value for each channel has no statistics of its own: those of evaluation are used.
+    In evaluation the statistics are constants, so that a sample depends on itself alone. In training a batch of a
+    single sample has no statistics of its own: those of evaluation are used, and stay as they are.
 
     Args:
         channels: size of the second axis.
         affine: learn a scale and a bias after it.
+
+    Attributes:
+        instead: takes the place of `forward` in training; None but while a batch goes through the model in parts.
     """
 
     eps = 1e-5
@@ -29,13 +34,43 @@ class BatchNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels)) if affine else None
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
+        self.instead: Callable[[BatchNorm, Tensor], Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, ...] to the same shape."""
-        own = self.training and x.numel() > x.shape[1]
+        if self.training and self.instead is not None:
+            return self.instead(self, x)
+        own = self.training and len(x) > 1
         return F.batch_norm(
             x, self.running_mean, self.running_var, self.weight, self.bias, own, self.momentum, self.eps
         )
+
+    def normalise(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        """Normalise [B, C, ...] by a mean and a variance [C]; the gradient passes through these too."""
+        scale = torch.rsqrt(variance + self.eps)
+        if self.weight is not None:
+            scale = scale * self.weight
+        normed = (x.float() - self.along(x, mean)) * self.along(x, scale)
+        if self.bias is not None:
+            normed = normed + self.along(x, self.bias)
+        return normed.to(x.dtype)
+
+    @torch.no_grad()
+    def remember(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
+        """Let the running statistics move towards those of a batch.
+
+        Args:
+            mean: [C].
+            variance: [C], the mean squared distance from it.
+            count: how many values a channel had, more than one.
+        """
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+
+    @staticmethod
+    def along(x: Tensor, values: Tensor) -> Tensor:
+        """Values [C] in a shape that goes with x [B, C, ...]."""
+        return values.view(1, -1, *[1] * (x.ndim - 2))
 
     def extra_repr(self) -> str:
         return f"{len(self.running_mean)}, affine={self.weight is not None}"

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from tubelet.config import PretrainConfig, override, pretrain_config
@@ -19,6 +18,7 @@ from tubelet.pretrain.picture import save_picture
 from tubelet.pretrain.setup import resume_pretraining, start_pretraining
 from tubelet.pretrain.trainer import Pretrainer
 from tubelet.train import events
+from tubelet.train.generators import restored_generators
 from tubelet.train.interrupt import StopAsked, StopRequest, TrainingInterrupted, until_stopped
 from tubelet.train.mirrors import mirroring
 from tubelet.train.progress import ConsoleReporter, Pace, Reporter
@@ -95,7 +95,7 @@ def pretrain(
     require_alone("pretraining")
     reporter = reporter or ConsoleReporter()
     folder, started = RunFolder(os.fspath(out)), time.perf_counter()
-    with torch.random.fork_rng(devices=[]), StopRequest() as stop:
+    with restored_generators(), StopRequest() as stop:
         if resume:
             pretrainer, notes = resume_pretraining(data, folder, config, fields)
         else:

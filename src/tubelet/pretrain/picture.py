@@ -12,6 +12,7 @@ from torch import Tensor
 from tubelet.data import Batch, ClipDataset, Draw, Failure, collate, contact_sheet
 from tubelet.pretrain.model import MaskedTubelets
 from tubelet.pretrain.targets import to_tubelets, to_video
+from tubelet.train.generators import restored_generators
 from tubelet.train.step import seed_step
 from tubelet.video.still import spread
 from tubelet.weights.files import replacing
@@ -50,7 +51,7 @@ def reconstructions(masked: MaskedTubelets, batch: Batch, seed: int = 0) -> UInt
     device = next(masked.parameters()).device
     video = batch.video.to(device)
     mask = None if batch.frame_mask is None else batch.frame_mask.to(device)
-    with torch.random.fork_rng(devices=[]):
+    with restored_generators():
         seed_step(seed, -2)
         visible = masked.draw(len(video), mask).to(device)
     masked.eval()

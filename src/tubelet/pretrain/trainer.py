@@ -18,6 +18,7 @@ from tubelet.train.early_step import step_in_backward
 from tubelet.train.log import EventLog
 from tubelet.train.mirrors import require_installed
 from tubelet.train.optimiser import make_optimiser
+from tubelet.train.parts import require_parts_are_exact
 from tubelet.train.run_folder import FailureLog, RunFolder
 from tubelet.train.schedule import cosine_with_warmup
 from tubelet.train.trainer import compiled
@@ -64,6 +65,8 @@ class Pretrainer:
         self.dtype = resolve_precision(runtime.precision, self.device)
         self.masked = MaskedTubelets(model, config.masking).to(self.device).train()
         self.model.set_checkpointing(runtime.activation_checkpointing)
+        if optimisation.accumulate_steps > 1:
+            require_parts_are_exact(self.masked, compiled=runtime.compile, sharded=False)
         self.forward: Callable[..., Any] = compiled(self.masked) if runtime.compile else self.masked
         self.optimiser = make_optimiser(self.masked, optimisation)
         self.early = step_in_backward(self.optimiser, optimisation, runtime)
@@ -74,7 +77,7 @@ class Pretrainer:
         self.clips = ClipDataset(
             table, model.preprocessing, augmentation=config.augmentation, seed=config.seed, cache=cache
         )
-        self.loader = make_loader(self.clips, optimisation.batch_size, workers=workers)
+        self.loader = make_loader(self.clips, optimisation.batch_size, workers=workers, fold_single=True)
         self.steps_per_epoch = self.loader.batch_sampler.batches
         self.total_steps = self.steps_per_epoch * optimisation.epochs
         self.watch = StepWatch(self.optimiser, config.monitoring)

@@ -1,12 +1,14 @@
 """`batch_size="auto"`: the recipe's batch in as few parts as the memory allows.
 
 What is learned depends on the batch of an optimiser step and on the learning rate that belongs to it, so both stay.
-Chosen is how many clips go through the model at once: `accumulate_steps`, which changes memory and time alone.
+Chosen is how many clips go through the model at once: `accumulate_steps`, which changes memory and time, and which
+dropout is drawn for which clip.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +16,9 @@ from torch import Tensor, nn
 
 from tubelet.data import Batch
 from tubelet.errors import ConfigError
+from tubelet.train.generators import restored_generators
 from tubelet.train.memory import available_memory, peak_memory
+from tubelet.train.parts import accumulate, active_norms, require_parts_are_exact
 from tubelet.train.trainer import Trainer
 
 SHARE = 0.9
@@ -41,14 +45,17 @@ def fitting(trainer: Trainer) -> Fit:
     measuring what few clips take (`largest_within`).
 
     Raises:
-        ConfigError: not even one clip fits, or the device is of a kind whose memory cannot be measured.
+        ConfigError: not even one clip fits, the device is of a kind whose memory cannot be measured, or the batch does
+            not fit and the model has a norm that needs all of it (`require_parts_are_exact`).
     """
-    batch_size = trainer.config.optimisation.batch_size
+    batch_size, most = trainer.config.optimisation.batch_size, trainer.loader.batch_sampler.largest
     kind = trainer.device.type
     if kind == "cuda":
-        largest, reason = _by_trying(trainer, batch_size), "by trying"
+        with leaving_no_trace(trainer):
+            largest, reason = _by_trying(trainer, most), "by trying"
     elif kind == "cpu":
-        largest, reason = _by_measuring(trainer, batch_size)
+        with leaving_no_trace(trainer):
+            largest, reason = _by_measuring(trainer, most)
     else:
         raise ConfigError(
             f"batch_size='auto' measures memory on a GPU (cuda) or a CPU, not on {kind}; give accumulate_steps a number"
@@ -59,8 +66,10 @@ def fitting(trainer: Trainer) -> Fit:
             "activation_checkpointing=True, fewer "
             "or smaller frames, larger tubelets or a smaller model"
         )
-    parts = -(-batch_size // largest)
-    at_once = -(-batch_size // parts)
+    parts = -(-most // largest)
+    at_once = -(-most // parts)
+    if parts > 1:
+        require_parts_are_exact(trainer.learner, compiled=trainer.config.runtime.compile, sharded=False)
     whole = "in one part" if parts == 1 else f"in {parts} parts of at most {at_once}"
     return Fit(parts, f"batch_size=auto: batches stay {batch_size} clips and go through the model {whole} ({reason})")
 
@@ -134,15 +143,37 @@ def _later(trainer: Trainer) -> int:
 
 
 def _pass(trainer: Trainer, clips: int) -> Callable[[], None]:
-    """A forward and a backward pass over so many made-up clips."""
+    """A forward and a backward pass over so many made-up clips, as a training takes them."""
     learner: nn.Module = trainer.learner
     targets = {head: torch.zeros(clips, dtype=torch.int64) for head in trainer.clips.table.classes}
+
+    def loss_of(batch: Batch) -> Tensor:
+        with trainer.autocast():
+            loss: Tensor = trainer.loss_of(learner(batch.video, None), batch.targets).sum()
+        return loss
 
     def compute() -> None:
         video = torch.zeros(clips, *trainer.clips.video_shape)
         batch = Batch(video, None, targets, torch.arange(clips)).to(trainer.device)
-        with trainer.autocast():
-            loss: Tensor = trainer.loss_of(learner(batch.video, None), batch.targets).sum()
-        loss.backward()
+        norms = active_norms(learner)
+        if norms and clips < trainer.loader.batch_sampler.largest:
+            accumulate([batch], loss_of, norms)
+        else:
+            loss_of(batch).backward()
 
     return compute
+
+
+@contextmanager
+def leaving_no_trace(trainer: Trainer) -> Iterator[None]:
+    """Put running statistics, gradients and torch's generators back afterwards: what is tried is not learned."""
+    model = trainer.model
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    with restored_generators():
+        try:
+            yield
+        finally:
+            model.zero_grad(set_to_none=True)
+            with torch.no_grad():
+                for name, buffer in model.named_buffers():
+                    buffer.copy_(buffers[name])

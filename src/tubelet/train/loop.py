@@ -13,13 +13,14 @@ from typing import Any
 
 import torch
 
-from tubelet.config import TrainConfig, override, train_config
+from tubelet.config import TrainConfig, default_recipe, override, train_config
 from tubelet.data import Batch, Table
 from tubelet.distributed.world import joined
 from tubelet.errors import DataError
 from tubelet.evaluate import Evaluation
 from tubelet.model import ViViT
 from tubelet.train import events
+from tubelet.train.generators import restored_generators
 from tubelet.train.interrupt import StopAsked, StopRequest, TrainingInterrupted, until_stopped
 from tubelet.train.mirrors import mirroring
 from tubelet.train.progress import ConsoleReporter, Pace, Reporter, SilentReporter
@@ -77,7 +78,8 @@ def train(
     Args:
         data: a folder with a folder of videos for each class, a CSV (see `tubelet.data.read_table`), or a table.
         out: the run folder; must not hold a run, unless `resume`.
-        config: everything else; by default the recipe that fits (`tubelet.config.default_recipe`).
+        config: everything else; by default the recipe that fits (`tubelet.config.default_recipe`): for a model that is
+            given, `fine-tune`, with the preprocessing of the model.
         model: a model to train instead of the one that the configuration describes, it is changed; or fields of
             `ModelConfig`, `{"num_frames": 16}`, for the latter.
         resume: go on with the run in `out`. The rest need not be given again.
@@ -96,12 +98,14 @@ def train(
     if model is not None and given is None:
         fields["model"] = model
     folder, started = RunFolder(os.fspath(out)), time.perf_counter()
-    with torch.random.fork_rng(devices=[]), joined() as world, StopRequest() as stop:
+    with restored_generators(), joined() as world, StopRequest() as stop:
         if not world.first:
             reporter = SilentReporter()
         if resume:
             trainer, notes = resume_run(data, folder, config, fields, world)
         else:
+            if config is None and given is not None:
+                fields.setdefault("recipe", default_recipe(None, given=True)[0])
             chosen = train_config(**fields) if config is None else override(config, **fields)
             trainer, notes = start_run(data, folder, chosen, given, world)
         for note in notes:

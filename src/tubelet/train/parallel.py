@@ -96,6 +96,16 @@ class Parallel:
             norm.counts = counts
         return self._replicas.no_sync() if self._replicas is not None and not last else nullcontext()
 
+    def separately(self) -> AbstractContextManager[None]:
+        """Around passes after which copies do not exchange gradients; `sum_gradients` does it in the end."""
+        return self._replicas.no_sync() if self._replicas is not None else nullcontext()
+
+    def sum_gradients(self) -> None:
+        """Add up the gradients of the copies, in place."""
+        for parameter in () if self._replicas is None else self._replicas.parameters():
+            if parameter.grad is not None:
+                self.sum(parameter.grad)
+
     def sum(self, value: Tensor) -> None:
         """Add up a tensor over the processes, in place, where it is."""
         if self.world.size > 1:

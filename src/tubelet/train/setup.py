@@ -9,8 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tubelet.config import ModelConfig, PreprocessingConfig, TrainConfig, default_recipe, from_dict, override, to_dict
-from tubelet.data import Table, read_configured, write_table
+from tubelet.config import (
+    ModelConfig,
+    PreprocessingConfig,
+    TrainConfig,
+    default_recipe,
+    from_dict,
+    override,
+    to_dict,
+    train_config,
+)
+from tubelet.data import Table, read_configured, require_labels_stay_right, write_table
 from tubelet.data.run_table import read_splits
 from tubelet.distributed.world import ALONE, World
 from tubelet.errors import ConfigError, DataError
@@ -19,7 +28,7 @@ from tubelet.model import ViViT
 from tubelet.train.checkpoint import load_checkpoint
 from tubelet.train.environment import describe_environment
 from tubelet.train.fitting import fitting
-from tubelet.train.model import build_model, classes_of, preprocessing_for
+from tubelet.train.model import build_model, classes_of, preprocessing_for, require_classes
 from tubelet.train.run_folder import RunFolder, appearing
 from tubelet.train.splits import divide
 from tubelet.train.step import seed_step
@@ -69,9 +78,14 @@ def start_run(
     divided = world.from_first(
         lambda: divide(data if isinstance(data, Table) else read_configured(config.data), config)
     )
+    require_classes(divided.table)
+    require_labels_stay_right(divided.table.classes, config.augmentation)
     seed_step(config.seed, -1)
+    given = model is not None
     if model is None:
         model, start = build_model(config, divided.table)
+    elif config.init is not None:
+        raise ConfigError(f"a model was given, and init={config.init!r} names other weights; leave out one of the two")
     else:
         start = (_adopt(model, config, divided.table),)
         if config.optimisation.freeze == "none":
@@ -79,7 +93,7 @@ def start_run(
     known = world.from_first(lambda: note_videos(model, divided.table, out.path.resolve().name, _choosing(config)))
     trainer = Trainer(model, divided.train, divided.validation, config, world)
     more = _more_epochs(trainer)
-    notes = [*divided.notes, *_why(config), *start, *known, *more, _size(trainer), *_features(trainer)]
+    notes = [*divided.notes, *_why(config, given), *start, *known, *more, _size(trainer), *_features(trainer)]
     if config.optimisation.fit_memory:
         fit = fitting(trainer)
         trainer.config = override(trainer.config, accumulate_steps=fit.accumulate_steps)
@@ -167,15 +181,28 @@ def _adopt(model: ViViT, config: TrainConfig, table: Table) -> str:
             "the model's labels are not those of the data, in their order; set model.labels to table.classes"
         )
     model.labels = {head: list(names) for head, names in table.classes.items()}
-    model.preprocessing = preprocessing_for(model.config, config.preprocessing, model.preprocessing)
+    wanted = _wanted_preprocessing(config, model.preprocessing)
+    model.preprocessing = preprocessing_for(model.config, wanted, model.preprocessing)
     return "the model that was given"
 
 
-def _why(config: TrainConfig) -> list[str]:
+def _wanted_preprocessing(config: TrainConfig, own: PreprocessingConfig | None) -> dict[str, Any]:
+    """The fields of preprocessing that count over those of a model that was given.
+
+    The recipe for random weights says how videos are read because nobody else does. It may be part of the configuration
+    without anybody having named it, and must not change how a trained model sees; what was set besides counts.
+    """
+    if own is None or config.recipe != default_recipe(None)[0]:
+        return config.preprocessing
+    of_recipe = train_config(config.recipe).preprocessing
+    return {name: value for name, value in config.preprocessing.items() if of_recipe.get(name) != value}
+
+
+def _why(config: TrainConfig, given: bool) -> list[str]:
     """Which recipe this is, and why if it is the one that is taken where none was named."""
     if config.recipe is None:
         return []
-    name, reason = default_recipe(config.init)
+    name, reason = default_recipe(config.init, given=given)
     return [reason if config.recipe == name else f"recipe {config.recipe}"]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from tubelet.data import Batch
 from tubelet.errors import TubeletError
+from tubelet.nn.batch_norm import BatchNorm
 from tubelet.train.early_step import StepInBackward
 from tubelet.train.optimiser import set_learning_rate
 from tubelet.train.parallel import Parallel, whole
+from tubelet.train.parts import accumulate, active_norms
 from tubelet.train.together import Agreement
 
 
@@ -59,8 +61,9 @@ def training_step(
 
     The batch goes through the model in `accumulate_steps` parts. The loss of each is its sum divided by the clips of
     the whole batch, of all processes if there are several, so that the gradient is that of the whole batch, however
-    uneven the parts. All processes take as many parts; one that has no clips left sends a blank one through the model,
-    whose loss counts nothing.
+    uneven the parts; a BatchNorm has the statistics of the whole batch, too (`train/parts.py`). What is drawn at random
+    in the model, such as dropout, is drawn for each part anew. All processes take as many parts; one that has no clips
+    left sends a blank one through the model, whose loss counts nothing.
 
     Args:
         model: video and frame mask to logits; in training mode.
@@ -81,20 +84,19 @@ def training_step(
     """
     parallel = parallel or Parallel()
     clips, largest = (agreement.clips, agreement.largest) if agreement is not None else (len(batch), len(batch))
-    total = torch.zeros((), device=batch.video.device)
-    count = min(accumulate_steps, largest)
+    parts = list(_parts(batch, min(accumulate_steps, largest)))
     set_learning_rate(optimiser, learning_rate)
-    for number, part in enumerate(_parts(batch, count), 1):
-        with parallel.part(counts=len(part) > 0, last=number == count):
-            with autocast():
-                counted = part if len(part) else _blank(part)
-                loss = loss_of(model(counted.video, counted.frame_mask), counted.targets).sum() / clips
-                loss = loss * (parallel.world.size if len(part) else 0)
-            if early is not None:
-                _require_finite(loss)
-            loss.backward()
-        total += loss.detach()
-    total /= parallel.world.size
+
+    def loss_of_part(part: Batch) -> Tensor:
+        with autocast():
+            counted = part if len(part) else _blank(part)
+            return loss_of(model(counted.video, counted.frame_mask), counted.targets).sum() / clips
+
+    norms = active_norms(model) if len(parts) > 1 else []
+    if norms:
+        total = _through_whole_norms(parts, loss_of_part, norms, parallel)
+    else:
+        total = _one_by_one(parts, loss_of_part, parallel, early)
     parallel.sum(total)
     if early is not None:
         norm = early.gradient_norm()
@@ -109,6 +111,34 @@ def training_step(
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
     return result
+
+
+def _one_by_one(
+    parts: Sequence[Batch], loss_of_part: Callable[[Batch], Tensor], parallel: Parallel, early: StepInBackward | None
+) -> Tensor:
+    """Forward and backward pass of each part; returns the loss of this process's clips."""
+    losses = []
+    for number, part in enumerate(parts, 1):
+        with parallel.part(counts=len(part) > 0, last=number == len(parts)):
+            loss = loss_of_part(part) * (
+                parallel.world.size if len(part) else 0
+            )  # gradients are averaged over processes
+            if early is not None:
+                _require_finite(loss)
+            loss.backward()
+        losses.append(loss.detach())
+    return torch.stack(losses).sum() / parallel.world.size
+
+
+def _through_whole_norms(
+    parts: Sequence[Batch], loss_of_part: Callable[[Batch], Tensor], norms: Sequence[BatchNorm], parallel: Parallel
+) -> Tensor:
+    """The same where each part has to be normalised with the statistics of the whole batch."""
+    filled = [part for part in parts if len(part)] or parts[:1]
+    with parallel.separately():
+        total = accumulate(filled, loss_of_part, norms, counts=[len(part) > 0 for part in filled], parallel=parallel)
+    parallel.sum_gradients()
+    return total
 
 
 def _require_finite(loss: Tensor) -> None:

@@ -24,26 +24,23 @@ class SyncedBatchNorm(BatchNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, ...] to the same shape."""
-        if not self.training:
+        if not self.training or self.instead is not None:
             return super().forward(x)
         values = x.float().transpose(0, 1).flatten(1)
         weight = float(self.counts)
-        number, mean = _sums(values.new_tensor([weight * values.shape[1]]), weight * values.sum(dim=1))
+        sizes = values.new_tensor([weight * len(x), weight * values.shape[1]])
+        (samples, number), mean = _sums(sizes, weight * values.sum(dim=1))
         mean = mean / number.clamp(min=1)
         (variance,) = _sums(weight * (values - mean[:, None]).square().sum(dim=1))
         variance = variance / number.clamp(min=1)
-        several = number > 1  # a single value has no statistics: those of evaluation are used
+        several = samples > 1  # a single sample has no statistics: those of evaluation are used
         with torch.no_grad():
             unbiased = variance * number / (number - 1).clamp(min=1)
             self.running_mean.lerp_(torch.where(several, mean, self.running_mean), self.momentum)
             self.running_var.lerp_(torch.where(several, unbiased, self.running_var), self.momentum)
         mean = torch.where(several, mean, self.running_mean)
         variance = torch.where(several, variance, self.running_var)
-        shape = (1, -1, *[1] * (x.ndim - 2))
-        normed = (x.float() - mean.view(shape)) * torch.rsqrt(variance + self.eps).view(shape)
-        if self.weight is not None and self.bias is not None:
-            normed = normed * self.weight.view(shape) + self.bias.view(shape)
-        return normed.to(x.dtype)
+        return self.normalise(x, mean, variance)
 
 
 def synchronise_norms(model: nn.Module) -> list[SyncedBatchNorm]:

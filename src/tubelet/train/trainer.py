@@ -40,6 +40,7 @@ from tubelet.train.losses import classification_loss
 from tubelet.train.mirrors import require_installed
 from tubelet.train.optimiser import load_optimiser, make_optimiser
 from tubelet.train.parallel import Parallel, load_whole
+from tubelet.train.parts import require_batches_for_norms, require_parts_are_exact
 from tubelet.train.run_folder import FailureLog, RunFolder
 from tubelet.train.schedule import cosine_with_warmup
 from tubelet.train.sharded import load_sharded, save_sharded
@@ -47,6 +48,9 @@ from tubelet.train.watch import StepWatch
 from tubelet.weights import load, save
 
 STATE_FORMAT = 1
+
+EFFECTIVE_BETA = 0.999
+"""Of `class_weights="effective"`."""
 
 
 @dataclass
@@ -119,6 +123,9 @@ class Trainer:
         self.average = WeightAverage(model, optimisation.ema_decay) if optimisation.ema_decay else None
         self.parallel.prepare(self.model, self.average.model if self.average is not None else None)
         self.learner = learned_part(self.model, config)
+        require_batches_for_norms(self.learner, optimisation.batch_size, len(train))
+        if optimisation.accumulate_steps > 1:
+            require_parts_are_exact(self.learner, compiled=runtime.compile, sharded=self.parallel.sharded)
         self.forward = self.parallel.forward(self.learner, compiled if runtime.compile else None)
         self.optimiser = make_optimiser(model, optimisation)
         self.early = step_in_backward(self.optimiser, optimisation, runtime, world.size)
@@ -132,6 +139,7 @@ class Trainer:
             optimisation.batch_size,
             workers=self._workers(),
             balanced=balanced,
+            fold_single=True,
             rank=world.rank,
             world_size=world.size,
             pairs=augmentation.mixes,
@@ -285,9 +293,11 @@ class Trainer:
         return data.workers
 
     def _class_weights(self, train: Table) -> dict[str, Tensor] | None:
-        if self.config.optimisation.class_weights == "none":
+        scheme = self.config.optimisation.class_weights
+        if scheme == "none":
             return None
-        return {head: class_weights(train, head).to(self.device) for head in train.classes}
+        beta = EFFECTIVE_BETA if scheme == "effective" else None
+        return {head: class_weights(train, head, beta=beta).to(self.device) for head in train.classes}
 
     def _datasets(self, train: Table, validation: Table | None) -> tuple[ClipDataset, ClipDataset | None]:
         config = self.config

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tubelet.config import AugmentationConfig
-from tubelet.data import LabelMap, mirror_note, suggest_flip_labels
+from tubelet.config import AugmentationConfig, train_config
+from tubelet.data import LabelMap, mirror_note, require_labels_stay_right, suggest_flip_labels
 from tubelet.errors import ConfigError
 
 CLASSES = {"label": ["swipe left", "wave", "swipe right"], "hand": ["left", "right"]}
@@ -78,5 +78,51 @@ def test_flipping_mirror_images_without_a_map_is_told() -> None:
     assert note is not None
     assert "swipe left / swipe right; left / right" in note
     assert mirror_note(CLASSES, AugmentationConfig(flip=0.0)) is None
-    assert mirror_note(CLASSES, AugmentationConfig(flip_labels={"hand": {"left": "right"}})) is None
+    named = {"hand": {"left": "right"}, "label": {"swipe left": "swipe right"}}
+    assert mirror_note(CLASSES, AugmentationConfig(flip_labels=named)) is None
+    kept = {"hand": {"left": "left", "right": "right"}, "label": {"swipe left": "swipe right"}}
+    assert mirror_note(CLASSES, AugmentationConfig(flip_labels=kept)) is None
+    forgotten = mirror_note(CLASSES, AugmentationConfig(flip_labels={"hand": {"left": "right"}}))
+    assert forgotten is not None
+    assert "swipe left / swipe right. " in forgotten
+    assert '{"label": {"swipe left": "swipe right"}, "hand": {"left": "right"}}' in forgotten
     assert mirror_note({"label": ["jump", "run"]}, AugmentationConfig()) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("SwipeLeft", "SwipeRight"),
+        ("swipeleft", "swiperight"),
+        ("arm-left2", "arm-right2"),
+        ("turn_anti_clockwise", "turn_clockwise"),
+        ("nach links wischen", "nach rechts wischen"),
+        ("from left to right", "from right to left"),
+        ("left-handed throw", "right-handed throw"),
+    ],
+)
+def test_however_left_and_right_are_written(one: str, other: str) -> None:
+    assert suggest_flip_labels({"label": [one, "wave", other]}) == {"label": {one: other}}
+    with pytest.raises(ConfigError, match="look like mirror images"):
+        require_labels_stay_right({"label": [one, other]}, AugmentationConfig(flip=0.1))
+
+
+def test_names_that_only_look_like_it_are_left_alone() -> None:
+    names = ["bright", "copyright", "leftovers", "L", "R", "wink", "links", "swipe left"]
+    require_labels_stay_right({"label": names}, AugmentationConfig(flip=0.5))
+
+
+def test_a_turn_that_makes_left_right_is_caught_and_a_small_one_is_not() -> None:
+    classes = {"label": ["swipe up", "swipe down", "turn clockwise", "turn counterclockwise"]}
+    require_labels_stay_right(classes, AugmentationConfig(flip=0.0, rotate=90.0))
+    with pytest.raises(ConfigError, match=r"swipe up / swipe down\. Turn them by at most 90 degrees"):
+        require_labels_stay_right(classes, AugmentationConfig(flip=0.0, rotate=180.0))
+    require_labels_stay_right({"label": classes["label"][2:]}, AugmentationConfig(flip=0.0, rotate=180.0))
+
+
+def test_the_recipe_of_something_something_names_its_pairs() -> None:
+    augmentation = train_config("something-something-v2").augmentation
+    pairs = augmentation.flip_labels["label"]
+    names = [*pairs, *pairs.values(), "Turning the camera upwards while filming something"]
+    assert suggest_flip_labels({"label": names}) == {"label": pairs}
+    require_labels_stay_right({"label": names}, augmentation)

@@ -155,6 +155,35 @@ def test_balanced_epochs_have_every_class_equally_often(plain_table: MakeTable) 
         EpochBatches(table, 4, balanced="verb")
 
 
+@pytest.mark.parametrize(
+    ("clips", "batch_size", "sizes"),
+    [
+        (21, 10, [10, 11]),
+        (22, 10, [10, 10, 2]),
+        (5, 2, [2, 3]),
+        (3, 2, [3]),
+        (20, 10, [10, 10]),
+        (1, 8, [1]),
+        (3, 1, [1, 1, 1]),
+    ],
+)
+def test_a_last_clip_alone_goes_into_the_batch_before(
+    plain_table: MakeTable, clips: int, batch_size: int, sizes: list[int]
+) -> None:
+    table = plain_table({"a": clips})
+    batches = EpochBatches(table, batch_size, fold_single=True)
+    assert [len(batch) for batch in batches] == sizes
+    assert batches.batches == len(sizes)
+    assert batches.largest == max(sizes)
+    drawn = order(table, batch_size, epoch=1, fold_single=True)
+    assert sorted(chain(*drawn)) == list(range(clips))
+    assert list(chain(*drawn)) == list(chain(*order(table, batch_size, epoch=1))), "the order stays"
+    batches.set_epoch(1, len(sizes) - 1)
+    assert [[draw.index for draw in batch] for batch in batches] == drawn[-1:]
+    ranks = [order(table, batch_size, epoch=1, fold_single=True, rank=rank, world_size=2) for rank in range(2)]
+    assert [sorted(one + other) for one, other in zip(*ranks, strict=True)] == [sorted(batch) for batch in drawn]
+
+
 @pytest.mark.parametrize("pairs", [False, True])
 @pytest.mark.parametrize("world_size", [2, 3])
 def test_processes_divide_each_batch_of_a_single_one(plain_table: MakeTable, world_size: int, pairs: bool) -> None:
@@ -189,6 +218,16 @@ def test_waiting_is_measured(folder: Path, small: PreprocessingConfig) -> None:
     pairs = list(timed(make_loader(ClipDataset(read_table(folder), small), 6, workers=0)))
     assert [len(batch) for batch, _ in pairs] == [6, 6]
     assert all(seconds > 0 for _, seconds in pairs)
+
+
+def test_balanced_class_weights_let_all_classes_weigh_the_same(plain_table: MakeTable) -> None:
+    sizes = {"rare": 100, "common": 10_000, "single": 1}
+    table = plain_table(sizes)
+    weights = class_weights(table)
+    totals = weights * torch.tensor(table.counts("label"))
+    assert totals.tolist() == pytest.approx([sum(sizes.values()) / 3] * 3, rel=1e-6)
+    effective = class_weights(table, beta=0.999) * torch.tensor(table.counts("label"))
+    assert effective[table.classes["label"].index("common")] > 5 * effective[table.classes["label"].index("rare")]
 
 
 def test_class_weights_raise_rare_classes(plain_table: MakeTable) -> None:

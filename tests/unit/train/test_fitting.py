@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,13 @@ import torch
 import tubelet
 from reporters import Told
 from tubelet.config import PretrainConfig, TrainConfig, override, train_config
+from tubelet.data import read_configured
 from tubelet.errors import ConfigError
 from tubelet.train import SilentReporter, fitting, read_events, train
 from tubelet.train.memory import available_memory, peak_memory
+from tubelet.train.model import build_model
+from tubelet.train.splits import divide
+from tubelet.train.trainer import Trainer
 
 
 def test_the_peak_is_the_most_that_is_alive_at_once() -> None:
@@ -91,6 +96,28 @@ def test_a_resumed_run_keeps_the_choice(
     with pytest.raises(ConfigError, match="not even one clip fits"):
         train(clips, tmp_path / "other", config=tiny, batch_size="auto", reporter=SilentReporter())
     assert not (tmp_path / "other").exists()
+
+
+def test_trying_leaves_no_trace(clips: Path, tiny: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither in the statistics of the BatchNorms nor in torch's generator, though clips go through in training."""
+    model = {"embedding": "conv_stem", "head_norm": "batch"}
+    config = override(tiny, model=model, batch_size=5)
+    table = divide(read_configured(replace(config.data, source=str(clips))), config)
+    built, _ = build_model(config, table.table)
+    trainer = Trainer(built, table.train, None, config)
+    before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+    generator, modes = torch.get_rng_state(), [module.training for module in trainer.model.modules()]
+    passes: list[int] = []
+    real = fitting._pass
+    monkeypatch.setattr(fitting, "available_memory", lambda: 2**40)
+    monkeypatch.setattr(fitting, "_pass", lambda trainer, clips: passes.append(clips) or real(trainer, clips))
+    assert fitting.fitting(trainer).accumulate_steps == 1
+    assert passes == [1, 2, 4, 5]
+    after = trainer.model.state_dict()
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    assert torch.equal(torch.get_rng_state(), generator)
+    assert [module.training for module in trainer.model.modules()] == modes
+    assert all(parameter.grad is None for parameter in trainer.model.parameters())
 
 
 def test_a_file_and_a_field_say_the_same(tmp_path: Path) -> None:

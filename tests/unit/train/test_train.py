@@ -14,7 +14,7 @@ import torch
 
 import tubelet
 from reporters import Told
-from tubelet.config import TrainConfig, override
+from tubelet.config import PreprocessingConfig, TrainConfig, override, train_config
 from tubelet.data import read_table
 from tubelet.errors import ConfigError, DataError
 from tubelet.train import DivergedError, SilentReporter, TrainingInterrupted, TrainResult, read_events, train
@@ -319,6 +319,87 @@ def test_a_model_that_was_built_by_hand_can_be_trained(clips: Path, tmp_path: Pa
     wrong = tubelet.create("vivit_tiny_16x2_fe", num_classes=7, **tiny.model)
     with pytest.raises(DataError, match="reset_classifier"):
         train(clips, tmp_path / "wrong", config=tiny, model=wrong, reporter=SilentReporter())
+
+
+@pytest.fixture
+def seen(tiny: TrainConfig) -> tubelet.ViViT:
+    """A model that has seen videos, in a way that no recipe has."""
+    model = tubelet.create("vivit_tiny_16x2_fe", num_classes=3, **tiny.model)
+    model.preprocessing = PreprocessingConfig(
+        num_frames=4, crop_size=(16, 16), resize=21, frame_stride=2, mean=(0.4, 0.4, 0.4)
+    )
+    return model
+
+
+def test_a_model_that_is_given_is_fine_tuned_and_sees_videos_as_before(
+    clips: Path, tmp_path: Path, seen: tubelet.ViViT
+) -> None:
+    own, told = seen.preprocessing, Told()
+    result = train(clips, tmp_path / "run", model=seen, epochs=1, device="cpu", workers=0, reporter=told)
+    assert result.model.preprocessing == own
+    config = json.loads((tmp_path / "run" / "run.json").read_text())["config"]
+    recipe = train_config("fine-tune").optimisation
+    assert config["recipe"] == "fine-tune"
+    assert config["optimisation"]["layer_decay"] == recipe.layer_decay
+    assert config["optimisation"]["learning_rate"] == recipe.learning_rate
+    assert any("fine-tune" in message for message in told.messages)
+    assert not any("random" in message for message in told.messages)
+
+
+def test_a_recipe_that_nobody_named_does_not_change_how_a_model_sees(
+    clips: Path, tmp_path: Path, seen: tubelet.ViViT
+) -> None:
+    """`train_config` without a recipe is one for random weights."""
+    own = seen.preprocessing
+    assert own is not None
+    config = train_config(
+        epochs=1, device="cpu", workers=0, preprocessing={"resize": 20}, warp=0.0, coverage=(1.0, 1.0)
+    )
+    result = train(clips, tmp_path / "run", config=config, model=seen, reporter=SilentReporter())
+    assert result.model.preprocessing == dataclasses.replace(own, resize=20)
+    with pytest.raises(ConfigError, match="leave out one"):
+        train(clips, tmp_path / "both", config=config, model=seen, init="elsewhere", reporter=SilentReporter())
+
+
+def test_a_single_class_is_refused_before_anything_is_done(clips: Path, tmp_path: Path, tiny: TrainConfig) -> None:
+    shutil.copytree(clips / "left", tmp_path / "one" / "left")
+    with pytest.raises(DataError, match="all 4 videos have the same label, 'left'"):
+        run(tmp_path / "one", tmp_path / "run", tiny)
+    rows = ["path,axis,direction"]
+    rows += [f"{path},any,{path.parent.name}" for path in sorted(clips.rglob("*.mp4"))]
+    (tmp_path / "table.csv").write_text("\n".join(rows))
+    with pytest.raises(DataError, match="all 12 videos have the same axis, 'any'"):
+        run(tmp_path / "table.csv", tmp_path / "run", override(tiny, labels=("axis", "direction")))
+    assert not (tmp_path / "run").exists()
+
+
+def test_flips_of_left_and_right_are_caught_before_the_first_step(
+    clips: Path, tmp_path: Path, tiny: TrainConfig
+) -> None:
+    with pytest.raises(
+        ConfigError, match=r"left / right.*--flip 0.*--flip-labels '\{\"label\": \{\"left\": \"right\"\}\}'"
+    ):
+        run(clips, tmp_path / "run", tiny, flip=0.5)
+    assert not (tmp_path / "run").exists()
+    for name, pairs in (("exchanged", {"left": "right"}), ("kept", {"left": "left", "right": "right"})):
+        run(clips, tmp_path / name, tiny, flip=0.5, flip_labels={"label": pairs}, epochs=1)
+
+
+def test_a_batch_norm_never_learns_from_one_clip(clips: Path, tmp_path: Path, tiny: TrainConfig) -> None:
+    config = override(tiny, model={"head_norm": "batch"})
+    with pytest.raises(ConfigError, match=r"head_norm: a BatchNorm .*use batch_size=2 or more"):
+        run(clips, tmp_path / "run", config, batch_size=1)
+    assert not (tmp_path / "run").exists()
+    run(clips, tmp_path / "run", config, epochs=1, batch_size=2)  # nine clips to learn from
+    assert len(losses(tmp_path / "run")) == 4
+
+
+def test_generators_are_left_as_they_were(clips: Path, tmp_path: Path, tiny: TrainConfig) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    run(clips, tmp_path / "run", tiny, epochs=1)
+    assert torch.equal(torch.rand(3), expected)
 
 
 def test_several_heads_are_trained_together(clips: Path, tmp_path: Path, tiny: TrainConfig) -> None:
