@@ -18,14 +18,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from tubelet.config import ModelConfig, PreprocessingConfig, from_dict, to_dict
 from tubelet.errors import ConfigError, WeightsError
 from tubelet.model import ViViT
 from tubelet.version import __version__
-from tubelet.weights.files import parse_json, read_json, replacing
+from tubelet.weights.files import parse_json, read_json, replacing, save_tensors
 from tubelet.weights.tensors import FLOATS, Incoming, empty_model, listing, put_tensors
 
 WEIGHTS_FILE = "model.safetensors"
@@ -64,7 +63,7 @@ def save(model: ViViT, folder: str | Path, *, overwrite: bool = False) -> None:
     }
     with replacing(folder / CONFIG_FILE) as config_file, replacing(folder / WEIGHTS_FILE) as weights_file:
         config_file.write_text(text, encoding="utf-8")
-        save_file(tensors, weights_file, metadata=metadata)
+        save_tensors(tensors, weights_file, metadata)
 
 
 def load_native(folder: str | Path, *, allow_unexpected: Iterable[str] = ()) -> ViViT:
