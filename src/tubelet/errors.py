@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 
 class TubeletError(Exception):
-    """Base of every error that tubelet raises on purpose; the command line prints it as one line, no traceback."""
+    """Base of every error that tubelet raises on purpose; the command line prints it as one line, no traceback.
+
+    Attributes:
+        exit_code: of the command line: 2, something that was asked for is not right; 1, something went wrong meanwhile.
+    """
+
+    exit_code: ClassVar[int] = 2
 
 
 class ConfigError(TubeletError, ValueError):
@@ -15,6 +22,12 @@ class ConfigError(TubeletError, ValueError):
 
 class WeightsError(TubeletError, ValueError):
     """A weights file that cannot be read, does not fit the model, or says too little about it."""
+
+
+class StorageError(TubeletError, OSError):
+    """A file that cannot be written: the disk is full, permission is missing, the path cannot be."""
+
+    exit_code = 1
 
 
 class DataError(TubeletError, ValueError):

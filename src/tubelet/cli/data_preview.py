@@ -11,7 +11,7 @@ import tyro
 
 from tubelet.cli.arguments import CommonOptions
 from tubelet.cli.output import Output
-from tubelet.cli.train import changes_of, parse_with_flags
+from tubelet.cli.train import config_of, parse_with_flags
 from tubelet.errors import ConfigError, DataError
 
 
@@ -83,12 +83,11 @@ def _batch(options: Any, output: Output) -> tuple[Any, Any, Any]:
     """A batch of the training that the options describe, its preprocessing, and the class names."""
     from dataclasses import replace
 
-    from tubelet.config.recipes import override
     from tubelet.data import BatchMix, ClipDataset, batch_generator, make_loader, mirror_note, read_configured
     from tubelet.train.model import build_model
     from tubelet.train.splits import divide
 
-    config = override(options.base, **changes_of(options))
+    config = config_of(options)
     config = replace(config, data=replace(config.data, source=options.source))
     table = divide(read_configured(config.data), config).train
     model, _ = build_model(config, table)

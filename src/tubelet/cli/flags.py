@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+import re
 import typing
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
@@ -145,6 +147,26 @@ def training_changes(options: Any, config: TrainConfig | PretrainConfig) -> dict
         if fields:
             changes[name] = fields
     return changes
+
+
+def in_flags(text: str) -> str:
+    """A sentence of the library, with flags instead of fields: `hold_out=0.1` becomes `--hold-out 0.1`."""
+
+    def flag(found: re.Match[str]) -> str:
+        name, value = found["name"], found["value"].strip("'")
+        if name not in _flag_names():
+            return found[0]
+        word = "--" + name.replace("_", "-")
+        return word if value == "True" else f"{word} {value}"
+
+    return re.sub(r"\b(?P<name>[a-z_]+)=(?P<value>'[^']*'|[^\s,;()]*[^\s,;().])", flag, text)
+
+
+@functools.cache
+def _flag_names() -> frozenset[str]:
+    groups = [*groups_of(TrainConfig()).values(), TrainConfig()]
+    names = {field.name for group in groups for field in dataclasses.fields(group)}
+    return frozenset(names | {field.name for field in dataclasses.fields(ModelConfig)}) - NOT_FLAGS
 
 
 def _annotated(name: str, hint: Any, shown: Any = None) -> Any:

@@ -99,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if show_traceback:
             traceback.print_exc()
         print(f"tubelet: error: {_whose()}{_one_line(error)}", file=sys.stderr)
-        return USAGE
+        return error.exit_code
     except Exception as error:  # noqa: BLE001  # whatever it is, the exit code is documented
         traceback.print_exc()
         print(

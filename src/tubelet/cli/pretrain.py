@@ -12,15 +12,14 @@ from typing import Annotated, Any
 
 import tyro
 
-from tubelet.cli.arguments import SETTINGS, CommonOptions
+from tubelet.cli.arguments import CommonOptions
 from tubelet.cli.arguments import parse as parse_options
 from tubelet.cli.flags import training_changes, training_flags
 from tubelet.cli.output import Output
-from tubelet.cli.train import Sources, shown_model
+from tubelet.cli.train import Sources, require_first_there, require_startable, shown_model, sources_of
 from tubelet.config import PretrainConfig, from_dict
 from tubelet.config.pretraining import REGULARISERS, WITHOUT_LABELS
 from tubelet.config.recipes import pretrain_config, recipes
-from tubelet.errors import ConfigError
 
 TOP = ("preset", "init", "splits", "seed")
 """Settings of `PretrainConfig` that are in no group."""
@@ -65,43 +64,45 @@ class Options(CommonOptions):
 
 def parse(words: Sequence[str], prog: str) -> Any:
     """Options with a flag for every setting of a pretraining; their defaults are those of the recipe or the run."""
-    base = base_config(words, prog)
+    require_first_there(words)
+    sources = sources_of(words, prog)
+    base = base_config(sources)
     fields: list[Any] = training_flags(base, shown_model(base), NO_FLAGS)
     hints = typing.get_type_hints(Options, include_extras=True)
     fields += [(name, hints[name], dataclasses.field(default=getattr(base, name))) for name in TOP]
     fields.append(("base", tyro.conf.Suppress[tyro.conf.Fixed[PretrainConfig]], dataclasses.field(default=base)))
+    fields.append(("sources", tyro.conf.Suppress[tyro.conf.Fixed[Sources]], dataclasses.field(default=sources)))
     made = dataclasses.make_dataclass("Options", fields, bases=(Options,), frozen=True, kw_only=True)
     made.__doc__ = str(Options.__doc__).replace("RECIPES", ", ".join(recipes()))
     return parse_options(made, words, prog=prog)
 
 
-def base_config(words: Sequence[str], prog: str) -> PretrainConfig:
+def base_config(sources: Sources) -> PretrainConfig:
     """The configuration that the flags change: the recipe's with its files, or that of the run that is resumed."""
-    found = tyro.cli(Sources, args=list(words), prog=prog, config=SETTINGS, return_unknown_args=True, add_help=False)
-    sources: Sources = found[0]
     if sources.resume and sources.out is not None and (sources.out / "run.json").is_file():
         stored = json.loads((sources.out / "run.json").read_text(encoding="utf-8"))
         if "masking" in stored["config"]:  # otherwise it is a training, and resuming says so
             return from_dict(PretrainConfig, stored["config"], where=f"{sources.out / 'run.json'}: config")
-    fields = {} if sources.init is None else {"init": sources.init}
-    return pretrain_config(sources.recipe, *sources.config, **fields)
+    return pretrain_config(sources.recipe, *sources.config, **sources.given())
 
 
 def run(options: Any, output: Output) -> int:
     """Pretrain, and say how to go on."""
+    require_startable(options, "pretrain")
     from tubelet.pretrain import pretrain
 
     out, base = options.out, options.base
-    if options.resume and out is None:
-        raise ConfigError("--resume needs the run to go on with: --out RUN")
-    if not options.resume and options.source is None and base.data.source is None:
-        raise ConfigError("no data was named: tubelet pretrain DATA, a folder or a table of videos")
     if out is None:
         name = Path(options.source or base.data.source).resolve()
         out = Path("runs") / f"{name.name if name.is_dir() else name.stem}-pretrained"
     changes = training_changes(options, base)
     changes |= {name: getattr(options, name) for name in TOP if getattr(options, name) != getattr(base, name)}
-    result = pretrain(options.source, out, config=None if options.resume else base, resume=options.resume, **changes)
+    if options.resume:
+        result = pretrain(options.source, out, resume=True, **changes)
+    else:
+        sources: Sources = options.sources
+        config = pretrain_config(sources.recipe, *sources.config, **{**sources.given(), **changes})
+        result = pretrain(options.source, out, config=config)
     if not output.as_json:
         output.console.print(f"model    {result.folder}", markup=False, soft_wrap=True)
         if result.picture is not None:
@@ -120,4 +121,4 @@ def run(options: Any, output: Output) -> int:
             "num_failures": result.num_failures,
         }
     )
-    return 0
+    return 1 if result.num_failures else 0

@@ -6,7 +6,10 @@ The flags' defaults are those of the recipe (or of the run that is resumed), so 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
+import os
+import shlex
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,17 +20,17 @@ import tyro
 
 from tubelet.cli.arguments import SETTINGS, CommonOptions
 from tubelet.cli.arguments import parse as parse_options
-from tubelet.cli.flags import training_changes, training_flags
+from tubelet.cli.flags import in_flags, training_changes, training_flags
 from tubelet.cli.output import Output
 from tubelet.config import ModelConfig, PretrainConfig, TrainConfig, from_dict
+from tubelet.config.presets import preset as preset_config
 from tubelet.config.recipes import recipes, train_config
-from tubelet.errors import ConfigError, TubeletError
-from tubelet.presets import preset as preset_config
+from tubelet.errors import ConfigError, DataError, TubeletError
 
 if TYPE_CHECKING:
     from tubelet.distributed.world import World
     from tubelet.evaluate import Evaluation
-    from tubelet.train import TrainResult
+    from tubelet.train import Reporter, TrainResult
 
 
 TOP = ("preset", "init", "seed")
@@ -42,8 +45,14 @@ class Sources:
     resume: bool = False
     recipe: str | None = None
     config: tuple[Path, ...] = ()
+    preset: str | None = None
     init: str | None = None
     epochs: int | None = None
+
+    def given(self) -> dict[str, Any]:
+        """The settings among them that were typed."""
+        values = {"preset": self.preset, "init": self.init, "epochs": self.epochs}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +93,7 @@ class Options(CommonOptions):
 
 def parse(words: Sequence[str], prog: str) -> Any:
     """Options with a flag for every setting of a training."""
+    require_first_there(words)
     return parse_with_flags(Options, words, prog)
 
 
@@ -93,26 +103,30 @@ def parse_with_flags(cls: type, words: Sequence[str], prog: str) -> Any:
     Returns:
         an instance of a subclass of `cls`; its `base` is the configuration that the flags change.
     """
-    base = base_config(words, prog)
+    sources = sources_of(words, prog)
+    base = base_config(sources)
     fields: list[Any] = training_flags(base, shown_model(base))
     hints = typing.get_type_hints(cls, include_extras=True)
     fields += [(name, hints[name], dataclasses.field(default=getattr(base, name))) for name in TOP]
     fields.append(("base", tyro.conf.Suppress[tyro.conf.Fixed[TrainConfig]], dataclasses.field(default=base)))
+    fields.append(("sources", tyro.conf.Suppress[tyro.conf.Fixed[Sources]], dataclasses.field(default=sources)))
     made = dataclasses.make_dataclass("Options", fields, bases=(cls,), frozen=True, kw_only=True)
     made.__doc__ = str(cls.__doc__).replace("RECIPES", ", ".join(recipes()))
     return parse_options(made, words, prog=prog)
 
 
-def base_config(words: Sequence[str], prog: str) -> TrainConfig:
-    """The configuration that the flags change: the recipe's with its files, or that of the run that is resumed."""
+def sources_of(words: Sequence[str], prog: str) -> Sources:
+    """The words that settle the defaults of the others."""
     found = tyro.cli(Sources, args=list(words), prog=prog, config=SETTINGS, return_unknown_args=True, add_help=False)
-    sources: Sources = found[0]
+    return found[0]
+
+
+def base_config(sources: Sources) -> TrainConfig:
+    """The configuration that the flags change: the recipe's with its files, or that of the run that is resumed."""
     if sources.resume and sources.out is not None and (sources.out / "run.json").is_file():
         stored = json.loads((sources.out / "run.json").read_text(encoding="utf-8"))
         return from_dict(TrainConfig, stored["config"], where=f"{sources.out / 'run.json'}: config")
-    given = {"init": sources.init, "epochs": sources.epochs}
-    fields: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    return train_config(sources.recipe, *sources.config, **fields)
+    return train_config(sources.recipe, *sources.config, **sources.given())
 
 
 def changes_of(options: Any) -> dict[str, Any]:
@@ -123,51 +137,123 @@ def changes_of(options: Any) -> dict[str, Any]:
     }
 
 
+def config_of(options: Any) -> TrainConfig:
+    """The configuration of a new training: recipe, files and flags together, so that each knows what the others say."""
+    sources: Sources = options.sources
+    return train_config(sources.recipe, *sources.config, **{**sources.given(), **changes_of(options)})
+
+
 def run(options: Any, output: Output) -> int:
     """Train, evaluate, write the page."""
+    require_startable(options, "train")
     from tubelet.distributed.world import joined
 
     with joined() as world:
         return _run(options, output, world)
 
 
+def require_startable(options: Any, verb: str) -> None:
+    """Hold the words to what can be known before anything heavy is imported.
+
+    Raises:
+        ConfigError: words that do not go together.
+        DataError: the data, or what to start from, is not there.
+    """
+    if options.resume:
+        if options.out is None:
+            raise ConfigError("--resume needs the run to go on with: --out RUN")
+        for flag in ("recipe", "config"):
+            if getattr(options, flag):
+                raise ConfigError(f"--resume goes on with the settings of the run; leave --{flag} out")
+        return
+    source, init = options.source or options.base.data.source, options.init
+    if source is None:
+        raise ConfigError(f"no data was named: tubelet {verb} DATA, a folder or a table of videos")
+    _require_there(source, DATA)
+    if init is not None and _is_local(init):
+        _require_there(init, "--init takes a run, a file of weights, or owner/name of the Hugging Face Hub")
+
+
+def require_first_there(words: Sequence[str]) -> None:
+    """The same for data that is the first of the words, before a flag is made for every setting."""
+    if words and not words[0].startswith("-") and not {"-h", "--help"} & set(words):
+        _require_there(words[0], DATA)
+
+
+DATA = "DATA is a folder or a table of videos"
+
+
+def _require_there(path: str, what: str) -> None:
+    here = Path(path).expanduser()
+    if not os.path.exists(here):
+        names = os.listdir(here.parent) if os.path.isdir(here.parent) else []
+        near = difflib.get_close_matches(here.name, names, n=1, cutoff=0.6)
+        hint = f"; did you mean {str(here.with_name(near[0]))!r}?" if near else ""
+        raise DataError(f"{path} does not exist ({what}){hint}")
+
+
+def _is_local(source: str) -> bool:
+    """Whether a name of weights is that of something on this machine, rather than of the Hub."""
+    parts = Path(source).parts
+    suffixes = (".npz", ".pt", ".pth", ".bin", ".safetensors", ".checkpoint", ".ckpt", ".msgpack")
+    return source.startswith((".", "/", "~")) or source.endswith(suffixes) or Path(parts[0]).is_dir() or len(parts) > 2
+
+
 def _run(options: Any, output: Output, world: World) -> int:
     from tubelet.train import train
 
     out = options.out
-    if options.resume and out is None:
-        raise ConfigError("--resume needs the run to go on with: --out RUN")
-    if not options.resume and options.source is None and options.base.data.source is None:
-        raise ConfigError("no data was named: tubelet train DATA, a folder or a table of labelled videos")
     if out is None:
         name = Path(options.source or options.base.data.source).resolve()
         out = Path("runs") / (name.name if name.is_dir() else name.stem)
-    config = None if options.resume else options.base
-    result = train(options.source, out, config=config, resume=options.resume, **changes_of(options))
+    if options.resume:
+        result = train(options.source, out, resume=True, reporter=_reporter(), **changes_of(options))
+    else:
+        result = train(options.source, out, config=config_of(options), reporter=_reporter())
+    if options.resume and not result.steps_taken and (out / "evaluation.json").is_file():
+        output.warn(f"the run was complete: nothing was trained, and nothing evaluated again; tubelet evaluate {out}")
+        _show(result, None, out / "report.html", output)
+        return 0
     evaluation, page = None, None
     if not options.no_report:
-        evaluation = _evaluated(result, world)
+        evaluation = _evaluated(result, output, world)
         from tubelet.report import write_report
 
         page = world.from_first(lambda: write_report(out))
     _show(result, evaluation, page, output)
-    return 0
+    return 1 if result.num_failures or (evaluation is not None and evaluation.failures) else 0
 
 
-def _evaluated(result: TrainResult, world: World) -> Evaluation | None:
-    """What the delivered weights do on the validation videos."""
-    from tubelet.data import read_table
+def _reporter() -> Reporter:
+    """Says flags where the library says fields."""
+    from tubelet.train import ConsoleReporter
+
+    class Flags(ConsoleReporter):
+        def message(self, text: str) -> None:
+            super().message(in_flags(text))
+
+    return Flags()
+
+
+def _evaluated(result: TrainResult, output: Output, world: World) -> Evaluation | None:
+    """What the delivered weights do on the validation videos; kept as the run's own result."""
+    from tubelet.data.known import LearnedFromAllError
+    from tubelet.data.run_table import run_table
     from tubelet.evaluate import evaluate
+    from tubelet.evaluate.keeping import keep_own
 
     run = json.loads((result.folder / "run.json").read_text(encoding="utf-8"))
-    split = run["config"]["validation"]["validation_split"]
-    table = read_table(result.folder / "splits.csv", labels=list(run["labels"]), classes=run["labels"])
+    validation, table = run["config"]["validation"], run_table(result.folder)
+    split = validation["validation_split"]
     if split not in table.splits:
         return None
-    views = run["config"]["validation"]["validation_views"]
-    evaluation = evaluate(result.model, table, split=split, views=views, world=world)
+    try:
+        evaluation = evaluate(result.model, table, split=split, views=validation["validation_views"], world=world)
+    except LearnedFromAllError as error:
+        output.warn(f"no evaluation: {error}")
+        return None
     if world.first:
-        evaluation.save(result.folder)
+        keep_own(evaluation, result.folder)
     return evaluation
 
 
@@ -179,12 +265,17 @@ def _show(result: TrainResult, evaluation: Evaluation | None, page: Path | None,
         output.console.print(f"model   {result.folder}", markup=False, soft_wrap=True)
         if page is not None:
             output.console.print(f"report  {page}", markup=False, soft_wrap=True)
+        run = shlex.quote(str(result.folder))
+        output.console.print(
+            f"next    tubelet evaluate {run}; tubelet predict {run} VIDEO", markup=False, soft_wrap=True
+        )
     if result.num_failures:
-        output.warn(f"{result.num_failures} training videos could not be read; {result.folder / 'failures.jsonl'}")
+        output.warn(f"{result.num_failures} videos could not be read; {result.folder / 'failures.jsonl'} names them")
     output.data(
         {
             "run": str(result.folder),
             "steps": result.steps,
+            "ended": result.ended,
             "seconds": round(result.seconds, 3),
             "best": None if best is None else dataclasses.asdict(best),
             "evaluation": None if evaluation is None else evaluation.to_dict(),

@@ -10,6 +10,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tubelet.config.preset_model import recipe_fields
+from tubelet.config.presets import preset
 from tubelet.config.pretraining import PretrainConfig, for_pretraining
 from tubelet.config.serialise import did_you_mean, from_dict, to_dict
 from tubelet.config.training import TrainConfig
@@ -44,8 +46,8 @@ def default_recipe(init: str | None, *, given: bool = False) -> tuple[str, str]:
     if given:
         return "fine-tune", "the weights are those of the model: the recipe fine-tune, with small steps and few epochs"
     if init is None:
-        return "small-data", "the weights start at random: the recipe small-data, which is made for few videos"
-    return "fine-tune", f"the weights start from {init}: the recipe fine-tune, with small steps and few epochs"
+        return "small-data", "recipe: small-data (from scratch, few videos)"
+    return "fine-tune", f"recipe: fine-tune (from the weights of {init}: small steps, few epochs)"
 
 
 def train_config(
@@ -62,14 +64,12 @@ def train_config(
     Raises:
         ConfigError: no such recipe or file, or an unknown key, with the nearest one.
     """
-    tables = [_read(Path(file)) for file in files]
-    init = fields.get("init") or next((table["init"] for table in reversed(tables) if "init" in table), None)
+    tables = {Path(file): _read(Path(file)) for file in files}
+    init = _last("init", tables, fields)
     name = default_recipe(init)[0] if recipe is None else recipe
-    merged: dict[str, Any] = {"recipe": str(name)}
-    for table in (_read_recipe(name), *tables):
-        merged = _merged(merged, table)
+    merged = _combined({"recipe": str(name), **_read_recipe(name)}, tables, fields)
     where = " + ".join([str(name), *map(str, files)])
-    return override(from_dict(TrainConfig, merged, where=where), **fields)
+    return _override(from_dict(TrainConfig, merged, where=where), fields)
 
 
 def pretrain_config(
@@ -88,23 +88,80 @@ def pretrain_config(
     Raises:
         ConfigError: no such recipe or file, or an unknown key, with the nearest one.
     """
-    tables = [_read(Path(file)) for file in files]
-    init = fields.get("init") or next((table["init"] for table in reversed(tables) if "init" in table), None)
-    merged = to_dict(for_pretraining(train_config(recipe, **({} if init is None else {"init": init}))))
-    for table in tables:
-        merged = _merged(merged, table)
-    return override(from_dict(PretrainConfig, merged, where=" + ".join(map(str, files))), **fields)
+    tables = {Path(file): _read(Path(file)) for file in files}
+    init = _last("init", tables, fields)
+    below = to_dict(for_pretraining(train_config(recipe, **({} if init is None else {"init": init}))))
+    merged = _combined(below, tables, fields)
+    return _override(from_dict(PretrainConfig, merged, where=" + ".join(map(str, files))), fields)
 
 
 def override(config: C, **fields: Any) -> C:
     """Change fields of a configuration or of its groups by their own names: `epochs=5, seed=1, mixup=0.2`.
 
     `model` and `preprocessing` take dictionaries, whose entries are added to those that are there. `batch_size="auto"`
-    leaves the batch as it is and sets `fit_memory`; `epochs` without `min_steps` switches that off.
+    leaves the batch as it is and sets `fit_memory`; `epochs` without `min_steps` switches that off. `preset` decides
+    the sizes of the model: those that came from the recipe give way, those that were set besides stay.
 
     Raises:
-        ConfigError: no such field, with the nearest one.
+        ConfigError: no such field, with the nearest one; or fields that do not go together.
     """
+    if fields.get("preset") is not None and config.recipe is not None:
+        recipe, ours, typed = _read_recipe(config.recipe), {}, {}
+        for group in MERGED:
+            there, from_recipe = getattr(config, group), recipe.get(group, {})
+            ours[group] = {name: value for name, value in there.items() if from_recipe.get(name) == value}
+            typed[group] = {name: value for name, value in there.items() if name not in ours[group]}
+        merged = _combined({"preset": config.preset, **ours}, {None: typed}, fields)
+        config = dataclasses.replace(config, **{group: merged[group] for group in MERGED})
+    return _override(config, fields)
+
+
+def model_of_recipe(config: TrainConfig | PretrainConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The fields of the model that a configuration has from its recipe, and those that did not fit or gave way."""
+    if config.recipe is None:
+        return {}, {}
+    ours = _read_recipe(config.recipe).get("model", {})
+    kept = {name: value for name, value in ours.items() if config.model.get(name) == value}
+    return kept, {name: value for name, value in ours.items() if name not in config.model}
+
+
+def _combined(
+    recipe: Mapping[str, Any], tables: Mapping[Any, Mapping[str, Any]], fields: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A recipe with files on top; what the recipe says of the model gives way to what was typed (`preset_model`)."""
+    merged = dict(recipe)
+    for table in tables.values():
+        merged = _merged(merged, table)
+    in_files = {name: value for table in tables.values() for name, value in table.get("model", {}).items()}
+    typed = {**in_files, **fields.get("model", {})}
+    ours, named = recipe.get("model", {}), _last("preset", tables, fields)
+    name = named or recipe.get("preset")
+    if name is None:
+        return merged
+    where = "".join(f"{path}: " for path, table in tables.items() if path is not None and "model" in table)
+    rest = recipe_fields(name, ours, typed, named=named is not None, where=where)
+    merged |= {"preset": name, "model": {**rest, **in_files}}
+    resized = {key for table in (*tables.values(), fields) for key in table.get("preprocessing", {})}
+    if recipe.get("preset") is not None and "resize" in recipe.get("preprocessing", {}) and "resize" not in resized:
+        before, now = _short_side(recipe["preset"], ours), _short_side(name, {**rest, **typed})
+        resize = round(recipe["preprocessing"]["resize"] * now / before)
+        merged["preprocessing"] = {**merged["preprocessing"], "resize": resize}
+    return merged
+
+
+def _short_side(name: str, model: Mapping[str, Any]) -> int:
+    """Of the frames that a preset with these fields of the model takes."""
+    size = model.get("image_size", preset(name).image_size)
+    return size if isinstance(size, int) else min(size)
+
+
+def _last(name: str, tables: Mapping[Any, Mapping[str, Any]], fields: Mapping[str, Any]) -> Any:
+    """What the fields, or else the last file that says it, say of a setting; None if none does."""
+    said = [table[name] for table in (*tables.values(), fields) if table.get(name) is not None]
+    return said[-1] if said else None
+
+
+def _override(config: C, fields: Mapping[str, Any]) -> C:
     fields = _just(fields)
     groups = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     owner = dict.fromkeys(groups, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -37,7 +38,7 @@ def from_dict(cls: type[T], data: Mapping[str, Any], *, where: str = "") -> T:
     for key in data:
         if key not in fields:
             raise ConfigError(f"{prefix}unknown field {key!r} of {cls.__name__}{did_you_mean(key, fields)}")
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]  # classes are hashable
     values = {key: _coerce(value, hints[key], f"{prefix}{key}") for key, value in data.items()}
     for name, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
@@ -52,7 +53,7 @@ def check_types(config: Any) -> None:
     Raises:
         ConfigError: a field whose value its annotation does not allow.
     """
-    hints = typing.get_type_hints(type(config))
+    hints = _hints(type(config))  # type: ignore[arg-type]  # classes are hashable
     for field in dataclasses.fields(config):
         _coerce(getattr(config, field.name), hints[field.name], field.name)
 
@@ -64,6 +65,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if close:
         return f"; did you mean {close[0]!r}?"
     return f"; known: {', '.join(names)}"
+
+
+@functools.cache
+def _hints(cls: Any) -> dict[str, Any]:
+    """The types of a dataclass's fields; working them out takes as long as all checks together."""
+    return typing.get_type_hints(cls)
 
 
 def _plain(value: Any) -> Any:

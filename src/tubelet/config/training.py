@@ -26,6 +26,8 @@ class OptimisationConfig:
         epochs: passes over the training videos.
         min_steps: optimiser steps that a training has at least: over few videos it gets more epochs, which the run then
             tells as its `epochs`. Who sets `epochs` without this gets just these.
+        minutes: time for the whole training. The steps that fit are planned from the pace of the first ones, so that
+            the learning rate has come down when it ends; `epochs` are never exceeded. None for as long as it takes.
         warmup_epochs: length of the warm-up; may be a fraction. None is a twelfth of the epochs, the paper's share.
         batch_size: clips of one optimiser step, of all processes together. The last step of an epoch has what is left;
             a single clip that is left goes into the step before.
@@ -53,6 +55,7 @@ class OptimisationConfig:
     momentum: float = 0.9
     epochs: int = 100
     min_steps: int | None = None
+    minutes: float | None = None
     warmup_epochs: float | None = None
     batch_size: int = 16
     accumulate_steps: int = 1
@@ -69,6 +72,8 @@ class OptimisationConfig:
             _at_least(self, name, 1)
         if self.min_steps is not None:
             _at_least(self, "min_steps", 1)
+        if self.minutes is not None and not self.minutes > 0:
+            raise ConfigError(f"minutes={self.minutes} must be above 0; leave it out for no limit")
         for name in ("learning_rate", "weight_decay"):
             _at_least(self, name, 0)
         if self.warmup_epochs is not None and not 0 <= self.warmup_epochs < self.epochs:
@@ -135,6 +140,7 @@ class ValidationConfig:
         hold_out_groups: groups (persons) of the training samples to make it of instead.
         validation_views: CLIPSxCROPS of each video; the original's is one centre clip, one centre crop.
         validate_every: epochs from one validation to the next; there is always one after the last.
+        patience: stop after so many validations in a row without a better one (early stopping); None never does.
         keep: `best`, the weights with the highest top-1 (then the lowest loss) are delivered; or `last`. A split that
             results are reported on must not choose: watch it with `last`.
         allow_test_validation: let the test videos choose the weights all the same, which makes what is then measured on
@@ -146,6 +152,7 @@ class ValidationConfig:
     hold_out_groups: tuple[str, ...] = ()
     validation_views: str = "1x1"
     validate_every: int = 1
+    patience: int | None = None
     keep: Literal["best", "last"] = "best"
     allow_test_validation: bool = False
 
@@ -159,6 +166,8 @@ class ValidationConfig:
                 "is too good. Hold out training videos (hold_out=0.1), or watch the test videos without choosing "
                 "(keep='last'); allow_test_validation=True does it all the same"
             )
+        if self.patience is not None:
+            _at_least(self, "patience", 1)
         if self.hold_out is not None and self.hold_out_groups:
             raise ConfigError("hold_out and hold_out_groups say the same thing twice; leave one out")
 

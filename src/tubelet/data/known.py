@@ -20,6 +20,10 @@ THREADS = 16
 NO_PROVENANCE = "the model does not say which videos it was trained on"
 
 
+class LearnedFromAllError(DataError):
+    """The model learned from every video that it was to be measured on."""
+
+
 @dataclass(frozen=True)
 class Selection:
     """The videos that a figure is measured on.
@@ -144,7 +148,8 @@ def select_unlearned(
         include_learned: leave nothing out; `Selection.uses` says what was learned from.
 
     Raises:
-        DataError: no such split, or nothing is left.
+        DataError: no such split.
+        LearnedFromAllError: nothing is left.
     """
     if provenance is not None:
         table = with_known_splits(table, provenance)
@@ -160,7 +165,7 @@ def select_unlearned(
     kept = [number for number, use in enumerate(uses) if use != "learned"]
     if not kept:
         where = f"all {len(table)} videos" + (f" of {split!r}" if split is not None else "")
-        raise DataError(
+        raise LearnedFromAllError(
             f"the model, or one that it was started from, learned from {where}, so nothing can be measured on them: "
             "name other videos; include_learned=True (--include-learned) measures on them all the same"
         )

@@ -64,6 +64,17 @@ def keep(staged: Path, run: Path, *, own: bool) -> Path:
     return _settle(staged, folder, older)
 
 
+def keep_own(evaluation: Evaluation, run: Path) -> Path:
+    """Keep the evaluation at the end of a training as the run's own result; one of earlier weights is set aside."""
+    with staging(run) as staged:
+        evaluation.save(staged)
+        before = Evaluation.load(run) if (run / EVALUATION_FILE).is_file() else None
+        if before is not None and not _same_figures(before, evaluation):
+            set_aside(run)
+            before = None
+        return _settle(staged, run, before)
+
+
 def keep_in(staged: Path, folder: Path, *, overwrite: bool) -> Path:
     """Move an evaluation to a folder of the user's.
 

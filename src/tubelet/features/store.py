@@ -19,12 +19,12 @@ from typing import Any
 
 from jaxtyping import Bool, Float
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from tubelet.data import Sample
 from tubelet.errors import ConfigError
 from tubelet.features.identity import describe_sample, digest
+from tubelet.weights.files import save_tensors
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class FeatureStore:
         tensors = {"values": features.values} | ({} if features.mask is None else {"mask": features.mask})
         file = self._file(name)
         file.parent.mkdir(exist_ok=True)
-        _write_whole(file, lambda path: save_file(tensors, path, metadata=self._header(name)))
+        _write_whole(file, lambda path: save_tensors(tensors, path, self._header(name)))
         self._remember(index, features)
 
     def _remember(self, index: int, features: Features) -> None:

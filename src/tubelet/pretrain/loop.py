@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from tubelet.config import PretrainConfig, override, pretrain_config
+from tubelet.config.run_state import FINISHED
 from tubelet.data import Table
 from tubelet.distributed.place import require_alone
 from tubelet.model import ViViT
@@ -112,7 +113,8 @@ def pretrain(
             finally:
                 reporter.end()
             seconds = time.perf_counter() - started
-            pretrainer.log.write("end", step=position.step, epoch=position.epoch, seconds=seconds)
+            events.count_spikes(pretrainer, reporter)
+            pretrainer.log.write("end", step=position.step, epoch=position.epoch, seconds=seconds, reason=FINISHED)
         picture = save_picture(pretrainer.masked, pretrainer.clips, folder.path / PICTURE, pretrainer.config.seed)
     failures = len(pretrainer.failures)
     return PretrainResult(folder.path, load(folder.path), loss, position.step, seconds, picture, failures)
@@ -129,6 +131,7 @@ def _fit(pretrainer: Pretrainer, reporter: Reporter, stop: StopRequest) -> float
             reporter.epoch(f"epoch {position.epoch:>{len(str(epochs))}}/{epochs}  loss {loss:.4f}  {pace}")
     except StopAsked:
         pretrainer.save()
+        pretrainer.log.write("interrupted", step=position.step, epoch=position.epoch)
         pretrainer.deliver()
         raise TrainingInterrupted(events.how_to_go_on(pretrainer, "pretrain"), stop.signal_number or 0) from None
     pretrainer.save()

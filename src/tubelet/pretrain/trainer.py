@@ -21,7 +21,7 @@ from tubelet.train.optimiser import make_optimiser
 from tubelet.train.parts import require_parts_are_exact
 from tubelet.train.run_folder import FailureLog, RunFolder
 from tubelet.train.schedule import cosine_with_warmup
-from tubelet.train.trainer import compiled
+from tubelet.train.trainer import FIRST_CHECKPOINT_SECONDS, compiled
 from tubelet.train.watch import StepWatch
 from tubelet.weights import save
 
@@ -83,7 +83,7 @@ class Pretrainer:
         self.watch = StepWatch(self.optimiser, config.monitoring)
         self.position = Position()
         self.clips_read = self.clips_failed = 0
-        self._saved_at = time.monotonic()
+        self._saved_at, self._saves = time.monotonic(), 0
 
     @property
     def model(self) -> ViViT:
@@ -115,9 +115,11 @@ class Pretrainer:
 
     def checkpoint_is_due(self) -> bool:
         """Whether enough time, or steps, have gone by since the last one."""
-        runtime = self.config.runtime
+        runtime, seconds = self.config.runtime, 60 * self.config.runtime.checkpoint_minutes
+        if self._saves < 2:  # one before the first step
+            seconds = min(seconds, FIRST_CHECKPOINT_SECONDS)
         by_steps = runtime.checkpoint_steps is not None and self.position.step % runtime.checkpoint_steps == 0
-        return by_steps or time.monotonic() - self._saved_at > 60 * runtime.checkpoint_minutes
+        return by_steps or time.monotonic() - self._saved_at > seconds
 
     def save(self) -> None:
         """Write the checkpoint `last`: encoder and decoder, optimiser, position."""
@@ -129,7 +131,7 @@ class Pretrainer:
             "watch": self.watch.state_dict(),
         }
         save_checkpoint(self.folder.last, self.masked.state_dict(), state)
-        self._saved_at = time.monotonic()
+        self._saved_at, self._saves = time.monotonic(), self._saves + 1
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go back to a checkpoint, in the log too."""

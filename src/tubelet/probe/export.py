@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from tubelet.data import Table
 from tubelet.errors import ConfigError
-from tubelet.weights.files import replacing
+from tubelet.weights.files import replacing, save_tensors
 
 
 def require_new(file: Path) -> None:
@@ -49,4 +48,4 @@ def write_features(file: Path, parts: Sequence[tuple[Table, Tensor]]) -> None:
     }
     metadata = {name: json.dumps(values) for name, values in lists.items()} | {"classes": json.dumps(classes)}
     with replacing(file) as path:
-        save_file(tensors, path, metadata=metadata)
+        save_tensors(tensors, path, metadata)

@@ -18,10 +18,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from tubelet.errors import WeightsError
+from tubelet.weights.files import save_tensors, storage_errors
 
 WEIGHTS_FILE = "model.safetensors"
 STATE_FILE = "state.pt"
@@ -54,24 +55,27 @@ def save_checkpoint(folder: Path, weights: dict[str, Tensor], state: dict[str, A
         weights: the model's state dict.
         state: numbers, strings, tensors, and dictionaries, lists and tuples of them: nothing that runs code on loading.
     """
-    writing = start_writing(folder)
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, writing / WEIGHTS_FILE)
-    torch.save(state, writing / STATE_FILE)
-    flush(writing / WEIGHTS_FILE)
-    flush(writing / STATE_FILE)
-    finish_writing(writing, folder)
+    with storage_errors(folder):
+        writing = start_writing(folder)
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+        save_tensors(tensors, writing / WEIGHTS_FILE)
+        torch.save(state, writing / STATE_FILE)
+        flush(writing / WEIGHTS_FILE)
+        flush(writing / STATE_FILE)
+        finish_writing(writing, folder)
 
 
 def copy_checkpoint(source: Path, folder: Path) -> None:
     """Make `folder` the same checkpoint as `source`. Files are never changed, so they are shared where the disk can."""
-    writing = start_writing(folder)
-    for file in source.iterdir():
-        try:
-            os.link(file, writing / file.name)
-        except OSError:  # this file system has no hard links
-            shutil.copyfile(file, writing / file.name)
-            flush(writing / file.name)
-    finish_writing(writing, folder)
+    with storage_errors(folder):
+        writing = start_writing(folder)
+        for file in source.iterdir():
+            try:
+                os.link(file, writing / file.name)
+            except OSError:  # this file system has no hard links
+                shutil.copyfile(file, writing / file.name)
+                flush(writing / file.name)
+        finish_writing(writing, folder)
 
 
 def has_checkpoint(folder: Path) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
+from tubelet.config.run_state import EARLY, TIME
 from tubelet.data import Batch, ClipDataset, Failure
 from tubelet.errors import DataError
 from tubelet.evaluate import Evaluation
@@ -119,7 +120,7 @@ def note_validation(trainer: Trainer, evaluation: Evaluation) -> None:
 
 def epoch_line(trainer: Trainer, pace: Pace, evaluation: Evaluation | None, improved: bool) -> str:
     """An epoch in one line."""
-    epochs = trainer.config.optimisation.epochs
+    epochs = trainer.epochs
     text = f"epoch {trainer.position.epoch:>{len(str(epochs))}}/{epochs}"
     if pace.clips:
         text += f"  loss {pace.mean_loss:.3f}  {pace}"
@@ -127,6 +128,23 @@ def epoch_line(trainer: Trainer, pace: Pace, evaluation: Evaluation | None, impr
         loss = "-" if evaluation.loss is None else f"{evaluation.loss:.3f}"
         text += f"  validation top-1 {evaluation.top1:6.2%} loss {loss}{'  best' if improved else ''}"
     return text
+
+
+def note_end(trainer: Trainer, reporter: Reporter, seconds: float) -> None:
+    """Write down that the training is over and why, and tell it where that is not what was planned."""
+    position = trainer.position
+    trainer.log.write(
+        "end", step=position.step, epoch=position.epoch, seconds=seconds, reason=position.ended, epochs=trainer.epochs
+    )
+    count_spikes(trainer, reporter)
+    planned = f"epoch {position.epoch} of {trainer.config.optimisation.epochs}"
+    if position.ended == EARLY:
+        reporter.message(
+            f"stopped early after {planned}: no better validation in {position.since_best} (patience="
+            f"{trainer.config.validation.patience})"
+        )
+    elif position.ended == TIME:
+        reporter.message(f"stopped in {planned}: the time is over (minutes={trainer.config.optimisation.minutes:g})")
 
 
 def diverged(learner: Learner, batch: Batch, error: DivergedError) -> DivergedError:
@@ -173,8 +191,17 @@ def note_spikes(
             f"{words}; {learner.folder.last} is from before. Resume with on_spike='tell' to go through it, or start "
             f"anew with a smaller learning_rate, a longer warm-up or a clip_norm. The batch: {_listed(paths)}"
         )
-    if on_spike == "tell":
-        reporter.message(f"{words}. The batch: {_listed(paths)}")
+    if on_spike == "tell" and learner.watch.spike_steps == 1:
+        reporter.message(f"{words}. The batch: {_listed(paths)}. Further ones are counted (metrics.jsonl has each)")
+
+
+def count_spikes(learner: Learner, reporter: Reporter) -> None:
+    """Tell how many spikes there were, where more than the first one was to be told."""
+    steps = learner.watch.spike_steps
+    if steps > 1 and learner.watch.config.on_spike == "tell":
+        reporter.message(
+            f"{steps} of {learner.position.step} steps had a spike; metrics.jsonl has each with its videos"
+        )
 
 
 def _videos(learner: Learner, batch: Batch) -> list[str]:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
+from tubelet.distributed.place import place
+
 T = TypeVar("T")
+
+GRACE_SECONDS = 2.0
+"""After the second signal, until the process is ended from outside of Python."""
+
+SHOW_CURSOR = "\x1b[?25h"
+"""A bar hides it."""
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -25,16 +37,21 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 
 class StopRequest:
-    """Inside the `with`, Ctrl-C and SIGTERM set `signal_number` instead of ending the process at once.
+    """Inside the `with`, Ctrl-C and SIGTERM are answered and set `signal_number` instead of ending the process at once.
 
-    The second one ends it as usual. Outside the main thread Python has no say in signals, and nothing changes.
+    The second one ends it as usual, within seconds even where a long operation of torch keeps Python from doing so:
+    checkpoints are whole or not there. Outside the main thread Python has no say in signals, and nothing changes.
+
+    Args:
+        what: is done to the end first, for the answer: "this step".
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "this step") -> None:
         self.signal_number: int | None = None
         self._before: dict[int, Any] = {}
+        self._listener = _Listener(f"stopping after {what}; press Ctrl-C once more to stop now", self.SIGNALS)
 
     def __bool__(self) -> bool:
         return self.signal_number is not None
@@ -42,6 +59,7 @@ class StopRequest:
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._request) for number in self.SIGNALS}
+            self._listener.start()
         return self
 
     def _request(self, number: int, frame: FrameType | None) -> None:
@@ -57,6 +75,63 @@ class StopRequest:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._restore()
+        self._listener.stop()
+
+
+class _Listener:
+    """A thread that hears of signals at once, also while Python's own handlers wait for the end of an operation.
+
+    Args:
+        answer: to the first one, on the standard error stream.
+        signals: that count.
+    """
+
+    def __init__(self, answer: str, signals: Collection[int]) -> None:
+        self._answer = answer
+        self._signals = signals
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        self._reading, self._writing = socket.socketpair()
+        self._writing.setblocking(False)
+        self._before = signal.set_wakeup_fd(self._writing.fileno(), warn_on_full_buffer=False)
+        self._thread = threading.Thread(target=self._listen, name="tubelet-signals", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        if self._thread is None:
+            return
+        signal.set_wakeup_fd(self._before, warn_on_full_buffer=False)
+        self._closed.set()
+        self._writing.send(b"\0")
+        self._thread.join()
+        self._thread = None
+        self._reading.close()
+        self._writing.close()
+
+    def _listen(self) -> None:
+        heard = 0
+        while not self._closed.is_set():
+            for number in self._reading.recv(64):
+                if number in self._signals and not self._closed.is_set():
+                    heard += 1
+                    if heard == 1 and place().first:
+                        _write(f"\n{self._answer}\n")
+                    elif heard == 2 and not self._closed.wait(GRACE_SECONDS) and not _in_conversation():
+                        _write(SHOW_CURSOR if sys.stderr.isatty() else "")
+                        os._exit(128 + number)
+
+
+def _write(text: str) -> None:
+    """To the standard error stream as the system has it: a buffer may be locked by what was interrupted."""
+    with suppress(OSError):
+        os.write(2, text.encode())
+
+
+def _in_conversation() -> bool:
+    """Whether somebody types Python here, whose session is not ours to end."""
+    return hasattr(sys, "ps1") or "ipykernel" in sys.modules
 
 
 class StopAsked(Exception):  # noqa: N818  # not an error

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias
 
+from tubelet.weights.files import storage_errors
+
 Listener: TypeAlias = Callable[[Mapping[str, Any]], None]
 
 
@@ -21,14 +23,17 @@ class EventLog:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("ab")
+        self._path = path
+        with storage_errors(path):
+            self._file = path.open("ab")
         self._listeners: list[tuple[Listener, Callable[[], None]]] = []
 
     def write(self, event: str, **fields: Any) -> None:
         """Append {"event": event, **fields}. The system has the line when this returns: a killed process keeps it."""
         line = {"event": event, **fields}
-        self._file.write(json.dumps(line).encode() + b"\n")
-        self._file.flush()
+        with storage_errors(self._path):
+            self._file.write(json.dumps(line).encode() + b"\n")
+            self._file.flush()
         for listen, _ in self._listeners:
             listen(line)
 
@@ -36,7 +41,8 @@ class EventLog:
         """Bytes written so far, all of them on the disk when this returns."""
         for _, flush in self._listeners:
             flush()
-        os.fsync(self._file.fileno())
+        with storage_errors(self._path):
+            os.fsync(self._file.fileno())
         return self._file.tell()
 
     def rewind(self, position: int) -> None:
@@ -55,7 +61,8 @@ class EventLog:
             self._listeners.remove(listener)
 
     def close(self) -> None:
-        self._file.close()
+        with storage_errors(self._path):
+            self._file.close()
 
     def __enter__(self) -> EventLog:
         return self

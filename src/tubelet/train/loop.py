@@ -14,9 +14,10 @@ from typing import Any
 import torch
 
 from tubelet.config import TrainConfig, default_recipe, override, train_config
+from tubelet.config.run_state import EARLY, FINISHED, TIME
 from tubelet.data import Batch, Table
 from tubelet.distributed.world import joined
-from tubelet.errors import DataError
+from tubelet.errors import DataError, StorageError
 from tubelet.evaluate import Evaluation
 from tubelet.model import ViViT
 from tubelet.train import events
@@ -32,7 +33,7 @@ from tubelet.train.trainer import Best, Trainer
 from tubelet.train.watch import SpikeError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainResult:
     """What a training came to.
 
@@ -42,6 +43,8 @@ class TrainResult:
         best: the best validation; None without validation.
         evaluation: the last validation; None without.
         steps: of the whole training.
+        steps_taken: of them in this call; 0 if the run that was resumed was complete.
+        ended: why there is nothing left to do: `finished`, `early stopping` or `time` (see `patience` and `minutes`).
         seconds: of this call.
         num_failures: videos that could not be read; `failures.jsonl` in the folder names them.
     """
@@ -51,8 +54,15 @@ class TrainResult:
     best: Best | None
     evaluation: Evaluation | None
     steps: int
+    steps_taken: int
+    ended: str
     seconds: float
     num_failures: int
+
+    def __repr__(self) -> str:
+        top1 = "" if self.best is None else f", best top-1 {self.best.top1:.2%} in epoch {self.best.epoch}"
+        failures = f", {self.num_failures} unreadable videos" if self.num_failures else ""
+        return f"TrainResult({str(self.folder)!r}, {self.steps} steps, {self.ended}{top1}{failures})"
 
 
 def train(
@@ -91,6 +101,7 @@ def train(
         DataError: no usable data; not one training video that can be read.
         DivergedError: loss or gradient became infinite or no number. The last checkpoint is from before.
         SpikeError: one was far above the usual, and `on_spike` says stop. The last checkpoint is from before.
+        StorageError: the folder cannot be written; a training that has not begun leaves none.
         TrainingInterrupted: Ctrl-C or SIGTERM, after a checkpoint was written.
     """
     reporter = reporter or ConsoleReporter()
@@ -118,25 +129,40 @@ def train(
             reporter.begin(done, trainer.total_steps)
             try:
                 evaluation = fit(trainer, reporter, stop)
+            except StorageError:
+                if world.first and not resume and trainer.is_at_start:
+                    folder.remove()
+                raise
             finally:
                 reporter.end()
             seconds = time.perf_counter() - started
-            best, steps = trainer.position.best, trainer.position.step
-            trainer.log.write("end", step=steps, epoch=trainer.position.epoch, seconds=seconds)
-        delivered = trainer.delivered_model()
-    return TrainResult(folder.path, delivered, best, evaluation, steps, seconds, len(trainer.failures))
+            events.note_end(trainer, reporter, seconds)
+        delivered, position = trainer.delivered_model(), trainer.position
+    return TrainResult(
+        folder.path,
+        delivered,
+        position.best,
+        evaluation,
+        steps=position.step,
+        steps_taken=position.step - done,
+        ended=position.ended or FINISHED,
+        seconds=seconds,
+        num_failures=len(trainer.failures),
+    )
 
 
 def fit(trainer: Trainer, reporter: Reporter, stop: StopRequest) -> Evaluation | None:
     """Train from where the trainer stands to the end; returns the last validation."""
-    evaluation = None
+    evaluation, position = None, trainer.position
     try:
-        prepare(trainer, reporter, stop)
-        while trainer.position.epoch < trainer.config.optimisation.epochs:
+        if position.ended is None and position.step < trainer.total_steps:
+            prepare(trainer, reporter, stop)
+        while position.ended is None:
             pace = train_epoch(trainer, reporter, stop)
             evaluation = finish_epoch(trainer, reporter, stop, pace) or evaluation
     except StopAsked:
         trainer.save()
+        trainer.log.write("interrupted", step=position.step, epoch=position.epoch)
         if trainer.delivers_last or trainer.position.best is None:
             trainer.deliver()
         # all have to be here: whoever started the processes may end the others when one goes
@@ -170,8 +196,12 @@ def train_epoch(trainer: Trainer, reporter: Reporter, stop: StopRequest) -> Pace
             pace.step_done(agreement.clips, result.loss)
             events.note_step(trainer, reporter, result, pace)
             _note_spikes(trainer, reporter, batch, result)
-        if agreement.late or trainer.checkpoint_is_due():
+        if trainer.plan():
+            reporter.begin(position.step, trainer.total_steps)
+        elif agreement.late or trainer.checkpoint_is_due():
             trainer.save()
+        if position.step >= trainer.total_steps:
+            break
     return pace
 
 
@@ -219,7 +249,8 @@ def finish_epoch(trainer: Trainer, reporter: Reporter, stop: StopRequest, pace: 
     """Every `validate_every` epochs validate, write a checkpoint, and deliver the weights if they are the best yet."""
     position, config = trainer.position, trainer.config
     done = position.epoch + 1
-    milestone = done % config.validation.validate_every == 0 or done == config.optimisation.epochs
+    last = position.step >= trainer.total_steps
+    milestone = done % config.validation.validate_every == 0 or last
     evaluation = trainer.validate(_validating(reporter, stop)) if milestone else None
     position.epoch, position.batch = done, 0
     improved = False
@@ -227,13 +258,23 @@ def finish_epoch(trainer: Trainer, reporter: Reporter, stop: StopRequest, pace: 
         candidate = Best(position.step, position.epoch, evaluation.top1, evaluation.loss)
         improved = candidate.beats(position.best)
         position.best = candidate if improved else position.best
+        position.since_best = 0 if improved else position.since_best + 1
         events.note_validation(trainer, evaluation)
+    position.ended = _why_ended(trainer, last)
     if milestone:
         trainer.save()
     if improved and not trainer.delivers_last:
         trainer.deliver_best()
     reporter.epoch(events.epoch_line(trainer, pace, evaluation, improved))
     return evaluation
+
+
+def _why_ended(trainer: Trainer, last: bool) -> str | None:
+    """Why the training ends after this epoch; None if it goes on."""
+    position, patience = trainer.position, trainer.config.validation.patience
+    if last:
+        return FINISHED if position.planned_steps in (None, trainer.all_steps) else TIME
+    return EARLY if patience is not None and position.since_best >= patience else None
 
 
 def _validating(reporter: Reporter, stop: StopRequest) -> Callable[[int, int], None]:

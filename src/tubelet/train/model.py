@@ -58,7 +58,7 @@ def build_model(config: TrainConfig, table: Table) -> tuple[ViViT, tuple[str, ..
         model = create(config.preset, **config.model, num_classes=classes_of(table))
         model.provenance = Provenance()
         base = None
-        notes: tuple[str, ...] = (f"{_in_words(model.config)}; its weights start at random",)
+        notes: tuple[str, ...] = (f"model: {_in_words(model.config)}; random weights",)
     else:
         model, notes = _from_weights(config, config.init, table)
         base = model.preprocessing

@@ -6,10 +6,13 @@ import time
 from typing import Protocol, runtime_checkable
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
 PLAIN_LINE_SECONDS = 60.0
-"""Without a terminal, an epoch that takes longer than this has lines of its own in between."""
+"""Without a terminal, there is at least one line in this time."""
+
+FIRST_LINE_STEPS, FIRST_LINE_SECONDS = 3, 10.0
+"""The first line without a terminal comes after so many steps, or after the first that ends later than this."""
 
 
 @runtime_checkable
@@ -21,7 +24,7 @@ class Reporter(Protocol):
         ...
 
     def begin(self, step: int, total_steps: int) -> None:
-        """Training starts at `step` (more than 0 if it goes on)."""
+        """Training starts at `step` (more than 0 if it goes on), or has another number of steps from here on."""
         ...
 
     def step(self, step: int, text: str) -> None:
@@ -55,8 +58,11 @@ class ConsoleReporter:
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
         self._bar: Progress | None = None
+        self._task = TaskID(0)
         self._started = self._last_line = time.monotonic()
         self._first = self._step = self._total = 0
+        self._said = False
+        """Whether there was a line yet."""
 
     def message(self, text: str) -> None:
         self._console.print(text, soft_wrap=True, markup=False)
@@ -64,7 +70,9 @@ class ConsoleReporter:
     def begin(self, step: int, total_steps: int) -> None:
         self._first, self._step, self._total = step, step, total_steps
         self._started = self._last_line = time.monotonic()
-        if self._console.is_terminal:
+        if self._bar is not None:
+            self._bar.update(self._task, total=total_steps)
+        elif self._console.is_terminal:
             columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}", markup=False))
             self._bar = Progress(*columns, console=self._console, transient=True)
             self._task = self._bar.add_task("", total=total_steps, completed=step)
@@ -74,13 +82,13 @@ class ConsoleReporter:
         self._step = step
         if self._bar is not None:
             self._bar.update(self._task, completed=step, description=f"{self.time_left()} left  {text}")
-        elif time.monotonic() - self._last_line > PLAIN_LINE_SECONDS:
+        elif self._is_quiet() or (not self._said and step - self._first >= FIRST_LINE_STEPS):
             self._line(f"step {step}/{self._total}  {text}  {self.time_left()} left")
 
     def preparing(self, done: int, total: int) -> None:
         if self._bar is not None:
             self._bar.update(self._task, description=f"features of {done}/{total} videos")
-        elif done == total or time.monotonic() - self._last_line > PLAIN_LINE_SECONDS:
+        elif done == total or self._is_quiet():
             self._line(f"features of {done}/{total} videos")
         if done == total:
             self._started = time.monotonic()  # what follows has another pace
@@ -88,6 +96,8 @@ class ConsoleReporter:
     def validating(self, done: int, total: int) -> None:
         if self._bar is not None:
             self._bar.update(self._task, description=f"{self.time_left()} left  validating {done}/{total}")
+        elif self._is_quiet():
+            self._line(f"validating {done}/{total}  {self.time_left()} left")
 
     def epoch(self, text: str) -> None:
         self._line(f"{text}  {self.time_left()} left" if self._step < self._total else text)
@@ -105,8 +115,12 @@ class ConsoleReporter:
         seconds = (time.monotonic() - self._started) / done * (self._total - self._step)
         return format_seconds(seconds)
 
+    def _is_quiet(self) -> bool:
+        """Whether it is long enough since the last line that somebody may wonder."""
+        return time.monotonic() - self._last_line > (PLAIN_LINE_SECONDS if self._said else FIRST_LINE_SECONDS)
+
     def _line(self, text: str) -> None:
-        self._last_line = time.monotonic()
+        self._last_line, self._said = time.monotonic(), True
         self.message(text)
 
 

@@ -10,13 +10,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tubelet.config.run_state import RunState, run_state
 from tubelet.data import Failure
 from tubelet.distributed.world import ALONE, World
 from tubelet.errors import ConfigError
-from tubelet.weights.files import replacing
+from tubelet.weights.files import replacing, storage_errors
 
 PRETRAINING = "pretraining"
 """The `kind` in the `run.json` of a pretraining."""
+
+PREPARING = ".preparing"
+"""What the name of a folder ends with in which a run is prepared."""
 
 SEEN_WITHIN = 60.0
 """Seconds that a shared file system may take until one machine sees what another wrote."""
@@ -46,17 +50,26 @@ class RunFolder:
 
     def require_unused(self) -> None:
         """Raise a ConfigError if there is anything in the folder, or if it is a file."""
-        if self.run.exists():
-            raise ConfigError(
-                f"{self.path} holds a run already; resume it, or name another folder. Runs are never overwritten"
-            )
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise ConfigError(f"{self.path} exists and is not a run; name a folder that is new or empty")
+        with storage_errors(self.path):
+            if self.run.exists():
+                raise ConfigError(
+                    f"{self.path} holds a run already; resume it, or name another folder. Runs are never overwritten"
+                )
+            if self.path.exists() and (not self.path.is_dir() or any(_visible(self.path))):
+                raise ConfigError(f"{self.path} exists and is not a run; name a folder that is new or empty")
 
     def require_run(self) -> None:
         """Raise a ConfigError if there is no run to go on with."""
         if not self.run.is_file():
             raise ConfigError(f"{self.path} holds no run to resume (no {self.run.name}); start one without resume")
+
+    def remove(self) -> None:
+        """Take the run away, with everything in it."""
+        shutil.rmtree(self.path)
+
+    def state(self) -> RunState:
+        """How far the run is, and how it ended."""
+        return run_state(self.path)
 
     def read_run(self) -> dict[str, Any]:
         """What `run.json` says."""
@@ -78,26 +91,45 @@ def appearing(out: RunFolder, world: World = ALONE) -> Iterator[RunFolder]:
 
     Of several processes the first one makes, names and removes it; all must see it.
     """
-    hidden = out.path.with_name(f".{out.path.name}.preparing")
+    hidden = _hidden(out.path)
     if not world.first:
         yield RunFolder(hidden)
         world.wait()
         _require_seen(out, world)
         return
     out.require_unused()
-    if hidden.exists():
-        shutil.rmtree(hidden)
-    hidden.mkdir(parents=True)
+    with storage_errors(out.path):
+        if hidden.exists():
+            shutil.rmtree(hidden)
+        hidden.mkdir(parents=True)
     try:
         yield RunFolder(hidden)
         out.require_unused()
-        if out.path.exists():
-            out.path.rmdir()
-        hidden.rename(out.path)
+        with storage_errors(out.path):
+            _appear(hidden, out)
     finally:
         if hidden.exists():
             shutil.rmtree(hidden)
     world.wait()
+
+
+def _hidden(path: Path) -> Path:
+    """Where a run is prepared: beside its folder, or in it if that is there (it may be the present one, or a disk)."""
+    return path / PREPARING if path.is_dir() else path.with_name(f".{path.name}{PREPARING}")
+
+
+def _appear(hidden: Path, out: RunFolder) -> None:
+    """Give what was prepared its place; the file that makes a folder a run comes last."""
+    if hidden.parent != out.path:
+        hidden.rename(out.path)
+        return
+    for entry in sorted(hidden.iterdir(), key=lambda entry: entry.name == out.run.name):
+        entry.rename(out.path / entry.name)
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    """What is in a folder, without what a start that was killed has left there."""
+    return (entry for entry in folder.iterdir() if entry.name != PREPARING)
 
 
 def _require_seen(out: RunFolder, world: World) -> None:

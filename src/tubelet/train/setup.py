@@ -19,6 +19,8 @@ from tubelet.config import (
     to_dict,
     train_config,
 )
+from tubelet.config.preset_model import GIVES_WAY, SIZES
+from tubelet.config.recipes import model_of_recipe
 from tubelet.data import Table, read_configured, require_labels_stay_right, write_table
 from tubelet.data.run_table import read_splits
 from tubelet.distributed.world import ALONE, World
@@ -45,6 +47,8 @@ MAY_CHANGE = {
     "data.cache",
     "data.cache_gigabytes",
     "data.feature_folder",
+    "optimisation.minutes",
+    "validation.patience",
 }
 """Settings that a resumed run need not share with the one that was stopped: they do not change what is learned."""
 
@@ -157,8 +161,8 @@ def resume_run(
         run["resumed"].append({"when": _now(), "step": trainer.position.step, **environment})
         out.write_run(run)
     position = trainer.position
-    if position.epoch == wanted.optimisation.epochs:
-        where = f"this run is finished: {position.epoch} epochs are done"
+    if position.ended is not None:
+        where = f"this run is complete ({position.ended}): {position.step} steps in {position.epoch} epochs are done"
     else:
         where = f"resumed after {position.epoch} epochs and {position.batch} steps of the next"
     return trainer, [where, _size(trainer), *_features(trainer)]
@@ -203,7 +207,28 @@ def _why(config: TrainConfig, given: bool) -> list[str]:
     if config.recipe is None:
         return []
     name, reason = default_recipe(config.init, given=given)
-    return [reason if config.recipe == name else f"recipe {config.recipe}"]
+    return [reason if config.recipe == name else f"recipe: {config.recipe}", *([] if given else _which_model(config))]
+
+
+def _which_model(config: TrainConfig) -> list[str]:
+    """What preset and recipe each decide, where not all of the recipe's model was taken."""
+    kept, gone = model_of_recipe(config)
+    if config.preset is None or not gone:
+        return []
+    sizes = {name for name in gone if name in SIZES}
+    lines = []
+    if sizes - set(GIVES_WAY):
+        lines.append(
+            f"preset {config.preset}: sizes from it; from the recipe {config.recipe}: {_listed(kept) or 'nothing'}"
+        )
+        gone = {name: value for name, value in gone.items() if name not in sizes}
+    if gone:
+        lines.append(f"left out of the recipe's model, as it does not fit the rest: {_listed(gone)}")
+    return lines
+
+
+def _listed(fields: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in fields.items())
 
 
 def _more_epochs(trainer: Trainer) -> list[str]:
@@ -215,8 +240,8 @@ def _more_epochs(trainer: Trainer) -> list[str]:
     epochs = math.ceil(least / steps)
     trainer.config = override(trainer.config, epochs=epochs, min_steps=least)
     return [
-        f"{epochs} epochs instead of {optimisation.epochs}: so few videos make {steps} steps an epoch, and {least} are "
-        "wanted (min_steps); epochs set by hand are taken as they are"
+        f"{epochs} epochs instead of {optimisation.epochs}, so that there are {least:,} steps ({steps} per epoch; "
+        f"min_steps={least}). For fewer: epochs={optimisation.epochs}"
     ]
 
 

@@ -24,6 +24,7 @@ from torch.distributed.checkpoint.state_dict_saver import save
 from tubelet.distributed.world import World
 from tubelet.errors import WeightsError
 from tubelet.train.checkpoint import STATE_FILE, finish_writing, flush, start_writing
+from tubelet.weights.files import storage_errors
 
 
 def save_sharded(
@@ -44,6 +45,18 @@ def save_sharded(
         optimiser: over its parameters.
         state: the rest; the first process's counts.
     """
+    with storage_errors(folder):
+        _write_parts(folder, world, model, average, optimiser, state)
+
+
+def _write_parts(
+    folder: Path,
+    world: World,
+    model: nn.Module,
+    average: nn.Module | None,
+    optimiser: torch.optim.Optimizer,
+    state: dict[str, Any],
+) -> None:
     writing = world.from_first(lambda: start_writing(folder))
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     if average is not None:

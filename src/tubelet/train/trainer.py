@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from tubelet.config import TrainConfig
+from tubelet.config.run_state import FINISHED
 from tubelet.data import (
     Batch,
     BatchMix,
@@ -31,6 +33,7 @@ from tubelet.errors import ConfigError
 from tubelet.evaluate import Evaluation, autocast, evaluate_clips, parse_views, resolve_device, resolve_precision
 from tubelet.features import FeatureClips
 from tubelet.model import ViViT
+from tubelet.train.budget import TimeBudget
 from tubelet.train.checkpoint import Checkpoint, copy_checkpoint, save_checkpoint
 from tubelet.train.early_step import step_in_backward
 from tubelet.train.ema import WeightAverage
@@ -51,6 +54,9 @@ STATE_FORMAT = 1
 
 EFFECTIVE_BETA = 0.999
 """Of `class_weights="effective"`."""
+
+FIRST_CHECKPOINT_SECONDS = 20.0
+"""The first checkpoint comes no later than this and a step."""
 
 
 @dataclass
@@ -79,12 +85,18 @@ class Position:
         epoch: epochs done, validation included.
         batch: batches done of the next one.
         best: the best validation so far.
+        since_best: validations since then.
+        planned_steps: steps of the whole training where a time budget decides; None for all epochs.
+        ended: why nothing is left to do (`tubelet.config.run_state`); None as long as there is.
     """
 
     step: int = 0
     epoch: int = 0
     batch: int = 0
     best: Best | None = None
+    since_best: int = 0
+    planned_steps: int | None = None
+    ended: str | None = None
 
 
 class Trainer:
@@ -147,8 +159,16 @@ class Trainer:
         self.steps_per_epoch = self.loader.batch_sampler.batches
         self.watch = StepWatch(self.optimiser, config.monitoring)
         self.position = Position()
+        self.validation_seconds: float | None = None
         self.clips_read = self.clips_failed = 0
-        self._saved_at = time.monotonic()
+        minutes = optimisation.minutes
+        self.budget = None if minutes is None else TimeBudget(minutes)
+        self._saved_at, self._saves = time.monotonic(), 0
+        if config.validation.patience is not None and validation is None:
+            raise ConfigError(
+                f"patience={config.validation.patience} counts validations, and no sample is in "
+                f"{config.validation.validation_split!r}; hold_out=0.1 makes that split"
+            )
 
     @contextmanager
     def writing_to(self, folder: RunFolder) -> Iterator[None]:
@@ -178,12 +198,47 @@ class Trainer:
     @property
     def total_steps(self) -> int:
         """Of the whole training."""
+        planned = self.position.planned_steps
+        return self.all_steps if planned is None else planned
+
+    @property
+    def all_steps(self) -> int:
+        """Of all epochs."""
         return self.steps_per_epoch * self.config.optimisation.epochs
+
+    @property
+    def epochs(self) -> int:
+        """Of the whole training; the last one is cut short where the time ends in it."""
+        return math.ceil(self.total_steps / self.steps_per_epoch)
+
+    def plan(self) -> bool:
+        """Fit the number of steps to the time that is left, if it is time to do so; whether that changed it.
+
+        The clock of the first process counts. The new number is on the disk before it is followed.
+        """
+        if self.budget is None:
+            return False
+        step = self.position.step
+        steps = self.budget.plan(step, self.all_steps, self._reserve()) if self.budget.is_due() else 0
+        (steps, *_), *_ = self.world.gather_numbers(steps)
+        if not steps or steps == self.total_steps:
+            return False
+        self.position.planned_steps = max(steps, step)
+        self.log.write("plan", step=step, steps=self.total_steps, seconds=round(self.budget.elapsed, 3))
+        self.save()
+        return True
+
+    @property
+    def is_at_start(self) -> bool:
+        """Whether no checkpoint was written but the one from before the first step."""
+        return self._saves == 1
 
     def learning_rate(self) -> float:
         """Of the next step."""
         optimisation = self.config.optimisation
         warmup = optimisation.warmup * self.steps_per_epoch
+        if self.position.planned_steps is not None:
+            warmup *= self.total_steps / self.all_steps
         return cosine_with_warmup(self.position.step, optimisation.learning_rate, warmup, self.total_steps)
 
     def autocast(self) -> AbstractContextManager[None]:
@@ -204,7 +259,7 @@ class Trainer:
         """Evaluate the watched model; None without validation videos."""
         if self.views is None:
             return None
-        return evaluate_clips(
+        evaluation = evaluate_clips(
             learned_part(self.parallel.whole(self.watched_model), self.config),
             self.views,
             workers=self.loader.num_workers,
@@ -212,12 +267,17 @@ class Trainer:
             progress=progress,
             world=self.world,
         )
+        self.validation_seconds = evaluation.seconds
+        return evaluation
 
     # --- checkpoints -----------------------------------------------------------------------------------------------
 
     def is_late(self) -> bool:
-        """Whether so much time has gone by since the last checkpoint that another is due."""
-        return time.monotonic() - self._saved_at > 60 * self.config.runtime.checkpoint_minutes
+        """Whether so much time has gone by since the last checkpoint that another is due; the first one is early."""
+        seconds = 60 * self.config.runtime.checkpoint_minutes
+        if self._saves < 2:  # one before the first step
+            seconds = min(seconds, FIRST_CHECKPOINT_SECONDS)
+        return time.monotonic() - self._saved_at > seconds
 
     def checkpoint_is_due(self) -> bool:
         """Whether enough steps have gone by since the last one."""
@@ -231,6 +291,8 @@ class Trainer:
             "position": asdict(self.position),
             "watch": self.watch.state_dict(),
         }
+        if self.budget is not None:
+            state["budget"] = self.budget.state_dict()
         if self.world.first:
             state["log_position"] = self.log.position()
         average = None if self.average is None else self.average.model
@@ -240,7 +302,7 @@ class Trainer:
             state["optimiser"] = self.optimiser.state_dict()
             state["average"] = average.state_dict() if average is not None else None
             save_checkpoint(self.folder.last, self.model.state_dict(), state)
-        self._saved_at = time.monotonic()
+        self._saved_at, self._saves = time.monotonic(), self._saves + 1
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go back to a checkpoint, in the log too."""
@@ -255,17 +317,24 @@ class Trainer:
                 self.average.load_state_dict(state["average"])
         best = state["position"]["best"]
         self.position = Position(**{**state["position"], "best": Best(**best) if best else None})
+        if self.position.ended is None and self.position.step >= self.all_steps:
+            self.position.ended = FINISHED  # a run from before this was written down
+        if self.budget is None and self.position.ended is None:
+            self.position.planned_steps = None  # the limit was taken away
         if self.world.first:
             self.log.rewind(state["log_position"])
         self.watch.load_state_dict(state.get("watch", {}))  # a run from before there was any has none
+        if self.budget is not None and "budget" in state:
+            self.budget.load_state_dict(state["budget"])
+        self._saves = 1
         best_is_now = self.position.best is not None and self.position.best.step == self.position.step
         if best_is_now and not self.delivers_last:
-            self.deliver_best()  # the process may have ended between writing `last` and this
+            self.deliver_best(checkpoint.folder)  # the process may have ended between writing `last` and this
 
-    def deliver_best(self) -> None:
-        """Make `last`, just written, the checkpoint `best`, and its weights those of the run."""
+    def deliver_best(self, checkpoint: Path | None = None) -> None:
+        """Make a checkpoint of the present weights (by default `last`) `best`, and its weights those of the run."""
         if self.world.first:
-            copy_checkpoint(self.folder.last, self.folder.best)
+            copy_checkpoint(checkpoint or self.folder.last, self.folder.best)
         self.deliver()
 
     def deliver(self) -> None:
@@ -280,6 +349,15 @@ class Trainer:
         return load(self.folder.path)
 
     # --- inside ----------------------------------------------------------------------------------------------------
+
+    def _reserve(self) -> float:
+        """Seconds that the last validation will take: those of the one before, or at the pace of the first steps."""
+        if self.views is None or self.budget is None:
+            return 0.0
+        if self.validation_seconds is not None:
+            return self.validation_seconds
+        clips = self.position.step * self.config.optimisation.batch_size
+        return self.budget.elapsed * len(self.views) / max(clips, 1)
 
     def _workers(self) -> int | None:
         """Where nothing is said and clips come from memory, processes of their own only take the CPU from the model."""

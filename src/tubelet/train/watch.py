@@ -56,6 +56,8 @@ class StepWatch:
 
     def __init__(self, optimiser: torch.optim.Optimizer, config: MonitoringConfig) -> None:
         self.config = config
+        self.spike_steps = 0
+        """Steps so far that had a spike."""
         self._measures = False
         self._size = self._change = 0.0
         """Squared norms of the weights of the last step before it and of their change."""
@@ -89,14 +91,16 @@ class StepWatch:
                 if logarithm - middle > max(math.log(2), deviations * max(spread, LEAST_DEVIATION)):
                     found.append(Spike(name, value, math.exp(middle)))
             known.append(logarithm)
+        self.spike_steps += bool(found)
         return found
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed training needs to judge as this one would have."""
-        return {name: list(known) for name, known in self._logarithms.items()}
+        return {name: list(known) for name, known in self._logarithms.items()} | {"spike_steps": self.spike_steps}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a `state_dict`."""
+        self.spike_steps = int(state.get("spike_steps", 0))
         for name, known in self._logarithms.items():
             known.clear()
             known.extend(state.get(name, ()))

@@ -1,15 +1,22 @@
-"""Writing a file whole or not at all, and reading one without trusting it."""
+"""Writing a file whole or not at all, with the mode that it should have, and reading one without trusting it."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-from collections.abc import Iterator
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tubelet.errors import WeightsError
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from tubelet.errors import StorageError, WeightsError
 
 LARGEST_JSON = 64 * 1024 * 1024
 """Bytes of a JSON file that is still read: a configuration with the labels of any data set is far below."""
@@ -22,13 +29,88 @@ def replacing(path: Path) -> Iterator[Path]:
     The file is on the disk before it gets its name, so that a crash at any moment leaves the old file or the new one.
     """
     partial = path.with_name(f".{path.name}.partial")
+    with storage_errors(path):
+        try:
+            yield partial
+            _flush(partial)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+        _flush(path.parent)
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file that has the mode of any new file here; safetensors itself lets only its owner read it.
+
+    Args:
+        tensors: contiguous, none of which share memory, on the CPU.
+        path: of the file.
+        metadata: of its header.
+    """
+    save_file(dict(tensors), path, metadata=None if metadata is None else dict(metadata))
+    path.chmod(mode_of_new_files(path.parent))
+
+
+def mode_of_new_files(folder: Path) -> int:
+    """The permissions that a new file in this folder gets. Made and looked at: asking for the umask would change it."""
+    probe = folder / f".{uuid.uuid4().hex}.mode"
+    descriptor = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     try:
-        yield partial
-        _flush(partial)
-        partial.replace(path)
+        return os.fstat(descriptor).st_mode & 0o777
     finally:
-        partial.unlink(missing_ok=True)
-    _flush(path.parent)
+        os.close(descriptor)
+        probe.unlink()
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Inside the `with`, what the system refuses to write is an error that says so, whoever found it.
+
+    Raises:
+        StorageError: with the path, the reason and what to do.
+    """
+    try:
+        yield
+    except StorageError:
+        raise
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = _reason(error, path)
+        if reason is None:
+            raise
+        raise StorageError(f"cannot write {path}: {reason}") from error
+
+
+_TORCH_CANNOT_WRITE = ("unexpected pos", "PytorchStreamWriter failed", "iostream error")
+"""What torch says, without a reason, when a file cannot be written."""
+
+_ADVICE = {
+    errno.EACCES: "no permission; name a folder that you may write to",
+    errno.EPERM: "no permission; name a folder that you may write to",
+    errno.EROFS: "the disk can only be read; name a folder on another one",
+    errno.ENOTDIR: "a part of the path is a file, not a folder; name another folder",
+    errno.EEXIST: "a part of the path is a file, not a folder; name another folder",
+    errno.ENAMETOOLONG: "the name is too long; name a shorter one",
+}
+
+
+def _reason(error: Exception, path: Path) -> str | None:
+    """Why something could not be written, and what to do; None if that is not what the error says."""
+    number = error.errno if isinstance(error, OSError) else None
+    text = str(error)
+    full = number in (errno.ENOSPC, errno.EDQUOT) or "os error 28" in text
+    if full or (type(error) is RuntimeError and any(words in text for words in _TORCH_CANNOT_WRITE)):
+        return f"the disk is full ({_free(path)} free); make room, or name a folder on another disk"
+    if number in _ADVICE:
+        return _ADVICE[number]
+    if isinstance(error, SafetensorError) and "os error" in text:
+        return text
+    return None if number is None else (error.strerror if isinstance(error, OSError) else None) or text
+
+
+def _free(path: Path) -> str:
+    """Room on the disk of a path, of which the last parts need not be there."""
+    there = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
+    return f"{shutil.disk_usage(there).free / 1e6:,.1f} MB"
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from tubelet.config import PreprocessingConfig
 from tubelet.errors import ConfigError, WeightsError
 from tubelet.model import ViViT
-from tubelet.weights.files import read_json, replacing
+from tubelet.weights.files import read_json, replacing, save_tensors
 from tubelet.weights.fold import fold_head_norm
 from tubelet.weights.hf_folder import (
     CONFIG_FILE,
@@ -143,7 +142,7 @@ def save_hf_vivit(
             file = stack.enter_context(replacing(folder / name))
             file.write_text(json.dumps(contents, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         weights_file = stack.enter_context(replacing(folder / SAFETENSORS_FILE))
-        save_file(_their_tensors(model, key_layout), weights_file, metadata={"format": "pt"})
+        save_tensors(_their_tensors(model, key_layout), weights_file, {"format": "pt"})
     for name in (IMAGE_FILE, VIDEO_FILE):  # what another model has left there
         if name not in files:
             (folder / name).unlink(missing_ok=True)

@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from tubelet.config import ModelConfig, PreprocessingConfig, from_dict, to_dict
@@ -26,7 +25,7 @@ from tubelet.errors import ConfigError, WeightsError
 from tubelet.model import ViViT
 from tubelet.provenance import PROVENANCE_FILE, Provenance
 from tubelet.version import __version__
-from tubelet.weights.files import parse_json, read_json, replacing
+from tubelet.weights.files import parse_json, read_json, replacing, save_tensors
 from tubelet.weights.tensors import FLOATS, Incoming, empty_model, listing, put_tensors
 
 WEIGHTS_FILE = "model.safetensors"
@@ -66,7 +65,7 @@ def save(model: ViViT, folder: str | Path, *, overwrite: bool = False) -> None:
     save_provenance(model, folder)
     with replacing(folder / CONFIG_FILE) as config_file, replacing(folder / WEIGHTS_FILE) as weights_file:
         config_file.write_text(text, encoding="utf-8")
-        save_file(tensors, weights_file, metadata=metadata)
+        save_tensors(tensors, weights_file, metadata)
 
 
 def save_provenance(model: ViViT, folder: Path) -> None:

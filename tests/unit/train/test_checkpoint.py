@@ -42,7 +42,7 @@ def test_what_was_saved_comes_back_to_the_bit(tmp_path: Path) -> None:
 
 STEPS: list[tuple[str, Callable[[], Any], str]] = [
     ("making the folder", lambda: Path, "mkdir"),
-    ("writing the weights", lambda: checkpoint, "save_file"),
+    ("writing the weights", lambda: checkpoint, "save_tensors"),
     ("writing the state", lambda: torch, "save"),
     ("flushing", lambda: os, "fsync"),
     ("giving it its name", lambda: Path, "rename"),

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from reporters import KilledAt, KilledError, Told
-from tubelet.cli.train import base_config
+from tubelet.cli.train import base_config, sources_of
 from tubelet.config import PretrainConfig, TrainConfig, override, train_config
 from tubelet.errors import ConfigError
 from tubelet.train import SilentReporter, TrainResult, train
@@ -54,14 +54,14 @@ def test_epochs_set_by_hand_are_taken_as_they_are(tmp_path: Path) -> None:
     for config in (
         train_config("small-data", epochs=3),
         train_config("small-data", tmp_path / "own.toml"),
-        base_config(["clips", "--epochs", "3"], "tubelet train"),
+        base_config(sources_of(["clips", "--epochs", "3"], "tubelet train")),
     ):
         assert (config.optimisation.epochs, config.optimisation.min_steps) == (3, None)
     assert train_config("small-data", tmp_path / "both.toml").optimisation.min_steps == 50
     assert override(train_config("small-data"), epochs=3, min_steps=50).optimisation.min_steps == 50
-    said = base_config(["clips", "--epochs", str(recipe.epochs)], "tubelet train").optimisation
+    said = base_config(sources_of(["clips", "--epochs", str(recipe.epochs)], "tubelet train")).optimisation
     assert (said.epochs, said.min_steps) == (recipe.epochs, None)
-    assert base_config(["clips", "--seed", "3"], "tubelet train").optimisation == recipe
+    assert base_config(sources_of(["clips", "--seed", "3"], "tubelet train")).optimisation == recipe
 
 
 def test_a_run_that_is_taken_up_again_keeps_its_epochs(clips: Path, tmp_path: Path, tiny: TrainConfig) -> None:

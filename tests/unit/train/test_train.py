@@ -481,5 +481,5 @@ def test_the_user_is_told_which_recipe_was_taken_and_why(clips: Path, tmp_path: 
     told = Told()
     fields = {"epochs": 1, "workers": 0, "model": {"num_layers": 1, "hidden_size": 32, "mlp_dim": 32}}
     train(clips, tmp_path / "run", reporter=told, **fields)
-    assert any("the recipe small-data" in message for message in told.messages)
+    assert any("recipe: small-data" in message for message in told.messages)
     assert json.loads((tmp_path / "run" / "run.json").read_text())["config"]["recipe"] == "small-data"
