@@ -6,7 +6,14 @@ from pathlib import Path
 
 
 class TubeletError(Exception):
-    """Base of every error that tubelet raises on purpose; the command line prints it as one line, no traceback."""
+    """Base of every error that tubelet raises on purpose; the command line prints it as one line, no traceback.
+
+    Attributes:
+        exit_code: of the command line: 2, the command, a setting or a file is not right; 1, what was asked for is
+            right, and did not work.
+    """
+
+    exit_code = 2
 
 
 class ConfigError(TubeletError, ValueError):
@@ -28,6 +35,8 @@ class VideoError(TubeletError, ValueError):
         path: the file (or folder of frames).
         reason: what is wrong with it, in words, without the path.
     """
+
+    exit_code = 1
 
     def __init__(self, path: str | Path, reason: str) -> None:
         super().__init__(str(path), reason)
