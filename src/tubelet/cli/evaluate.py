@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from tubelet.cli.arguments import TableOptions
+from tubelet.cli.arguments import TableOptions, require_source
 from tubelet.cli.output import Output
 from tubelet.errors import ConfigError, DataError
+from tubelet.paths import require_data
 
 if TYPE_CHECKING:
     from tubelet.data import Table
@@ -72,7 +73,7 @@ class Options(TableOptions):
     devices: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
 
 
-FOR_STORED = ("stored", "classes", "split", "out", "json")
+FOR_STORED = ("stored", "classes", "split", "out", "json", "quiet")
 """Options that mean something with `--from`."""
 
 
@@ -86,6 +87,9 @@ def run(options: Options, output: Output) -> int:
         raise ConfigError("--classes belongs to --from; a model knows its classes itself")
     if options.seed and options.probe is None:
         raise ConfigError("--seed is of the random orders of --probe; nothing else here is random")
+    require_source(options.model)
+    if options.data is not None:
+        require_data(options.data)
     from tubelet.distributed.place import require_alone
     from tubelet.distributed.world import joined
     from tubelet.evaluate import plan_views
@@ -221,7 +225,7 @@ def _finish(evaluation: Evaluation, written: Path | None, out: Path | None, outp
                 output.console.print(f"{name}  {path}", markup=False, soft_wrap=True)
     files = {"file": written, "report": page}
     output.data({**evaluation.to_dict(), **{k: None if v is None else str(v) for k, v in files.items()}})
-    return 0
+    return 1 if evaluation.failures else 0
 
 
 def _table(options: Options, run_folder: Path) -> Table:
@@ -256,7 +260,6 @@ def _others(table: Table, wanted: str, split: str | None) -> Table:
 
 
 def _show(evaluation: Evaluation, output: Output) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     output.console.print(f"{evaluation.split or 'all videos'}: {evaluation}", markup=False)
@@ -268,7 +271,7 @@ def _show(evaluation: Evaluation, output: Output) -> None:
             table.add_column(title, justify="right")
         for row in rows[:WORST]:
             precision = "" if row.precision is None else f"{row.precision:.1%}"
-            table.add_row(escape(row.name), str(row.support), f"{row.recall:.1%}", precision)
+            table.add_row(row.name, str(row.support), f"{row.recall:.1%}", precision)
         output.console.print(table)
     _show_probe(evaluation, output)
 

@@ -120,4 +120,4 @@ def run(options: Any, output: Output) -> int:
             "num_failures": result.num_failures,
         }
     )
-    return 0
+    return 1 if result.num_failures else 0

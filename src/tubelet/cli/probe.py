@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 
 import tyro
 
-from tubelet.cli.arguments import TableOptions
+from tubelet.cli.arguments import TableOptions, require_source
 from tubelet.cli.output import Output
 from tubelet.errors import ConfigError
+from tubelet.paths import require_data, require_free
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,7 @@ class Options(TableOptions):
         views: CLIPSxCROPS of each video, whose features are averaged.
         neighbours: how many training videos vote.
         features: write the features of all videos to this safetensors file, with paths, labels and splits.
+        overwrite: replace the file of --features if it exists.
         feature_folder: where features are kept; tubelet/features in the user's cache folder by default.
         device: auto (the first GPU, else the CPU), cpu, cuda, cuda:1, mps.
         precision: of matrix products; auto is bfloat16 on GPUs that are made for it.
@@ -41,6 +43,7 @@ class Options(TableOptions):
     views: str = "1x1"
     neighbours: int = 20
     features: Annotated[Path | None, tyro.conf.arg(metavar="FILE.safetensors")] = None
+    overwrite: bool = False
     feature_folder: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
@@ -49,6 +52,11 @@ class Options(TableOptions):
 
 def run(options: Options, output: Output) -> int:
     """Probe and print."""
+    require_source(options.model)
+    if options.data is not None:
+        require_data(options.data)
+    if options.features is not None:
+        require_free(options.features, overwrite=options.overwrite)
     from tubelet.probe import probe
 
     source = options.data if options.data is not None else Path(options.model) / "splits.csv"
@@ -63,6 +71,7 @@ def run(options: Options, output: Output) -> int:
             views=options.views,
             neighbours=options.neighbours,
             features=options.features,
+            overwrite=options.overwrite,
             feature_folder=options.feature_folder,
             workers=options.workers,
             device=options.device,
@@ -78,4 +87,4 @@ def run(options: Options, output: Output) -> int:
         if options.features is not None:
             output.console.print(f"features  {options.features}", markup=False, soft_wrap=True)
     output.data({**result.to_dict(), "features": options.features})
-    return 0
+    return 1 if result.failures else 0

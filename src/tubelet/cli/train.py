@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from tubelet.cli.arguments import SETTINGS, CommonOptions
+from tubelet.cli.arguments import SETTINGS, CommonOptions, one_source
 from tubelet.cli.arguments import parse as parse_options
 from tubelet.cli.flags import training_changes, training_flags
 from tubelet.cli.output import Output
 from tubelet.config import ModelConfig, PretrainConfig, TrainConfig, from_dict
 from tubelet.config.recipes import recipes, train_config
 from tubelet.errors import ConfigError, TubeletError
+from tubelet.paths import require_data
 from tubelet.presets import preset as preset_config
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Options(CommonOptions):
 
     Attributes:
         source: a folder or a table of labelled videos. A resumed run knows it already.
+        data_flag: the same as DATA.
         out: folder of the run; runs/NAME of the data by default. A run is never overwritten.
         resume: go on with the run in --out.
         recipe: a whole configuration to start from: RECIPES, or a TOML file. Without one, the one that fits.
@@ -71,6 +73,7 @@ class Options(CommonOptions):
     """
 
     source: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[DATA]")] = None
+    data_flag: Annotated[str | None, tyro.conf.arg(name="data", metavar="DATA")] = None
     out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     resume: bool = False
     recipe: Annotated[str | None, tyro.conf.arg(metavar="RECIPE")] = None
@@ -125,6 +128,10 @@ def changes_of(options: Any) -> dict[str, Any]:
 
 def run(options: Any, output: Output) -> int:
     """Train, evaluate, write the page."""
+    source = one_source(options.source, options.data_flag, "train")
+    if source is not None:
+        require_data(source)
+    options = dataclasses.replace(options, source=source)
     from tubelet.distributed.world import joined
 
     with joined() as world:
@@ -151,7 +158,7 @@ def _run(options: Any, output: Output, world: World) -> int:
 
         page = world.from_first(lambda: write_report(out))
     _show(result, evaluation, page, output)
-    return 0
+    return 1 if result.num_failures or (evaluation is not None and evaluation.failures) else 0
 
 
 def _evaluated(result: TrainResult, world: World) -> Evaluation | None:

@@ -8,6 +8,8 @@ from typing import Protocol, runtime_checkable
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
+from tubelet.text import printable_lines
+
 PLAIN_LINE_SECONDS = 60.0
 """Without a terminal, an epoch that takes longer than this has lines of its own in between."""
 
@@ -59,7 +61,7 @@ class ConsoleReporter:
         self._first = self._step = self._total = 0
 
     def message(self, text: str) -> None:
-        self._console.print(text, soft_wrap=True, markup=False)
+        self._console.print(printable_lines(text), soft_wrap=True, markup=False)
 
     def begin(self, step: int, total_steps: int) -> None:
         self._first, self._step, self._total = step, step, total_steps
