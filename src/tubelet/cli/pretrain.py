@@ -21,6 +21,7 @@ from tubelet.config import PretrainConfig, from_dict
 from tubelet.config.pretraining import REGULARISERS, WITHOUT_LABELS
 from tubelet.config.recipes import pretrain_config, recipes
 from tubelet.errors import ConfigError
+from tubelet.paths import require_data
 
 TOP = ("preset", "init", "splits", "seed")
 """Settings of `PretrainConfig` that are in no group."""
@@ -90,18 +91,28 @@ def base_config(words: Sequence[str], prog: str) -> PretrainConfig:
 def run(options: Any, output: Output) -> int:
     """Pretrain, and say how to go on."""
     from tubelet.pretrain import pretrain
+    from tubelet.train import SilentReporter
 
     out, base = options.out, options.base
     if options.resume and out is None:
         raise ConfigError("--resume needs the run to go on with: --out RUN")
     if not options.resume and options.source is None and base.data.source is None:
         raise ConfigError("no data was named: tubelet pretrain DATA, a folder or a table of videos")
+    if options.source is not None:
+        require_data(options.source)
     if out is None:
         name = Path(options.source or base.data.source).resolve()
         out = Path("runs") / f"{name.name if name.is_dir() else name.stem}-pretrained"
     changes = training_changes(options, base)
     changes |= {name: getattr(options, name) for name in TOP if getattr(options, name) != getattr(base, name)}
-    result = pretrain(options.source, out, config=None if options.resume else base, resume=options.resume, **changes)
+    result = pretrain(
+        options.source,
+        out,
+        config=None if options.resume else base,
+        resume=options.resume,
+        reporter=SilentReporter() if output.quiet else None,
+        **changes,
+    )
     if not output.as_json:
         output.console.print(f"model    {result.folder}", markup=False, soft_wrap=True)
         if result.picture is not None:

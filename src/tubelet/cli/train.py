@@ -139,7 +139,7 @@ def run(options: Any, output: Output) -> int:
 
 
 def _run(options: Any, output: Output, world: World) -> int:
-    from tubelet.train import train
+    from tubelet.train import SilentReporter, train
 
     out = options.out
     if options.resume and out is None:
@@ -150,7 +150,8 @@ def _run(options: Any, output: Output, world: World) -> int:
         name = Path(options.source or options.base.data.source).resolve()
         out = Path("runs") / (name.name if name.is_dir() else name.stem)
     config = None if options.resume else options.base
-    result = train(options.source, out, config=config, resume=options.resume, **changes_of(options))
+    reporter = SilentReporter() if output.quiet else None
+    result = train(options.source, out, config=config, resume=options.resume, reporter=reporter, **changes_of(options))
     evaluation, page = None, None
     if not options.no_report:
         evaluation = _evaluated(result, world)
