@@ -1,6 +1,7 @@
 """ViViT, the Video Vision Transformer: the four models of the paper, from a folder of videos to a prediction.
 
 The public names below are imported when they are first used, so that `import tubelet` costs milliseconds.
+So are the rooms, `tubelet.video` for example.
 `evaluate`, `predict`, `pretrain`, `probe` and `train` are packages that can be called (see `tubelet.callable_module`).
 """
 
@@ -68,11 +69,28 @@ _HOMES = {
     "tubelet.weights.hub": ("from_pretrained", "push_to_hub"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_CALLABLE_ROOMS = ("evaluate", "predict", "pretrain", "probe", "train")
+_ROOMS = (
+    "config",
+    "data",
+    "errors",
+    "evaluate",
+    "features",
+    "inference",
+    "nn",
+    "predict",
+    "presets",
+    "pretrain",
+    "probe",
+    "report",
+    "studies",
+    "train",
+    "video",
+    "weights",
+)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _CALLABLE_ROOMS:
+    if name in _ROOMS:
         return importlib.import_module(f"tubelet.{name}")  # the import binds the name
     if name not in _HOME_OF:
         raise AttributeError(f"module 'tubelet' has no attribute {name!r}")
@@ -82,4 +100,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_ROOMS})

@@ -10,7 +10,8 @@ class TubeletError(Exception):
     """Base of every error that tubelet raises on purpose; the command line prints it as one line, no traceback.
 
     Attributes:
-        exit_code: of the command line: 2, something that was asked for is not right; 1, something went wrong meanwhile.
+        exit_code: of the command line: 2, the command, a setting or a file is not right; 1, what was asked for is
+            right, and did not work.
     """
 
     exit_code: ClassVar[int] = 2
@@ -41,6 +42,8 @@ class VideoError(TubeletError, ValueError):
         path: the file (or folder of frames).
         reason: what is wrong with it, in words, without the path.
     """
+
+    exit_code = 1
 
     def __init__(self, path: str | Path, reason: str) -> None:
         super().__init__(str(path), reason)

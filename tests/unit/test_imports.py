@@ -68,6 +68,12 @@ def test_every_public_name_is_there(name: str) -> None:
     assert getattr(tubelet, name) is not None
 
 
+@pytest.mark.parametrize("name", ["config", "data", "errors", "nn", "report", "studies", "video", "weights"])
+def test_a_room_that_an_error_or_a_page_names_is_there(name: str) -> None:
+    done = run_python(f"import tubelet; assert '{name}' in dir(tubelet); assert tubelet.{name}.__doc__")
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("name", ["evaluate", "predict", "pretrain", "train"])
 def test_a_room_that_is_a_function_can_be_called_and_entered(name: str) -> None:
     code = (

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
 
+from tubelet.cli.hints import Misused, hints
 from tubelet.cli.output import Output
 from tubelet.config.data import DataFormat
 from tubelet.distributed.launch import hold_on_to_launcher, launch
 from tubelet.distributed.place import place
-from tubelet.errors import ConfigError, DataError
+from tubelet.errors import ConfigError, DataError, WeightsError
+from tubelet.paths import require_data, require_model
+from tubelet.text import printable, printable_lines
 
 if TYPE_CHECKING:
     from tubelet.data import Table
@@ -30,9 +36,11 @@ class CommonOptions:
 
     Attributes:
         json: print one line of JSON on standard output, and everything else on standard error.
+        quiet: print results, warnings and errors alone: no progress, no notes.
     """
 
     json: bool = False
+    quiet: Annotated[bool, tyro.conf.arg(aliases=["-q"])] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +66,7 @@ class TableOptions(CommonOptions):
 
     def read(self, source: str | Path, *, group_column: str | None = None, allow_leaks: bool = False) -> Table:
         """The table that these options describe; the last two as in `read_table`."""
+        require_data(source)
         from tubelet.data import read_table
 
         return read_table(
@@ -109,13 +118,58 @@ def run_verb(name: str, module: ModuleType, words: Sequence[str]) -> int:
             raise ConfigError(f"--devices {devices}, but {here.local_size} processes were started here; leave it out")
     hold_on_to_launcher()
     run: Callable[[Any, Output], int] = module.run
-    return run(options, Output(as_json=options.json, silent=not here.first))
+    return run(options, Output(as_json=options.json, silent=not here.first, quiet=options.quiet))
 
 
 def parse(cls: type[T], words: Sequence[str], *, prog: str) -> T:
     """The dataclass `cls` out of words; its docstring is the help.
 
     Raises:
-        SystemExit: 0 after `--help`, 2 after words that do not fit; the reason, with the nearest option, was printed.
+        SystemExit: 0 after `--help`, 2 (a `Misused`) after words that do not fit; the reason, with the nearest option,
+            was printed.
     """
-    return tyro.cli(cls, args=list(words), prog=prog, config=SETTINGS)
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(box):
+            return tyro.cli(cls, args=list(words), prog=prog, config=SETTINGS)
+    except SystemExit as end:
+        said = printable_lines(box.getvalue())
+        meant = [printable(hint) for hint in hints(words, cls)] if end.code else []
+        print(said, *(f"tubelet: {hint}" for hint in meant), sep="\n" if meant else "", end="", file=sys.stderr)
+        if not end.code:
+            raise
+        raise Misused("; ".join([_without_frame(said), *meant])) from None
+
+
+def _without_frame(box: str) -> str:
+    """The words of a box that tyro draws, on one line."""
+    lines = (line.strip(" │╭╮╰╯─") for line in box.splitlines())
+    return " ".join(line for line in lines if line)
+
+
+def one_source(positional: str | None, flag: str | None, verb: str) -> str | None:
+    """The data set of a verb that takes it as the word DATA and as `--data` alike; None if neither was given.
+
+    Raises:
+        ConfigError: both were.
+    """
+    if positional is not None and flag is not None:
+        raise ConfigError(
+            f"two data sets were named, {positional} and --data {flag}; name one: tubelet {verb} ... {positional}"
+        )
+    return flag if positional is None else positional
+
+
+def require_source(name: str) -> None:
+    """Hold that there may be a model of this name, before torch is imported.
+
+    Raises:
+        WeightsError: there is none, or it is a preset, which has no weights.
+    """
+    from tubelet.presets import presets
+
+    if not Path(name).exists() and name in presets():
+        raise WeightsError(
+            f"{name} is a preset, which has no weights; train it: tubelet train DATA --preset {name}; or name a run"
+        )
+    require_model(name)

@@ -12,6 +12,7 @@ import tyro
 from tubelet.cli.arguments import CommonOptions
 from tubelet.cli.output import Output
 from tubelet.errors import ConfigError
+from tubelet.paths import require_folder, require_free
 
 if TYPE_CHECKING:
     from tubelet.evaluate import Comparison
@@ -27,16 +28,21 @@ class Options(CommonOptions):
     Attributes:
         runs: folders of two runs or more (or of evaluations, --out of `tubelet evaluate`).
         out: file to write the page to; comparison.html here by default.
+        overwrite: replace a file that exists.
         open: open the page in a browser.
     """
 
     runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN RUN [RUN ...]")]
     out: Path = Path("comparison.html")
+    overwrite: bool = False
     open: bool = False
 
 
 def run(options: Options, output: Output) -> int:
     """Compare, write the page, print."""
+    for folder in options.runs:
+        require_folder(folder, "a run")
+    require_free(options.out, overwrite=options.overwrite)
     from tubelet.evaluate import Evaluation, compare
     from tubelet.report import write_comparison
 
@@ -67,7 +73,6 @@ def _named(runs: tuple[Path, ...]) -> dict[str, Path]:
 
 
 def _show(comparison: Comparison, output: Output) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     from tubelet.config.cost import multiply_adds_text
@@ -93,7 +98,7 @@ def _show(comparison: Comparison, output: Output) -> None:
             figures, cost = comparison.metrics[name][head], comparison.multiply_adds[name]
             between = figures.intervals.get("top1")
             table.add_row(
-                escape(name),
+                name,
                 comparison.splits[name] or "all",
                 f"{figures.top1:.1%}",
                 "" if between is None else f"{between[0]:.1%} to {between[1]:.1%}",
@@ -112,6 +117,6 @@ def _show(comparison: Comparison, output: Output) -> None:
         interval = "" if one.interval is None else f"{one.interval[0]:+.1%} to {one.interval[1]:+.1%}"
         discordant = f"{one.only_first} : {one.only_second}"
         p_values = (f"{one.p_value:.3g}", f"{pair.adjusted_p_value:.3g}")
-        title = escape(f"{pair.second} − {pair.first}{head}")
+        title = f"{pair.second} − {pair.first}{head}"
         table.add_row(title, f"{one.difference:+.1%}", interval, discordant, *p_values)
     output.console.print(table)

@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from tubelet.cli.arguments import CommonOptions
+from tubelet.cli.arguments import CommonOptions, require_source
 from tubelet.cli.arguments import parse as parse_options
 from tubelet.cli.flags import given, model_flags
 from tubelet.cli.output import Output
+from tubelet.text import printable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,7 @@ def parse(words: Sequence[str], prog: str) -> Any:
 
 def run(options: Any, output: Output) -> int:
     """Convert, and say what became of each tensor."""
+    require_source(options.source)
     from tubelet.weights import convert
 
     fields = given(options.model)
@@ -58,6 +60,6 @@ def run(options: Any, output: Output) -> int:
     report = convert(options.source, options.out, options.to, overwrite=options.overwrite, **fields)
     if not output.as_json:
         output.console.print(str(report), markup=False, soft_wrap=True)
-        output.console.print(f"written  {options.out}", markup=False, soft_wrap=True)
+        output.console.print(f"written  {printable(options.out)}", soft_wrap=True)
     output.data({"out": options.out, "format": options.to, "report": report.to_dict()})
     return 0

@@ -20,7 +20,7 @@ class Options(TableOptions):
     Attributes:
         data: a folder or a table of videos.
         thorough: decode every frame, and not the first and last alone.
-        threads: that look at videos; 0 is one for each core.
+        threads: worker threads; 0 is one for each core.
     """
 
     data: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")]
@@ -34,7 +34,7 @@ def run(options: Options, output: Output) -> int:
 
     table = options.read(options.data, allow_leaks=True)
     for note in table.notes:
-        output.warn(note)
+        output.note(note)
     with output.progress("checking") as progress:
         report = check(table, thorough=options.thorough, threads=options.threads or None, progress=progress)
     if not output.as_json:

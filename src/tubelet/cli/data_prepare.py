@@ -11,6 +11,7 @@ import tyro
 from tubelet.cli.arguments import TableOptions
 from tubelet.cli.output import Output
 from tubelet.config.shards import ShardConfig
+from tubelet.text import count, printable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,7 @@ def run(options: Options, output: Output) -> int:
 
     table = options.read(options.data)
     for note in table.notes:
-        output.warn(note)
+        output.note(note)
     with output.progress("preparing") as progress:
         report = prepare(table, options.out, options.shards, workers=options.workers or None, progress=progress)
     for failure in report.failures:
@@ -48,10 +49,11 @@ def run(options: Options, output: Output) -> int:
     if not output.as_json:
         megabytes, before = report.bytes / 1e6, report.bytes_before / 1e6
         output.console.print(
-            f"{report.samples} samples of {report.videos} videos in {report.shards} shards, {megabytes:.1f} MB "
+            f"{count(report.samples, 'sample')} of {count(report.videos, 'video')} in {count(report.shards, 'shard')}, "
+            f"{megabytes:.1f} MB "
             f"(as they were: {before:.1f} MB), {report.seconds:.0f} s",
             markup=False,
         )
-        output.console.print(f"train on them: tubelet train {report.folder}", markup=False, soft_wrap=True)
+        output.console.print(f"train on them: tubelet train {printable(str(report.folder))}", soft_wrap=True)
     output.data(to_dict(report))
     return 1 if report.failures else 0

@@ -13,6 +13,8 @@ from tubelet.cli.arguments import CommonOptions
 from tubelet.cli.output import Output
 from tubelet.cli.train import config_of, parse_with_flags
 from tubelet.errors import ConfigError, DataError
+from tubelet.paths import require_data, require_free
+from tubelet.text import printable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +25,8 @@ class Options(CommonOptions):
 
     Attributes:
         source: a folder or a table of labelled videos.
-        out: PNG or JPEG file to write. It must not be there yet.
+        out: PNG or JPEG file to write.
+        overwrite: replace a file that exists.
         plain: without augmentation, as in evaluation.
         clips: rows of the picture.
         frames: of each clip, evenly spread.
@@ -38,6 +41,7 @@ class Options(CommonOptions):
 
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")]
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("preview.png")
+    overwrite: bool = False
     plain: bool = False
     clips: int = 8
     frames: int = 8
@@ -57,24 +61,27 @@ def parse(words: Sequence[str], prog: str) -> Any:
 
 def run(options: Any, output: Output) -> int:
     """Draw a batch and write the picture."""
-    if options.out.exists():
-        raise ConfigError(f"{options.out} is there already; name another file with --out")
-    if options.out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+    require_data(options.source)
+    require_free(options.out, overwrite=options.overwrite)
+    suffix = options.out.suffix.lower()
+    if suffix not in (".png", ".jpg", ".jpeg"):
         raise ConfigError(f"{options.out}: write a .png or .jpg file")
     from PIL import Image
 
     from tubelet.data import contact_sheet
     from tubelet.video import Preprocessing
+    from tubelet.weights.files import replacing
 
     batch, preprocessing, classes = _batch(options, output)
     if not len(batch):
         raise DataError(f"no video could be read, first {batch.failures[0].path}: {batch.failures[0].reason}")
     sheet = contact_sheet(batch, Preprocessing(preprocessing), classes, clips=options.clips, frames=options.frames)
-    Image.fromarray(sheet.permute(1, 2, 0).numpy()).save(options.out)
+    with replacing(options.out) as partial:
+        Image.fromarray(sheet.permute(1, 2, 0).numpy()).save(partial, Image.registered_extensions()[suffix])
     for failure in batch.failures:
         output.warn(f"{failure.path}: could not be read: {failure.reason}")
     if not output.as_json:
-        output.console.print(str(options.out), markup=False, soft_wrap=True)
+        output.console.print(printable(str(options.out)), soft_wrap=True)
     output.data({"file": str(options.out), "clips": len(batch), "height": sheet.shape[1], "width": sheet.shape[2]})
     return 1 if batch.failures else 0
 

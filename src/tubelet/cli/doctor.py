@@ -35,7 +35,6 @@ def run(options: Options, output: Output) -> int:
 
 
 def _show(machine: dict[str, object], output: Output) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     def value_text(value: object) -> str:
@@ -43,7 +42,7 @@ def _show(machine: dict[str, object], output: Output) -> None:
             return "not there"
         if isinstance(value, float):
             return f"{value:,.1f}"
-        return escape(str(value))
+        return str(value)
 
     for title, rows in machine.items():
         if not isinstance(rows, dict):

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from tubelet.cli.arguments import TableOptions, read_or_own
+from tubelet.cli.arguments import TableOptions, read_or_own, require_source
 from tubelet.cli.output import Output
 from tubelet.errors import ConfigError, DataError
+from tubelet.paths import require_data, require_free
 
 if TYPE_CHECKING:
     from tubelet.data import Table
@@ -41,6 +42,7 @@ class Options(TableOptions):
     Attributes:
         model: a run, a model folder, a checkpoint or a Hub id.
         data: a folder or a table of labelled videos; without it, the videos that the run was given.
+        data_flag: the same.
         split: evaluate these samples alone; test, or else val, by default if the data has splits. train is evaluated
             although the model learned from it.
         include_learned: measure on videos that the model learned from as well; the result says how many there are.
@@ -64,7 +66,8 @@ class Options(TableOptions):
     """
 
     model: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[MODEL]")] = None
-    data: Annotated[str | None, tyro.conf.arg(metavar="DATA")] = None
+    data: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[DATA]")] = None
+    data_flag: Annotated[str | None, tyro.conf.arg(name="data", metavar="DATA")] = None
     split: Annotated[str | None, tyro.conf.arg(metavar="SPLIT")] = None
     include_learned: bool = False
     group_column: Annotated[str | None, tyro.conf.arg(metavar="COLUMN")] = None
@@ -84,17 +87,16 @@ class Options(TableOptions):
     devices: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
 
 
-FOR_STORED = ("stored", "classes", "split", "out", "overwrite", "json")
+FOR_STORED = ("stored", "classes", "split", "out", "overwrite", "json", "quiet")
 """Options that mean something with `--from`."""
 
 
 def run(options: Options, output: Output) -> int:
     """Evaluate, store, print."""
-    from tubelet.evaluate.keeping import require_free
-
-    if options.out is not None:
-        require_free(options.out, overwrite=options.overwrite)
-    elif options.overwrite:
+    options = dataclasses.replace(
+        options, data=one_source(options.data, options.data_flag, "evaluate MODEL"), data_flag=None
+    )
+    if options.overwrite and options.out is None:
         raise ConfigError("--overwrite belongs to --out; the evaluations of a run are kept beside one another")
     if options.stored is not None:
         return _again(options, output)
@@ -104,6 +106,11 @@ def run(options: Options, output: Output) -> int:
         raise ConfigError("--classes belongs to --from; a model knows its classes itself")
     if options.seed and options.probe is None:
         raise ConfigError("--seed is of the random orders of --probe; nothing else here is random")
+    require_source(options.model)
+    if options.data is not None:
+        require_data(options.data)
+    if options.out is not None and options.out.exists():
+        require_free(options.out / EVALUATION_FILE, overwrite=options.overwrite)
     from tubelet.distributed.place import require_alone
     from tubelet.distributed.world import joined
     from tubelet.evaluate import plan_views
@@ -230,6 +237,8 @@ def _again(options: Options, output: Output) -> int:
     if options.out is None and stored.is_file() and stored.name != PREDICTIONS_FILE:
         raise ConfigError(f"--from {stored}: name a folder for the figures, --out FOLDER")
     classes = None if options.classes is None else _class_names(options.classes)
+    if options.out is not None and options.out.exists():
+        require_free(options.out / EVALUATION_FILE, overwrite=options.overwrite)
     evaluation = evaluate_stored(stored, classes=classes, split=options.split)
     evaluation.save(out, predictions=out.resolve() != beside.resolve())
     return _finish(evaluation, out, out, output)
@@ -287,7 +296,6 @@ def _other_split(table: Table, wanted: str | None, split: str | None) -> str:
 
 
 def _show(evaluation: Evaluation, output: Output) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     output.console.print(str(evaluation), markup=False)
@@ -299,7 +307,7 @@ def _show(evaluation: Evaluation, output: Output) -> None:
             table.add_column(title, justify="right")
         for row in rows[:WORST]:
             precision = "" if row.precision is None else f"{row.precision:.1%}"
-            table.add_row(escape(row.name), str(row.support), f"{row.recall:.1%}", precision)
+            table.add_row(row.name, str(row.support), f"{row.recall:.1%}", precision)
         output.console.print(table)
     _show_probe(evaluation, output)
 

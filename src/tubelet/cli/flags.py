@@ -20,6 +20,7 @@ NOT_FLAGS = {
     "source",  # the word DATA
     "num_classes",  # the data's
     "crop_size",  # the model's image_size
+    "median_frames",  # of the training videos
 }
 AS_JSON = ("flip_labels", "reverse_labels", "fractions")
 """Fields that are tables; a flag takes them as JSON, a file as TOML."""

@@ -18,9 +18,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+from tubelet.cli import hints
+from tubelet.cli.hints import Misused
+from tubelet.cli.machine_errors import of_the_machine, reader_went_away
+from tubelet.cli.output import print_json
 from tubelet.config.serialise import did_you_mean
 from tubelet.distributed.place import EndedElsewhere, place
 from tubelet.errors import TubeletError
+from tubelet.text import printable
 from tubelet.version import __version__
 
 OK, FAILURE, USAGE, SIGNALLED, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 128, 130, 141
@@ -57,14 +62,16 @@ USAGE_TEXT = "usage: tubelet VERB [OPTIONS]"
 EPILOGUE = """\
 every verb:
   --help           what it takes
-  --json           one line of JSON on standard output; everything else goes to standard error
+  --json           JSON on standard output, in lines, and nothing else; an error is {"error": ..., "exit_code": ...}
+  --quiet, -q      results, warnings and errors alone: no progress, no notes
   --traceback      on an error, show where in the program it arose (or TUBELET_TRACEBACK=1)
 
-exit codes:
-  0  done
-  1  failure: something did not work as it should, some video could not be read for example
-  2  the command, a file or a setting is not right; the message says what to do
-  130  interrupted (Ctrl-C); 143 ended by SIGTERM"""
+exit codes, the same for every verb:
+  0    done
+  1    something did not work, or at least one video could not be read; the results that there are, are written
+  2    the command, a setting or a file is not right; the message says what to do
+  130  interrupted by Ctrl-C; 143 ended by SIGTERM
+  141  the reader of standard output went away"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -74,40 +81,73 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after `tubelet`; None takes those of the process.
 
     Returns:
-        the exit code: 0 done, 1 failure, 2 bad input or usage, 130 interrupted, 141 the reader of a pipe went away.
+        the exit code, as the help lists them.
     """
     _print_any_character()
     words = list(sys.argv[1:] if argv is None else argv)
     words, show_traceback = _take_traceback_flag(words)
+    code, problem = _run(words, show_traceback)
+    if problem is not None and _asks_for_json(words) and _speaks():
+        print_json({"error": problem, "exit_code": code})
+    return code
+
+
+def _run(words: list[str], show_traceback: bool) -> tuple[int, str | None]:
+    """The exit code, and what went wrong, which was said on standard error."""
     try:
         code = _dispatch(words)
         sys.stdout.flush()
-        return code
-    except SystemExit as end:  # tyro's, after --help or a usage error
-        return end.code if isinstance(end.code, int) else OK if end.code is None else USAGE
+        return code, None
+    except Misused as misused:
+        return USAGE, misused.said
+    except SystemExit as end:  # tyro's, after --help
+        code = end.code if isinstance(end.code, int) else OK if end.code is None else USAGE
+        return code, "these words make no command; standard error says why" if code else None
     except KeyboardInterrupt as interrupt:  # a training says how to go on, and which signal it was
-        if place().first:
-            print(f"\ntubelet: {str(interrupt) or 'interrupted'}", file=sys.stderr)
-        return SIGNALLED + int(getattr(interrupt, "signal_number", INTERRUPTED - SIGNALLED))
-    except BrokenPipeError:
-        # What is still buffered must not be flushed into the closed pipe when python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
+        said = str(interrupt) or "interrupted"
+        if _speaks():
+            print(f"\ntubelet: {printable(said)}", file=sys.stderr)
+        return SIGNALLED + int(getattr(interrupt, "signal_number", INTERRUPTED - SIGNALLED)), said
     except EndedElsewhere:
-        return FAILURE
+        return FAILURE, "another process ended"
     except TubeletError as error:
-        if show_traceback:
-            traceback.print_exc()
-        print(f"tubelet: error: {_whose()}{_one_line(error)}", file=sys.stderr)
-        return error.exit_code
+        return _told(_one_line(error), error.exit_code, show_traceback)
     except Exception as error:  # noqa: BLE001  # whatever it is, the exit code is documented
+        if isinstance(error, BrokenPipeError) and reader_went_away():
+            # What is still buffered must not be flushed into the closed pipe when python ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return BROKEN_PIPE, None
+        refused = of_the_machine(error)
+        if refused is not None:
+            return _told(printable(refused), FAILURE, show_traceback)
         traceback.print_exc()
+        said = f"unexpected {type(error).__name__}: {_one_line(error)}"
         print(
-            f"tubelet: {_whose()}unexpected {type(error).__name__}: {_one_line(error)}. This is a defect of tubelet, "
-            "not of your input; please report it with the lines above",
+            f"tubelet: {_whose()}{said}. This is a defect of tubelet, not of your input; please report it with the "
+            "lines above",
             file=sys.stderr,
         )
-        return FAILURE
+        return FAILURE, said
+
+
+def _told(said: str, code: int, show_traceback: bool) -> tuple[int, str]:
+    """One line on standard error."""
+    if show_traceback:
+        traceback.print_exc()
+    print(f"tubelet: error: {_whose()}{said}", file=sys.stderr)
+    return code, said
+
+
+def _asks_for_json(words: list[str]) -> bool:
+    return "--json" in words[: words.index("--") if "--" in words else len(words)]
+
+
+def _speaks() -> bool:
+    """Whether this process is the one of several that says things."""
+    try:
+        return place().first
+    except TubeletError:  # that is the error
+        return True
 
 
 def _dispatch(words: list[str]) -> int:
@@ -135,9 +175,13 @@ def _find_verb(words: list[str]) -> tuple[str, list[str]]:
         return first, words[1:]
     seconds = [verb.split()[1] for verb in VERBS if verb.startswith(f"{first} ")]
     if not seconds:
+        if first.startswith("-"):
+            _usage_error(f"unknown option {first!r} before a verb; there are --help and --version, then the verbs")
         known = list(dict.fromkeys(verb.split()[0] for verb in VERBS))
-        kind = "option" if first.startswith("-") else "verb"
-        _usage_error(f"unknown {kind} {first!r}{did_you_mean(first, known)}")
+        meant = hints.VERBS.get(first.lower())
+        _usage_error(
+            f"unknown verb {first!r}{did_you_mean(first, known) if meant is None else f'; the verb is {meant!r}'}"
+        )
     if len(words) == 1:
         _usage_error(f"`tubelet {first}` needs one more word: {', '.join(seconds)}")
     if words[1] in ("-h", "--help"):
@@ -149,8 +193,8 @@ def _find_verb(words: list[str]) -> tuple[str, list[str]]:
 
 
 def _usage_error(message: str) -> NoReturn:
-    print(f"tubelet: error: {message}\n{USAGE_TEXT}; `tubelet --help` lists the verbs", file=sys.stderr)
-    raise SystemExit(USAGE)
+    print(f"tubelet: error: {printable(message)}\n{USAGE_TEXT}; `tubelet --help` lists the verbs", file=sys.stderr)
+    raise Misused(message)
 
 
 def _help() -> str:
@@ -179,7 +223,7 @@ def _whose() -> str:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    return printable(" ".join(str(error).split()))
 
 
 def _print_any_character() -> None:

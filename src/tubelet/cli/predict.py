@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from tubelet.cli.arguments import CommonOptions
+from tubelet.cli.arguments import CommonOptions, require_source
 from tubelet.cli.output import Output
+from tubelet.errors import ConfigError, DataError
+from tubelet.paths import beside, require_free
+from tubelet.text import count, printable
 
 if TYPE_CHECKING:
     from tubelet.predict import Result
+
+SHOWN_CLASSES = 10
+"""Classes that the summary names."""
 
 TIMELINE_FLAGS = ("hop", "frame_stride", "smoothing", "on", "off", "minimum")
 
@@ -38,9 +46,11 @@ class Options(CommonOptions):
         batch_size: views of a video that go through the model at once.
         merge_tokens: share of the tokens that each block merges with similar ones: faster, less exact; 0 merges none.
         out: write the lines of --json to this file too.
-        timeline: a file (.json, .csv or .srt), or a folder that gets all three for each video. Nothing is overwritten.
+        overwrite: replace the files of --out or --timeline if they exist; otherwise that is an error.
+        timeline: a file (.json, .csv or .srt), or a folder that gets all three for each video.
         hop: timeline: frames from one window to the next; by default one tubelet.
-        frame_stride: timeline: every how many frames one is taken; by default as the model was trained.
+        frame_stride: timeline: every how many frames one is taken; by default as the model was trained: with frames
+            spread over whole videos, so that a window lasts as long as these.
         smoothing: timeline: mean:5 (over the last five decisions), or exponential:0.3 (the newest weighs 0.3).
         on: timeline: probability with which an event starts.
         off: timeline: probability below which it is over.
@@ -56,6 +66,7 @@ class Options(CommonOptions):
     batch_size: int = 4
     merge_tokens: float = 0.0
     out: Path | None = None
+    overwrite: bool = False
     timeline: Annotated[Path | None, tyro.conf.arg(metavar="OUT")] = None
     hop: int | None = None
     frame_stride: int | None = None
@@ -67,56 +78,103 @@ class Options(CommonOptions):
 
 def run(options: Options, output: Output) -> int:
     """Predict and print."""
-    from tubelet.errors import ConfigError
+    _check_paths(options)
     from tubelet.evaluate import parse_views
     from tubelet.nn.merging import merge_tokens
     from tubelet.predict import Predictor
     from tubelet.weights import load
 
-    if not options.videos:
-        raise ConfigError("no video was named: tubelet predict MODEL VIDEO [VIDEO ...]")
     parse_views(options.views)  # before the model is loaded, which takes seconds
     if options.timeline is not None:
         return _timelines(options, options.timeline, output)
     _hold_no_timeline_flags(options)
     videos = _listed(options.videos)
+    if options.out is not None:
+        require_free(options.out, overwrite=options.overwrite, inputs=videos)
     model = merge_tokens(load(options.model), options.merge_tokens)
     predictor = Predictor(model, device=options.device, precision=options.precision)
     results = predictor.stream(videos, views=options.views, top=options.top, batch_size=options.batch_size)
-    failures = 0
-    for result in _written(results, options.out):
-        if result.error is None:
-            _show(result, output)
-        else:
-            failures += 1
-            output.warn(f"{result.path}: could not be read: {result.error}")
-        output.data(result.to_dict())
-    if failures and len(videos) > 1:
-        output.warn(f"{failures} of {len(videos)} videos could not be read")
-    return 1 if failures else 0
+    summary = _Summary(len(videos))
+    show = not output.as_json and output.console.is_terminal
+    with _lines_to(options.out, output) as write, _bar(output, show) as progress:
+        for number, result in enumerate(results, 1):
+            write(result)
+            summary.add(result)
+            if result.error is None:
+                _show(result, output)
+            else:
+                output.warn(f"{result.path}: {result.error}")
+            output.data(result.to_dict())
+            if progress is not None:
+                progress(number, len(videos))
+    _finish(options, summary, output)
+    return 1 if summary.failures else 0
+
+
+def _check_paths(options: Options) -> None:
+    """What can be told of the words before torch is imported, which takes seconds.
+
+    Raises:
+        ConfigError: no video was named, or one that needs --timeline.
+        DataError: nothing of what was named exists.
+        WeightsError: there is no such model.
+    """
+    from tubelet.cli.timeline import is_camera
+
+    if not options.videos:
+        raise ConfigError("no video was named: tubelet predict MODEL VIDEO [VIDEO ...]")
+    live = [name for name in options.videos if _is_address(name) or is_camera(name)]
+    if live and options.timeline is None:
+        kind = "a camera" if is_camera(live[0]) else "an address"
+        raise ConfigError(
+            f"{_without_password(live[0])} is {kind}, which a window slides over: add --timeline OUT (.json, .csv or "
+            ".srt, or a folder); for one prediction of a whole video, download it first and name the file"
+        )
+    require_source(options.model)
+    places = [name for name in options.videos if name not in live]
+    here = [name for name in places if Path(name).exists() or any(sign in name for sign in "*?[#")]
+    if places and not here and not live:
+        raise DataError(f"{places[0]} does not exist{beside(places[0])}")
+    if options.out is not None:
+        require_free(options.out, overwrite=options.overwrite, inputs=options.videos)
+
+
+def _is_address(name: str) -> bool:
+    return "://" in name
+
+
+def _without_password(name: str) -> str:
+    from tubelet.video.live import address_without_password
+
+    return address_without_password(name) if _is_address(name) else name
 
 
 def _listed(names: Sequence[str]) -> list[str]:
     from tubelet.predict import find_videos
-    from tubelet.video.live import is_address
 
     videos: list[str] = []
     for name in names:
-        found = None if is_address(name) else find_videos(name)
+        found = None if _is_address(name) else find_videos(name)
         videos.extend([name] if found is None else found)
     return videos
 
 
 def _timelines(options: Options, out: Path, output: Output) -> int:
     from tubelet.cli.timeline import TimelineSettings, run_timelines
-    from tubelet.errors import ConfigError
     from tubelet.nn.merging import merge_tokens
     from tubelet.weights import load
 
     if options.views != "1x1" or options.out is not None:
         raise ConfigError("--views and --out mean nothing with --timeline, which slides one window over each video")
     settings = TimelineSettings(
-        out, options.hop, options.frame_stride, options.smoothing, options.on, options.off, options.minimum
+        out,
+        options.hop,
+        options.frame_stride,
+        options.smoothing,
+        options.on,
+        options.off,
+        options.minimum,
+        options.overwrite,
     )
     how = {"device": options.device, "precision": options.precision, "top": options.top}
     model = merge_tokens(load(options.model), options.merge_tokens)
@@ -124,8 +182,6 @@ def _timelines(options: Options, out: Path, output: Output) -> int:
 
 
 def _hold_no_timeline_flags(options: Options) -> None:
-    from tubelet.errors import ConfigError
-
     for name in TIMELINE_FLAGS:
         if getattr(options, name) != getattr(Options, name):
             flag = name.replace("_", "-")
@@ -134,29 +190,95 @@ def _hold_no_timeline_flags(options: Options) -> None:
             )
 
 
-def _written(results: Iterator[Result], file: Path | None) -> Iterator[Result]:
-    """The same results, each put into the file on its way."""
+@contextmanager
+def _lines_to(file: Path | None, output: Output) -> Iterator[Callable[[Result], None]]:
+    """Takes results for a file, which appears when all are in it.
+
+    Until then they stand, each as soon as it comes, in a file of the same name with `.part` behind it, which stays if
+    there is an end before the end.
+    """
     if file is None:
-        yield from results
+        yield lambda result: None
         return
-    with file.open("w", encoding="utf-8") as lines:
-        for result in results:
-            lines.write(result.to_json() + "\n")
-            lines.flush()
-            yield result
+    part = file.with_name(f"{file.name}.part")
+    written = 0
+
+    def write(result: Result) -> None:
+        nonlocal written
+        lines.write(result.to_json() + "\n")
+        lines.flush()
+        written += 1
+
+    try:
+        with part.open("w", encoding="utf-8") as lines:
+            yield write
+        part.replace(file)
+    except BaseException:
+        if written:
+            output.warn(f"not all was predicted; the first {count(written, 'line')} of {file} are in {part}")
+        else:
+            part.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _bar(output: Output, lines_are_seen: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar, where the results do not run over the same terminal."""
+    if lines_are_seen:
+        yield None
+        return
+    with output.progress("predicting") as progress:
+        yield progress
+
+
+@dataclass
+class _Summary:
+    """How many videos are of which class."""
+
+    videos: int
+    failures: int = 0
+    classes: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def add(self, result: Result) -> None:
+        self.failures += result.error is not None
+        for head in result.heads.values():
+            self.classes.setdefault(head.name, Counter())[head.label] += 1
+
+    def lines(self) -> Iterator[str]:
+        for head, counts in self.classes.items():
+            named = ", ".join(f"{number} {printable(label)}" for label, number in counts.most_common(SHOWN_CLASSES))
+            more = len(counts) - SHOWN_CLASSES
+            rest = f" and {count(more, 'other class', 'other classes')}" if more > 0 else ""
+            yield f"{count(self.videos, 'video')}{'' if head == 'label' else f', {printable(head)}'}: {named}{rest}"
+
+
+def _finish(options: Options, summary: _Summary, output: Output) -> None:
+    """What came out in all, and what may come next."""
+    if summary.failures and summary.videos > 1:
+        output.warn(f"{summary.failures} of {summary.videos} videos could not be read")
+    if summary.videos > 1 and not output.as_json and not output.quiet:
+        for line in summary.lines():
+            output.console.print(line, soft_wrap=True)
+    if options.out is not None and not output.as_json:
+        output.console.print(f"written  {printable(str(options.out))}", soft_wrap=True)
+    video = options.videos[0] if len(options.videos) == 1 else "VIDEO"
+    output.next_command(f"tubelet predict {options.model} {video} --timeline OUT  (what happens when)")
 
 
 def _show(result: Result, output: Output) -> None:
     if output.as_json:
         return
-    output.console.print(result.path, style="bold", markup=False, soft_wrap=True)
+    from rich.text import Text
+
+    output.console.print(printable(result.path or ""), style="bold", soft_wrap=True)
     for head in result.heads.values():
         indent = "  "
         if len(result.heads) > 1:
-            output.console.print(f"  {head.name}", markup=False)
+            output.console.print(f"  {printable(head.name)}")
             indent = "    "
-        best = head.top(result.shown)
+        best = [(printable(label), probability) for label, probability in head.top(result.shown)]
         width = max(len(label) for label, _ in best)
         for label, probability in best:
-            bar = "▇" * round(20 * probability)
-            output.console.print(f"{indent}{probability:6.1%}  {label:<{width}}  [blue]{bar}[/]", soft_wrap=True)
+            bar = ("▇" * round(20 * probability), "blue")
+            line = Text.assemble(f"{indent}{probability:6.1%}  {label:<{width}}  ", bar)
+            output.console.print(line, soft_wrap=True)

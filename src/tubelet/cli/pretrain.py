@@ -90,6 +90,7 @@ def run(options: Any, output: Output) -> int:
     """Pretrain, and say how to go on."""
     require_startable(options, "pretrain")
     from tubelet.pretrain import pretrain
+    from tubelet.train import SilentReporter
 
     out, base = options.out, options.base
     if out is None:
@@ -97,12 +98,13 @@ def run(options: Any, output: Output) -> int:
         out = Path("runs") / f"{name.name if name.is_dir() else name.stem}-pretrained"
     changes = training_changes(options, base)
     changes |= {name: getattr(options, name) for name in TOP if getattr(options, name) != getattr(base, name)}
+    reporter = SilentReporter() if output.quiet else None
     if options.resume:
-        result = pretrain(options.source, out, resume=True, **changes)
+        result = pretrain(options.source, out, resume=True, reporter=reporter, **changes)
     else:
         sources: Sources = options.sources
         config = pretrain_config(sources.recipe, *sources.config, **{**sources.given(), **changes})
-        result = pretrain(options.source, out, config=config)
+        result = pretrain(options.source, out, config=config, reporter=reporter)
     if not output.as_json:
         output.console.print(f"model    {result.folder}", markup=False, soft_wrap=True)
         if result.picture is not None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from tubelet.cli.arguments import TableOptions, read_or_own
+from tubelet.cli.arguments import TableOptions, read_or_own, require_source
 from tubelet.cli.output import Output
+from tubelet.paths import require_data, require_free
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +25,7 @@ class Options(TableOptions):
     Attributes:
         model: a run, a pretraining, a model folder, a checkpoint or a Hub id.
         data: a folder or a table of labelled videos; without it, the videos that the run was given.
+        data_flag: the same.
         train_split: samples to learn from.
         test_split: samples to test on; test, or else val, by default.
         include_learned: test on videos that the model learned from as well; the result says how many there are.
@@ -30,6 +33,7 @@ class Options(TableOptions):
         views: CLIPSxCROPS of each video, whose features are averaged.
         neighbours: how many training videos vote.
         features: write the features of all videos to this safetensors file, with paths, labels and splits.
+        overwrite: replace the file of --features if it exists.
         feature_folder: where features are kept; tubelet/features in the user's cache folder by default.
         device: auto (the first GPU, else the CPU), cpu, cuda, cuda:1, mps.
         precision: of matrix products; auto is bfloat16 on GPUs that are made for it.
@@ -38,6 +42,7 @@ class Options(TableOptions):
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
     data: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[DATA]")] = None
+    data_flag: Annotated[str | None, tyro.conf.arg(name="data", metavar="DATA")] = None
     train_split: str = "train"
     test_split: Annotated[str | None, tyro.conf.arg(metavar="SPLIT")] = None
     include_learned: bool = False
@@ -45,6 +50,7 @@ class Options(TableOptions):
     views: str = "1x1"
     neighbours: int = 20
     features: Annotated[Path | None, tyro.conf.arg(metavar="FILE.safetensors")] = None
+    overwrite: bool = False
     feature_folder: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
@@ -53,6 +59,14 @@ class Options(TableOptions):
 
 def run(options: Options, output: Output) -> int:
     """Probe and print."""
+    options = dataclasses.replace(
+        options, data=one_source(options.data, options.data_flag, "probe MODEL"), data_flag=None
+    )
+    require_source(options.model)
+    if options.data is not None:
+        require_data(options.data)
+    if options.features is not None:
+        require_free(options.features, overwrite=options.overwrite)
     from tubelet.probe import probe
 
     table = read_or_own(options, options.model, options.data, options.group_column, "tubelet probe MODEL DATA")
@@ -66,6 +80,7 @@ def run(options: Options, output: Output) -> int:
             views=options.views,
             neighbours=options.neighbours,
             features=options.features,
+            overwrite=options.overwrite,
             feature_folder=options.feature_folder,
             workers=options.workers,
             device=options.device,

@@ -10,6 +10,8 @@ import tyro
 
 from tubelet.cli.arguments import CommonOptions
 from tubelet.cli.output import Output
+from tubelet.paths import require_folder, require_free
+from tubelet.text import printable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,25 +22,34 @@ class Options(CommonOptions):
 
     Attributes:
         run: folder of a run.
-        out: file to write; report.html in the run by default.
+        out: file to write; by default the run's own report.html, which is written anew.
+        overwrite: replace a file that exists.
         open: open the page in a browser.
     """
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     out: Path | None = None
+    overwrite: bool = False
     open: bool = False
 
 
 def run(options: Options, output: Output) -> int:
     """Write the page and say where it is."""
+    require_folder(options.run, "a run")
+    if options.out is not None and not _same(options.out, options.run / "report.html"):
+        require_free(options.out, overwrite=options.overwrite)
     from tubelet.report import write_report
 
     page = write_report(options.run, out=options.out)
     if not output.as_json:
-        output.console.print(str(page), markup=False, soft_wrap=True)
+        output.console.print(printable(str(page)), soft_wrap=True)
     output.data({"report": str(page)})
     if options.open:
         import webbrowser
 
         webbrowser.open(page.resolve().as_uri())
     return 0
+
+
+def _same(path: Path, other: Path) -> bool:
+    return path.resolve() == other.resolve()

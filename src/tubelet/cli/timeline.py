@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tubelet.cli.output import Output
+from tubelet.paths import require_free
+from tubelet.text import printable
 
 if TYPE_CHECKING:
     from tubelet.model import ViViT
@@ -26,10 +28,11 @@ class TimelineSettings:
     on: float
     off: float
     minimum: float
+    overwrite: bool = False
 
 
 def run_timelines(model: ViViT, videos: Sequence[str], settings: TimelineSettings, output: Output, **how: Any) -> int:
-    """Stream each video, print its events as they end, and write its timeline.
+    """Stream each video, print its events as they end, and write its timeline: what there is of it, if it breaks off.
 
     Args:
         model: loaded.
@@ -46,7 +49,7 @@ def run_timelines(model: ViViT, videos: Sequence[str], settings: TimelineSetting
 
     check_thresholds(settings.on, settings.off, settings.minimum)
     Smoother(settings.smoothing)
-    files = _files(settings.out, videos)
+    files = _files(settings.out, videos, settings.overwrite)
     find = partial(find_events, on=settings.on, off=settings.off, minimum=settings.minimum)
     streaming = {"hop": settings.hop, "frame_stride": settings.frame_stride, "smoothing": settings.smoothing, **how}
     failures = 0
@@ -57,14 +60,21 @@ def run_timelines(model: ViViT, videos: Sequence[str], settings: TimelineSetting
                     timeline = _watch(decisions, find, stop, output)
             except VideoError as error:
                 failures += 1
-                output.warn(f"{error.path}: could not be read: {error.reason}")
-                output.data({"path": video, "error": error.reason})
+                output.warn(f"{error.path}: {error.reason}")
+                output.data({"path": error.path, "error": error.reason})
                 continue
             for place in places:
-                timeline.save(place)
-            output.data({**timeline.to_dict(), "error": None, "files": [str(place) for place in places]})
+                timeline.save(place, overwrite=settings.overwrite)
+            if timeline.error is not None:
+                failures += 1
+                output.warn(
+                    f"{timeline.source}: cannot be read on after {timeline.end:.2f} s: {timeline.error}; the events up "
+                    "to there are written"
+                )
+            output.data({**timeline.to_dict(), "files": [str(place) for place in places]})
             if not output.as_json:
-                output.console.print(f"  written: {', '.join(map(str, places))}", markup=False, soft_wrap=True)
+                names = ", ".join(printable(str(place)) for place in places)
+                output.console.print(f"  written: {names}", soft_wrap=True)
             if stop.signal_number is not None:
                 return 128 + stop.signal_number
     return 1 if failures else 0
@@ -74,8 +84,9 @@ def _watch(decisions: Stream, find: Any, stop: Any, output: Output) -> Timeline:
     from tubelet.predict import Timeline
 
     if not output.as_json:
-        output.console.print(decisions.name, style="bold", markup=False, soft_wrap=True)
-    output.notes.print(f"  a decision every {decisions.hop} frames; {decisions.reuse}", markup=False, soft_wrap=True)
+        output.console.print(printable(decisions.name), style="bold", soft_wrap=True)
+    why = f"; {decisions.why_stride}" if decisions.why_stride else ""
+    output.notes.print(f"  a decision every {decisions.hop} frames; {decisions.reuse}{why}", soft_wrap=True)
 
     def until_stopped() -> Iterator[Decision]:
         for decision in decisions:
@@ -86,20 +97,26 @@ def _watch(decisions: Stream, find: Any, stop: Any, output: Output) -> Timeline:
     def shown(watched: Iterable[Decision]) -> Iterator[Event]:
         for event in find(watched):
             if not output.as_json:
-                head = "" if event.head == "label" else f"{event.head}: "
+                head = "" if event.head == "label" else f"{printable(event.head)}: "
                 times = f"{event.start:9.2f} - {event.end:9.2f} s"
-                output.console.print(f"  {times}  {event.mean:6.1%}  {head}{event.label}", markup=False, soft_wrap=True)
+                label = f"{head}{printable(event.label)}"
+                output.console.print(f"  {times}  {event.mean:6.1%}  {label}", soft_wrap=True)
             yield event
 
     return Timeline.of(decisions.name, until_stopped(), shown)
 
 
 def _source(video: str) -> str | int:
+    return int(video.partition(":")[2]) if is_camera(video) else video
+
+
+def is_camera(video: str) -> bool:
+    """Whether a name is that of a camera, `camera:0`, and no file."""
     kind, _, number = video.partition(":")
-    return int(number) if kind == "camera" and number.isdigit() and not Path(video).exists() else video
+    return kind == "camera" and number.isdigit() and not Path(video).exists()
 
 
-def _files(out: Path, videos: Sequence[str]) -> list[list[Path]]:
+def _files(out: Path, videos: Sequence[str], overwrite: bool) -> list[list[Path]]:
     """Where the timelines go: one file, or a folder with a file of each format for each video.
 
     Raises:
@@ -123,8 +140,12 @@ def _files(out: Path, videos: Sequence[str]) -> list[list[Path]]:
         if twice:
             raise ConfigError(f"--timeline {out}: several videos are called {twice[0]!r}; predict them one by one")
         files = [[out / f"{stem}{suffix}" for suffix in FORMATS] for stem in stems]
-    for file in (file for several in files for file in several):
-        check_writable(file)
+    every = [file for several in files for file in several]
+    for file in every:
+        if file.parent.is_dir():
+            check_writable(file, overwrite=overwrite)
+            require_free(file, overwrite=overwrite, inputs=videos)
+    for file in every:
         file.parent.mkdir(parents=True, exist_ok=True)
     return files
 

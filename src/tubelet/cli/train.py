@@ -6,9 +6,7 @@ The flags' defaults are those of the recipe (or of the run that is resumed), so 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
-import os
 import shlex
 import typing
 from collections.abc import Sequence
@@ -18,14 +16,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from tubelet.cli.arguments import SETTINGS, CommonOptions
+from tubelet.cli.arguments import SETTINGS, CommonOptions, one_source
 from tubelet.cli.arguments import parse as parse_options
 from tubelet.cli.flags import in_flags, training_changes, training_flags
 from tubelet.cli.output import Output
 from tubelet.config import ModelConfig, PretrainConfig, TrainConfig, from_dict
 from tubelet.config.presets import preset as preset_config
 from tubelet.config.recipes import recipes, train_config
-from tubelet.errors import ConfigError, DataError, TubeletError
+from tubelet.errors import ConfigError, TubeletError
+from tubelet.paths import require_data, require_model
 
 if TYPE_CHECKING:
     from tubelet.distributed.world import World
@@ -67,6 +66,7 @@ class Options(CommonOptions):
 
     Attributes:
         source: a folder or a table of labelled videos. A resumed run knows it already.
+        data_flag: the same as DATA.
         out: folder of the run; runs/NAME of the data by default. A run is never overwritten.
         resume: go on with the run in --out.
         recipe: a whole configuration to start from: RECIPES, or a TOML file. Without one, the one that fits.
@@ -80,6 +80,7 @@ class Options(CommonOptions):
     """
 
     source: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[DATA]")] = None
+    data_flag: Annotated[str | None, tyro.conf.arg(name="data", metavar="DATA")] = None
     out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     resume: bool = False
     recipe: Annotated[str | None, tyro.conf.arg(metavar="RECIPE")] = None
@@ -145,6 +146,7 @@ def config_of(options: Any) -> TrainConfig:
 
 def run(options: Any, output: Output) -> int:
     """Train, evaluate, write the page."""
+    options = dataclasses.replace(options, source=one_source(options.source, options.data_flag, "train"))
     require_startable(options, "train")
     from tubelet.distributed.world import joined
 
@@ -169,27 +171,15 @@ def require_startable(options: Any, verb: str) -> None:
     source, init = options.source or options.base.data.source, options.init
     if source is None:
         raise ConfigError(f"no data was named: tubelet {verb} DATA, a folder or a table of videos")
-    _require_there(source, DATA)
+    require_data(source)
     if init is not None and _is_local(init):
-        _require_there(init, "--init takes a run, a file of weights, or owner/name of the Hugging Face Hub")
+        require_model(init)
 
 
 def require_first_there(words: Sequence[str]) -> None:
     """The same for data that is the first of the words, before a flag is made for every setting."""
     if words and not words[0].startswith("-") and not {"-h", "--help"} & set(words):
-        _require_there(words[0], DATA)
-
-
-DATA = "DATA is a folder or a table of videos"
-
-
-def _require_there(path: str, what: str) -> None:
-    here = Path(path).expanduser()
-    if not os.path.exists(here):
-        names = os.listdir(here.parent) if os.path.isdir(here.parent) else []
-        near = difflib.get_close_matches(here.name, names, n=1, cutoff=0.6)
-        hint = f"; did you mean {str(here.with_name(near[0]))!r}?" if near else ""
-        raise DataError(f"{path} does not exist ({what}){hint}")
+        require_data(words[0])
 
 
 def _is_local(source: str) -> bool:
@@ -200,16 +190,17 @@ def _is_local(source: str) -> bool:
 
 
 def _run(options: Any, output: Output, world: World) -> int:
-    from tubelet.train import train
+    from tubelet.train import SilentReporter, train
 
     out = options.out
     if out is None:
         name = Path(options.source or options.base.data.source).resolve()
         out = Path("runs") / (name.name if name.is_dir() else name.stem)
+    reporter = SilentReporter() if output.quiet else _reporter()
     if options.resume:
-        result = train(options.source, out, resume=True, reporter=_reporter(), **changes_of(options))
+        result = train(options.source, out, resume=True, reporter=reporter, **changes_of(options))
     else:
-        result = train(options.source, out, config=config_of(options), reporter=_reporter())
+        result = train(options.source, out, config=config_of(options), reporter=reporter)
     if options.resume and not result.steps_taken and (out / "evaluation.json").is_file():
         output.warn(f"the run was complete: nothing was trained, and nothing evaluated again; tubelet evaluate {out}")
         _show(result, None, out / "report.html", output)

@@ -27,6 +27,8 @@ class PreprocessingConfig:
         antialias: low-pass filter when shrinking. The original's weights were trained without.
         mean: per channel, subtracted from pixels that were scaled to [0, 1].
         std: per channel, divided by after that. Mean and std of 0.5 give [-1, 1].
+        median_frames: how many frames the training videos have, their median (`uniform` sampling alone; None where that
+            is not known). No clip depends on it: a stream takes one of so many frames that its windows last as long.
     """
 
     num_frames: int = 32
@@ -39,6 +41,7 @@ class PreprocessingConfig:
     antialias: bool = True
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[float, ...] = (0.5, 0.5, 0.5)
+    median_frames: int | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.crop_size, int):
@@ -46,6 +49,8 @@ class PreprocessingConfig:
         for name in ("num_frames", "frame_stride", "resize"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"preprocessing.{name}={getattr(self, name)} must be at least 1")
+        if self.median_frames is not None and self.median_frames < 1:
+            raise ConfigError(f"preprocessing.median_frames={self.median_frames} must be at least 1, or left out")
         if self.sampling == "uniform" and self.frame_stride != 1:
             raise ConfigError(
                 f"frame_stride={self.frame_stride} means nothing with sampling='uniform', which spreads the frames "

@@ -18,7 +18,6 @@ from tubelet.data.draws import Draws, happens
 from tubelet.data.label_maps import LabelMap
 from tubelet.data.table import Sample, Table
 from tubelet.data.temporal import check_temporal, real_mask, training_indices
-from tubelet.data.transforms import augment, is_flipped
 from tubelet.errors import ConfigError, VideoError
 from tubelet.video import Clip, Clips, Decoder, Preprocessing, VideoMetadata, open_video
 from tubelet.video.decode import window_indices
@@ -120,6 +119,8 @@ class ClipDataset(Dataset[Item | Failure]):
         self.epoch = 0
         self.cache = cache
         self.backend = backend
+        if mode == "train":  # here, so that the workers that are forked later find it imported
+            import tubelet.data.transforms  # noqa: F401  # torchvision, which takes seconds
         check_temporal(self.augmentation if mode == "train" else AugmentationConfig(), self.preprocessing.config)
         self._flipped = LabelMap(self.augmentation.flip_labels, table.classes, "flip_labels")
         self._reversed = LabelMap(self.augmentation.reverse_labels, table.classes, "reverse_labels")
@@ -156,6 +157,8 @@ class ClipDataset(Dataset[Item | Failure]):
     # --- training --------------------------------------------------------------------------------------------------
 
     def _training_item(self, sample: Sample, draw: Draw) -> Item:
+        from tubelet.data.transforms import augment, is_flipped
+
         draws = Draws(self.seed, draw.epoch, draw.index, draw.repeat)
         backwards = self._reversed.names(sample.labels) and happens(draws.of("reverse"), self.augmentation.reverse)
         frames, real = self._training_frames(sample, draw.index, draws, backwards)

@@ -12,18 +12,7 @@ from pathlib import Path
 from tubelet.config.split_names import SPLIT_NAMES, split_name
 from tubelet.data.records import Record
 from tubelet.errors import DataError
-
-# fmt: off
-VIDEO_SUFFIXES = frozenset([
-    ".3g2", ".3gp", ".asf", ".avi", ".divx", ".f4v", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpe",
-    ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m",
-])
-# fmt: on
-"""Names that end in one of these are videos."""
-
-IMAGE_SUFFIXES = frozenset([".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"])
-"""A folder that holds files of these names, and no video, is a video given as frames."""
-
+from tubelet.video.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 BESIDE_SPLITS = frozenset(
     ["set", "data", "dataset", "video", "videos", "clip", "clips", "frame", "frames", "rgb", "split"]

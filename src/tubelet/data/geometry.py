@@ -8,11 +8,10 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import UInt8
 from torch import Tensor
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as transforms
 
 from tubelet.config import AugmentationConfig, PreprocessingConfig
 from tubelet.data.draws import Draws, integer, uniform
+from tubelet.video.resize import resize_frames
 
 
 def crop_region(
@@ -47,9 +46,11 @@ def jitter_crop(
     cropped = frames[..., top : top + height, left : left + width]
     if (height, width) == tuple(preprocessing.crop_size):
         return cropped
-    mode = InterpolationMode.BICUBIC if preprocessing.interpolation == "bicubic" else InterpolationMode.BILINEAR
-    return transforms.resize(
-        cropped, list(preprocessing.crop_size), interpolation=mode, antialias=preprocessing.antialias
+    return resize_frames(
+        cropped,
+        preprocessing.crop_size,
+        interpolation=preprocessing.interpolation,
+        antialias=preprocessing.antialias,
     )
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tubelet.data.columns import find_column
-from tubelet.data.folder import VIDEO_SUFFIXES
 from tubelet.errors import DataError
+from tubelet.video.suffixes import VIDEO_SUFFIXES
 
 
 @dataclass(frozen=True)

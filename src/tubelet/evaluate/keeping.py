@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tubelet.errors import ConfigError
 from tubelet.evaluate.predictions import PREDICTIONS_FILE
 from tubelet.evaluate.probe import PROBE_FOLDER
 from tubelet.evaluate.results import EVALUATION_FILE, Evaluation
 from tubelet.evaluate.stored import CALIBRATION_FOLDER
+from tubelet.paths import require_free
 
 EVALUATIONS_FOLDER = "evaluations"
 FILES = (PREDICTIONS_FILE, CALIBRATION_FOLDER, PROBE_FOLDER, EVALUATION_FILE)
@@ -81,21 +81,12 @@ def keep_in(staged: Path, folder: Path, *, overwrite: bool) -> Path:
     Raises:
         ConfigError: an evaluation is there, and `overwrite` is False.
     """
-    require_free(folder, overwrite=overwrite)
+    folder.mkdir(parents=True, exist_ok=True)
+    require_free(folder / EVALUATION_FILE, overwrite=overwrite)
     if (folder / EVALUATION_FILE).exists():
         for name in FILES:
             _remove(folder / name)
     return _settle(staged, folder, None)
-
-
-def require_free(folder: Path, *, overwrite: bool) -> None:
-    """Hold that no evaluation is replaced unless that was asked for.
-
-    Raises:
-        ConfigError: there is one.
-    """
-    if (folder / EVALUATION_FILE).exists() and not overwrite:
-        raise ConfigError(f"{folder} holds an evaluation already; name another folder, or replace it with --overwrite")
 
 
 def set_aside(run: Path) -> Path | None:

@@ -39,6 +39,7 @@ def describe(model: ViViT, clips: ClipDataset, stage: Stage, dtype: torch.dtype)
     fields = {name: value for name, value in to_dict(model.config).items() if name not in DECIDE_NOTHING}
     if stage == "spatial":
         del fields["temporal_layers"]
+    seen = to_dict(clips.preprocessing.config)
     return {
         "format": FORMAT,
         "tubelet": __version__,
@@ -46,7 +47,7 @@ def describe(model: ViViT, clips: ClipDataset, stage: Stage, dtype: torch.dtype)
         "stage": stage,
         "model": fields,
         "weights": _fingerprint(model, stage),
-        "preprocessing": to_dict(clips.preprocessing.config),
+        "preprocessing": {name: value for name, value in seen.items() if name != "median_frames"},
         "views": [clips.mode, clips.clips, clips.crops],
         "backend": clips.backend,
         "computed": [next(model.parameters()).device.type, str(dtype)],

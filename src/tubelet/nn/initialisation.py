@@ -29,10 +29,14 @@ def initialise_parameters(model: nn.Module, residual_init: float = 1.0) -> None:
     - heads: normal with standard deviation 0.02, biases 0. The original starts them at 0, and with a head of 0 no other
       parameter gets a gradient from the first batch.
 
+    On the meta device, where a model stands for its shapes alone, nothing is drawn: torch would import its compiler.
+
     Args:
         model: whose modules are drawn.
         residual_init: factor on the kernels of the attention's output and of the MLP's second layer.
     """
+    if _is_meta(model):
+        return
     for module in model.modules():
         if isinstance(module, SelfAttention | FactorisedDotProductAttention):
             for kernel in (*module.qkv.weight.chunk(3), module.out.weight):
@@ -73,10 +77,16 @@ def scale_branches(model: nn.Module, factor: float) -> None:
 
 def initialise_head(head: nn.Module) -> None:
     """Draw new linear heads, as `initialise_parameters` describes."""
+    if _is_meta(head):
+        return
     for module in head.modules():
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=HEAD_STD)
             nn.init.zeros_(module.bias)
+
+
+def _is_meta(module: nn.Module) -> bool:
+    return any(parameter.is_meta for parameter in module.parameters())
 
 
 def _truncated_lecun_normal(kernel: Tensor) -> None:

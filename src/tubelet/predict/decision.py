@@ -18,7 +18,7 @@ class Decision:
         number: counted from 0.
         start: when the window's first frame is shown, seconds on the source's own clock.
         end: when its last frame is shown.
-        frames: numbers of its first and its last frame, counted from 0.
+        frames: numbers of its first and its last frame in the source, counted from 0; of a `Clip`, in its video.
         heads: head name to what it says, smoothed if that was asked for.
         shown: how many classes `str` and `to_dict` show.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 from jaxtyping import UInt8
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from tubelet.errors import VideoError
 from tubelet.predict.result import HeadResult, Result
-from tubelet.video import read_video
+from tubelet.video import Decoder, open_video
 from tubelet.video.still import jpeg_data_uri, shrink, spread
 
 FRAMES = 6
@@ -18,10 +19,10 @@ HEIGHT = 72
 
 
 def thumbnails_of(
-    frames: UInt8[Tensor, "T 3 H W"], count: int = FRAMES, height: int = HEIGHT
+    decoder: Decoder, places: Sequence[int], count: int = FRAMES, height: int = HEIGHT
 ) -> UInt8[Tensor, "n 3 h w"]:
-    """A few frames, evenly spread, small enough to keep."""
-    return shrink(frames[spread(range(len(frames)), count)], height)
+    """A few of the frames at these places, evenly spread, small enough to keep."""
+    return shrink(decoder.frames_at(spread(list(places), count)).frames, height)
 
 
 def result_to_html(result: Result) -> str:
@@ -39,10 +40,10 @@ def result_to_html(result: Result) -> str:
 def _frames_html(result: Result) -> str:
     frames = result.thumbnails
     if frames is None and result.path is not None and result.indices:
-        places = spread(list(dict.fromkeys(result.indices)), FRAMES)
         try:
-            frames = thumbnails_of(read_video(result.path, places).frames)
-        except VideoError:
+            with open_video(result.path) as decoder:
+                frames = thumbnails_of(decoder, result.indices)
+        except (VideoError, OSError):
             return ""  # the file is gone since; the prediction can be shown without it
     if frames is None:
         return ""

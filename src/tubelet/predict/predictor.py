@@ -6,6 +6,7 @@ that its prediction does not depend on what else is predicted (see `tubelet.eval
 
 from __future__ import annotations
 
+import io
 import os
 import time
 from collections import deque
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy
 import torch
@@ -27,7 +29,7 @@ from tubelet.model import ViViT
 from tubelet.predict.html import thumbnails_of
 from tubelet.predict.ready import ready
 from tubelet.predict.result import TOP, Result, head_results
-from tubelet.predict.sources import Source, find_videos, open_source, path_of
+from tubelet.predict.sources import ClipDecoder, Source, find_videos, no_video, numbers_in_source, open_source, path_of
 from tubelet.video import Clip, Decoder, Preprocessing, Views
 
 AHEAD = 2
@@ -48,8 +50,8 @@ def predict(
 
     Args:
         model: a model, or what `tubelet.load` reads: a run, a model folder, a Hub id.
-        videos: a file, a `Clip`, frames uint8 [T, 3, H, W], or a list of such; a folder or a pattern (`clips/*.mp4`)
-            stands for all its videos.
+        videos: a file, a `Clip`, frames uint8 [T, 3, H, W] (a numpy array may be [T, H, W, 3]), or a list of such; a
+            folder or a pattern (`clips/*.mp4`) stands for all its videos.
         views: "4x3" (4 clips in time, 3 crops in space), or (clips, crops). Their logits are averaged.
         top: classes that the result shows.
         device: where to; by default where the model is. The model is moved there.
@@ -112,7 +114,7 @@ class Predictor:
                 return self._one(videos, views, top, batch_size)
             many: list[Source] = [*found]
         else:
-            many = list(_flattened(videos))
+            many = list(_flattened(_several(videos)))
         return list(self.stream(many, views=views, top=top, batch_size=batch_size))
 
     def _one(self, video: Source, views: str | tuple[int, int], top: int, batch_size: int) -> Result:
@@ -163,19 +165,23 @@ class Predictor:
         try:
             with open_source(source) as decoder:
                 views = self._preprocessing.views(decoder, clips, crops)
-                indices = sorted({index for clip in views.indices for index in clip})
-                times = tuple(decoder.timestamps[indices].tolist()) if path is not None else None
-                small = _thumbnails(decoder, path)
+                places = sorted({place for clip in views.indices for place in clip})
+                times = tuple(decoder.timestamps[places].tolist()) if path is not None else None
+                indices = numbers_in_source(decoder, places)
+                small = _thumbnails(decoder, places)
         except VideoError as error:
             return _Loaded(path, error.reason, None, (), None, None, time.perf_counter() - started)
-        return _Loaded(path, None, views, tuple(indices), times, small, time.perf_counter() - started)
+        except OSError as error:  # no permission, a name that is too long, a disk that fails
+            reason = error.strerror or type(error).__name__
+            return _Loaded(path, reason, None, (), None, None, time.perf_counter() - started)
+        return _Loaded(path, None, views, indices, times, small, time.perf_counter() - started)
 
     def _predict(self, loaded: _Loaded, views: tuple[int, int], top: int, batch_size: int) -> Result:
         if loaded.views is None:
             return Result(loaded.path, error=loaded.error, views=views, seconds=loaded.seconds, shown=top)
         started = time.perf_counter()
         with self._evaluating() as model, autocast(self.device, self._dtype):
-            video, mask = loaded.views.video, loaded.views.frame_mask
+            video, mask = loaded.views.video.to(next(self.model.parameters()).dtype), loaded.views.frame_mask
             logits = predict_views(model, video, mask, frames=loaded.views.indices, views_per_forward=batch_size)
         error = None
         if not all(bool(values.isfinite().all()) for values in logits.values()):
@@ -206,6 +212,13 @@ class _Loaded:
     seconds: float
 
 
+def _several(videos: Any) -> Iterable[Source]:
+    """The videos, if it is several of them that were given; a file in memory or the number of a camera is no video."""
+    if not isinstance(videos, Iterable) or isinstance(videos, bytes | bytearray | memoryview | io.IOBase):
+        raise no_video(videos)
+    return videos
+
+
 def _flattened(videos: Iterable[Source]) -> Iterator[Source]:
     """The videos, with those of a folder or a pattern in its place."""
     for video in videos:
@@ -213,8 +226,6 @@ def _flattened(videos: Iterable[Source]) -> Iterator[Source]:
         yield from [video] if found is None else found
 
 
-def _thumbnails(decoder: Decoder, path: str | None) -> Tensor | None:
-    """A few frames of a video that cannot be read from a file again."""
-    if path is not None and os.path.exists(path):
-        return None
-    return thumbnails_of(decoder.frames_at(range(decoder.metadata.num_frames)).frames)
+def _thumbnails(decoder: Decoder, places: Sequence[int]) -> Tensor | None:
+    """A few of the frames that the model sees, of a video in memory; a file they are read from when they are shown."""
+    return thumbnails_of(decoder, places) if isinstance(decoder, ClipDecoder) else None

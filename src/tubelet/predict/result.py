@@ -72,11 +72,13 @@ class Result:
         heads: head name to what it says; empty if the video could not be read.
         error: why it could not be read; None if all went well.
         views: (clips, crops) that were looked at.
-        indices: the frames of the video that were used, ascending.
+        indices: the frames of the video that were used, by their numbers in the file, ascending; of a `Clip`, in its
+            order, those of `Clip.indices` that were used.
         timestamps: float64, when these are shown, seconds on the file's own clock; None for frames without a clock.
         seconds: that reading and predicting took.
         shown: how many classes `str`, `to_dict` and notebooks show.
-        thumbnails: small frames uint8 [n, 3, h, w] to show, kept where there is no file to read them from again.
+        thumbnails: a few of the frames that the model saw, small, uint8 [n, 3, h, w]: of a video that was in memory;
+            those of a file are read from it again.
     """
 
     path: str | None
@@ -191,5 +193,6 @@ def head_results(
     results = {}
     for head, values in logits.items():
         names = tuple(labels[head]) if labels is not None else tuple(numbered.format(i) for i in range(len(values)))
-        results[head] = HeadResult(head, names, values.to(torch.float64))
+        with torch.inference_mode(False):  # a plain tensor, whoever calls
+            results[head] = HeadResult(head, names, values.to(torch.float64, copy=True))
     return results

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,44 +15,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tubelet.data.folder import read_folder
+from tubelet.data.shards import is_shards, read_shards
 from tubelet.errors import DataError, VideoError
 from tubelet.video import Clip, Decoder, VideoMetadata, open_video
+from tubelet.video.live import address_without_password, is_address
+from tubelet.video.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 Source: TypeAlias = str | os.PathLike[str] | Clip | Tensor | NDArray[Any]
-"""A path, a `Clip`, or uint8 frames [T, 3, H, W]."""
-
-VIDEO_SUFFIXES = frozenset(
-    [
-        ".3gp",
-        ".asf",
-        ".avi",
-        ".flv",
-        ".gif",
-        ".m2ts",
-        ".m4v",
-        ".mkv",
-        ".mov",
-        ".mp4",
-        ".mpeg",
-        ".mpg",
-        ".mts",
-        ".mxf",
-        ".ogv",
-        ".ts",
-        ".vob",
-        ".webm",
-        ".wmv",
-        ".y4m",
-    ]
-)
-IMAGE_SUFFIXES = frozenset([".bmp", ".jpeg", ".jpg", ".png", ".webp"])
+"""A path, a `Clip`, or uint8 frames [T, 3, H, W]; a numpy array may be [T, H, W, 3]."""
 
 
 def find_videos(path: str | os.PathLike[str]) -> list[str] | None:
     """The videos of a folder (all levels) or of a pattern such as `clips/*.mp4`, by name; None if it is one video.
 
-    A folder that holds images and no video is one video, of which they are the frames. A name that exists is that file,
-    whatever characters it has.
+    A folder is read as for training: one that holds images, and neither videos nor folders, is a video given as frames;
+    what is hidden is left out; of shards (`tubelet data prepare`) the videos are those inside. A name that exists is
+    that file, whatever characters it has.
 
     Raises:
         DataError: a folder or a pattern without videos.
@@ -59,7 +39,7 @@ def find_videos(path: str | os.PathLike[str]) -> list[str] | None:
     name = os.fspath(path)
     if os.path.isdir(name):
         return _in_folder(Path(name))
-    if os.path.exists(name) or not glob.has_magic(name):
+    if is_address(name) or os.path.exists(name) or not glob.has_magic(name):
         return None
     found = sorted(glob.glob(name, recursive=True))
     if not found:
@@ -72,20 +52,33 @@ def find_videos(path: str | os.PathLike[str]) -> list[str] | None:
 
 
 def _in_folder(folder: Path) -> list[str] | None:
-    files = sorted(entry for entry in folder.rglob("*") if entry.is_file() and not entry.name.startswith("."))
-    videos = [str(file) for file in files if file.suffix.lower() in VIDEO_SUFFIXES]
-    if videos:
-        return videos
-    if any(file.suffix.lower() in IMAGE_SUFFIXES and file.parent == folder for file in files):
+    if is_shards(folder):
+        return [sample.path for sample in read_shards(folder).samples]
+    if _is_frames(folder):
         return None
-    kinds = ", ".join(sorted(VIDEO_SUFFIXES))
-    raise DataError(
-        f"{folder}: no video in this folder, at any level; files are taken for videos by their suffix: {kinds}"
-    )
+    try:
+        records, _ = read_folder(folder, labelled=False)
+    except DataError as error:
+        kinds = ", ".join(sorted(VIDEO_SUFFIXES))
+        raise DataError(
+            f"{folder}: no video in this folder, at any level; files are taken for videos by their suffix: {kinds}; "
+            "a folder that holds images alone is a video given as frames"
+        ) from error
+    return [record.path for record in records]
+
+
+def _is_frames(folder: Path) -> bool:
+    """Whether a folder holds images and neither videos nor folders, as when one is found below a data set's folder."""
+    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    suffixes = {entry.suffix.lower() for entry in entries if entry.is_file()}
+    return bool(suffixes & IMAGE_SUFFIXES) and not suffixes & VIDEO_SUFFIXES and not any(map(Path.is_dir, entries))
 
 
 class ClipDecoder:
-    """A clip that is in memory, behind the protocol of `tubelet.video.Decoder`."""
+    """A clip that is in memory, behind the protocol of `tubelet.video.Decoder`.
+
+    Its frames are asked for by their places in the clip; `numbers_in_source` says which frames of the video these are.
+    """
 
     def __init__(self, clip: Clip) -> None:
         if not len(clip):
@@ -144,7 +137,18 @@ def open_source(source: Source, *, threads: int = 0) -> Decoder:
     if isinstance(source, Clip):
         return ClipDecoder(source)
     if isinstance(source, str | os.PathLike):
-        return open_video(os.fspath(source), threads=threads)
+        name = os.fspath(source)
+        if is_address(name):
+            raise VideoError(
+                address_without_password(name),
+                "is an address, and a prediction needs a video with an end: download it first; or watch it with "
+                "tubelet.stream(model, address), on the command line with --timeline OUT",
+            )
+        if Path(name).suffix.lower() in IMAGE_SUFFIXES and os.path.isfile(name):
+            raise VideoError(
+                name, "is a single picture; expected a video, or a folder of pictures, which are its frames"
+            )
+        return open_video(name, threads=threads)
     return ClipDecoder(_clip_of(source))
 
 
@@ -152,17 +156,54 @@ def path_of(source: Source) -> str | None:
     """Where a source lies, if it says so."""
     if isinstance(source, Clip):
         return source.path
-    return os.fspath(source) if isinstance(source, str | os.PathLike) else None
+    if not isinstance(source, str | os.PathLike):
+        return None
+    name = os.fspath(source)
+    return address_without_password(name) if is_address(name) else name
+
+
+def numbers_in_source(decoder: Decoder, places: Sequence[int]) -> tuple[int, ...]:
+    """The numbers that frames have in the video they come from: a clip in memory may be a part of it."""
+    return tuple(decoder.clip.indices[place] if isinstance(decoder, ClipDecoder) else place for place in places)
 
 
 def _clip_of(pixels: object) -> Clip:
-    frames = torch.from_numpy(pixels) if isinstance(pixels, numpy.ndarray) else pixels
+    frames = _channels_first(pixels) if isinstance(pixels, numpy.ndarray) else pixels
     is_video = isinstance(frames, Tensor) and frames.dtype == torch.uint8 and frames.ndim == 4 and frames.shape[1] == 3
     if not isinstance(frames, Tensor) or not is_video:
-        came = f"{frames.dtype} {list(frames.shape)}" if isinstance(frames, Tensor) else type(frames).__name__
-        raise DataError(
-            f"expected a path, a Clip, or frames uint8 [T, 3, H, W] (frames, channels, height, width), got {came}; "
-            "an array [T, H, W, 3] becomes one with .transpose(0, 3, 1, 2)"
-        )
+        raise no_video(pixels)
     times = torch.arange(len(frames), dtype=torch.float64)
     return Clip(frames.cpu(), times, tuple(range(len(frames))), "frames in memory")
+
+
+def no_video(thing: object) -> DataError:
+    """The error that something is no video: what was expected, what came."""
+    return DataError(
+        "expected a path, a Clip, or frames uint8 [T, 3, H, W] (frames, channels, height, width; a numpy array may be "
+        f"[T, H, W, 3]), got {_came(thing)}"
+    )
+
+
+def _channels_first(pixels: NDArray[Any]) -> Tensor | None:
+    """[T, 3, H, W] of an array, also of one [T, H, W, 3], as decord, imageio, OpenCV and PyAV give it."""
+    if pixels.dtype != numpy.uint8:
+        return None
+    if pixels.ndim == 4 and pixels.shape[1] != 3 and pixels.shape[-1] == 3:
+        pixels = pixels.transpose(0, 3, 1, 2)
+    plain = pixels.flags.writeable and all(step >= 0 for step in pixels.strides)  # what torch can share
+    return torch.from_numpy(pixels if plain else pixels.copy())
+
+
+def _came(thing: object) -> str:
+    """What was given instead of a video, and what to do with it."""
+    if isinstance(thing, Tensor | numpy.ndarray):
+        what = f"{type(thing).__name__} {thing.dtype} {list(thing.shape)}".replace("torch.", "")
+        if len(thing.shape) == 3 and 3 in (thing.shape[0], thing.shape[2]):
+            return f"{what}: one frame; a list of frames is one video when they are stacked (torch.stack, numpy.stack)"
+        return what
+    name = type(thing).__name__
+    if isinstance(thing, bytes | bytearray | memoryview | io.IOBase):
+        return f"{name}: a video file in memory is written to a file first"
+    if isinstance(thing, int):
+        return f"{name}: tubelet.stream(model, 0) takes the number of a camera"
+    return name

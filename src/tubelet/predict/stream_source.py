@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from tubelet.errors import DataError, VideoError
-from tubelet.predict.sources import Source, open_source, path_of
+from tubelet.predict.sources import ClipDecoder, Source, numbers_in_source, open_source, path_of
 from tubelet.video import Clip, Decoder, Preprocessing
 from tubelet.video.live import LiveVideo, is_address
 
@@ -45,6 +45,10 @@ class FrameSource(Protocol):
 
     def take(self, numbers: Sequence[int]) -> list[Frame]:
         """The frames with these ascending numbers; fewer at the end."""
+        ...
+
+    def number_in_source(self, number: int) -> int:
+        """The number that a frame has in the video it comes from: a clip may be a part of one."""
         ...
 
     def close(self) -> None:
@@ -104,10 +108,13 @@ class DecodedFrames:
             self._last = frames[-1].number, frames[-1].time
         return frames
 
+    def number_in_source(self, number: int) -> int:
+        return numbers_in_source(self._decoder, [number])[0]
+
     def _places(self, decoder: Decoder, numbers: Sequence[int]) -> list[int]:
         """The numbers by the decoder's present list of frames: it may find out on the way that frames are missing."""
         shift = 0
-        if self._last is not None:
+        if self._last is not None and not isinstance(decoder, ClipDecoder):  # whose list of frames is settled
             number, time = self._last
             shift = int(torch.searchsorted(decoder.timestamps, time - 1e-6)) - number
         total = decoder.metadata.num_frames
@@ -158,6 +165,9 @@ class PulledFrames:
                 self.total = self._next
                 break
         return taken
+
+    def number_in_source(self, number: int) -> int:
+        return number
 
     def close(self) -> None:
         if self._close is not None:

@@ -61,8 +61,9 @@ def stream(
             first); an address (`rtsp://...`, `https://...`); or an iterable of frames uint8 [3, H, W].
         hop: frames of the video from one window to the next; by default one tubelet (frames of a tubelet times the
             stride). All windows share their tubelets where it is a multiple of that.
-        frame_stride: every how many frames of the video one is taken; by default as the model was trained. For cameras
-            of another frame rate than the training videos.
+        frame_stride: every how many frames of the video one is taken; by default as the model was trained; where its
+            frames were spread over whole videos, so that a window lasts as long as these (`Stream.why_stride`). For
+            cameras of another frame rate than the training videos.
         frame_rate: frames per second of an iterable, which has no clock; without it its times are numbers of frames.
         smoothing: "mean:5", the mean of the probabilities over the last five decisions; "exponential:0.3", 0.3 of the
             newest and 0.7 of the average before.
@@ -96,6 +97,9 @@ class Stream(Iterator[Decision]):
         name: of the source.
         reuse: in words, what is computed once and what again.
         hop: frames of the video from one window to the next.
+        frame_stride: every how many frames of the video one is taken.
+        why_stride: why it is this one, in words, where it was chosen here: nobody gave it, and the model was trained on
+            frames that were spread over whole videos; else empty.
         encoded: how many tubelets went through the spatial encoder so far; windows, for models that look at each anew.
     """
 
@@ -111,6 +115,7 @@ class Stream(Iterator[Decision]):
         assert model.preprocessing is not None
         self.name = source.name
         self.hop = window.hop
+        self.frame_stride, self.why_stride = window.stride, window.why
         self.encoded = 0
         self.reuse = (
             "every tubelet is encoded once"
@@ -121,7 +126,8 @@ class Stream(Iterator[Decision]):
         self._evaluating = Evaluating(model)
         self._preprocessing = Preprocessing(model.preprocessing)
         self._smoother, self._top, self._dtype = smoother, top, dtype
-        self._device = next(model.parameters()).device
+        weights = next(model.parameters())
+        self._device, self._weights = weights.device, weights.dtype
         self._pixels: dict[int, Tensor] = {}
         self._times: dict[int, float] = {}
         self._vectors: dict[Hashable, Tensor] = {}
@@ -180,7 +186,7 @@ class Stream(Iterator[Decision]):
 
     def _take(self, numbers: list[int]) -> None:
         for frame in self._source.take(numbers):
-            self._pixels[frame.number] = self._preprocessing.spatial(frame.pixels[None])[0, 0]
+            self._pixels[frame.number] = self._preprocessing.spatial(frame.pixels[None])[0, 0].to(self._weights)
             self._times[frame.number] = frame.time
 
     def _forget(self, before: int) -> None:
@@ -204,7 +210,7 @@ class Stream(Iterator[Decision]):
             number=number,
             start=self._times[first],
             end=self._times[last],
-            frames=(first, last),
+            frames=(self._source.number_in_source(first), self._source.number_in_source(last)),
             heads=heads if self._smoother is None else _smoothed(heads, self._smoother),
             shown=self._top,
         )
@@ -236,10 +242,11 @@ class _Window:
         length: frames of a window.
         stride: every how many frames of the video one is taken.
         hop: from one window to the next.
+        why: this stride was chosen, in words, where nobody gave it and the model was not trained with one.
     """
 
-    def __init__(self, length: int, stride: int, hop: int) -> None:
-        self.length, self.stride, self.hop = length, stride, hop
+    def __init__(self, length: int, stride: int, hop: int, why: str) -> None:
+        self.length, self.stride, self.hop, self.why = length, stride, hop, why
         self.span = (length - 1) * stride + 1
 
     @classmethod
@@ -251,16 +258,14 @@ class _Window:
         Raises:
             ConfigError: frames spread over a whole video, which a stream is not, or numbers that cannot be meant.
         """
+        why = ""
         if frame_stride is None and preprocessing.sampling == "uniform":
-            raise ConfigError(
-                "this model was trained on frames spread over whole videos (sampling='uniform'), and a stream has no "
-                "end to spread them to; say every how many frames one is taken: frame_stride=4, for example"
-            )
+            frame_stride, why = _stride_of_training(preprocessing)
         stride = preprocessing.frame_stride if frame_stride is None else frame_stride
         hop = model.tubelet_size[0] * stride if hop is None else hop
         if stride < 1 or hop < 1:
             raise ConfigError(f"frame_stride={stride} and hop={hop} must be at least 1")
-        return cls(preprocessing.num_frames, stride, hop)
+        return cls(preprocessing.num_frames, stride, hop, why)
 
     def frames(self, start: int) -> list[int]:
         """Numbers of the frames of the window that starts there."""
@@ -273,6 +278,26 @@ class _Window:
             return True
         first = max(0, number - (self.length - 1) * self.stride)
         return any(place % self.hop == 0 for place in range(number, first - 1, -self.stride))
+
+
+def _stride_of_training(preprocessing: PreprocessingConfig) -> tuple[int, str]:
+    """The stride by which a window lasts as long as the training videos, over which clips were spread, and why.
+
+    Raises:
+        ConfigError: nobody knows how long these were.
+    """
+    median, count = preprocessing.median_frames, preprocessing.num_frames
+    if median is None:
+        raise ConfigError(
+            "this model was trained on frames spread over whole videos (sampling='uniform'), and does not say how long "
+            "these were; say every how many frames of the stream one is taken: --frame-stride 4 on the command line, "
+            f"frame_stride=4 in Python (frames of a training video / {count})"
+        )
+    stride = max(1, round(median / count))
+    return stride, (
+        f"one frame in {stride} is taken (--frame-stride {stride}), so that a window lasts as long as a training video "
+        f"(median {median} frames, of which the model sees {count})"
+    )
 
 
 def _smoothed(heads: dict[str, HeadResult], smoother: Smoother) -> dict[str, HeadResult]:

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tubelet.errors import ConfigError
+from tubelet.errors import ConfigError, VideoError
+from tubelet.paths import require_free
 from tubelet.predict.decision import Decision
+from tubelet.text import printable
+from tubelet.weights.files import replacing
 
 ON, OFF = 0.5, 0.3
 
@@ -143,12 +146,15 @@ class Timeline:
         start: when its first window starts, seconds on its own clock.
         end: when its last window ends.
         events: ascending in time.
+        error: why it ends before the video does: a connection that broke, a file that is damaged from there on; None if
+            all was seen.
     """
 
     source: str
     start: float
     end: float
     events: tuple[Event, ...]
+    error: str | None = None
 
     @classmethod
     def of(
@@ -157,40 +163,53 @@ class Timeline:
         decisions: Iterable[Decision],
         find: Callable[[Iterable[Decision]], Iterable[Event]] = find_events,
     ) -> Timeline:
-        """Look at all decisions.
+        """Look at all decisions. If the video cannot be read on after some of them, the events up to there count.
 
         Args:
             source: for people.
             decisions: as `tubelet.stream` gives them.
             find: `find_events`, with other settings than its defaults by `functools.partial`.
+
+        Raises:
+            VideoError: it cannot be read, before the first decision.
         """
         start = end = 0.0
+        error: str | None = None
 
         def watched() -> Iterator[Decision]:
-            nonlocal start, end
-            for number, decision in enumerate(decisions):
-                start, end = decision.start if number == 0 else start, decision.end
-                yield decision
+            nonlocal start, end, error
+            number = -1
+            try:
+                for number, decision in enumerate(decisions):
+                    start, end = decision.start if number == 0 else start, decision.end
+                    yield decision
+            except VideoError as broken:
+                if number < 0:
+                    raise
+                error = broken.reason
 
         events = sorted(find(watched()), key=lambda event: (event.start, event.end, event.label))
-        return cls(source, start, end, tuple(events))
+        return cls(source, start, end, tuple(events), error)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """JSON-ready: `path`, `error`, `start`, `end` and `events`."""
         times = {"start": round(self.start, 6), "end": round(self.end, 6)}
-        return {"path": self.source, **times, "events": [event.to_dict() for event in self.events]}
+        events = [event.to_dict() for event in self.events]
+        return {"path": self.source, "error": self.error, **times, "events": events}
 
     def to_json(self) -> str:
         """`to_dict`, indented."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
 
     def to_csv(self) -> str:
-        """One line an event: head, label, start, end, peak, mean, decisions."""
+        """One line an event: head, label, start, end, peak, mean, decisions. Control characters are written out."""
         text = io.StringIO()
         columns = ["head", "label", "start", "end", "peak", "mean", "decisions"]
         rows = csv.DictWriter(text, columns, lineterminator="\n")
         rows.writeheader()
-        rows.writerows(event.to_dict() for event in self.events)
+        for event in self.events:
+            names = {"head": printable(event.head), "label": printable(event.label)}
+            rows.writerow({**event.to_dict(), **names})
         return text.getvalue()
 
     def to_srt(self) -> str:
@@ -200,19 +219,24 @@ class Timeline:
         for number, event in enumerate(self.events, 1):
             name = f"{event.head}: {event.label}" if several else event.label
             times = f"{_srt_time(event.start - self.start)} --> {_srt_time(event.end - self.start)}"
-            blocks.append(f"{number}\n{times}\n{' '.join(name.split())} {event.mean:.0%}\n")
+            blocks.append(f"{number}\n{times}\n{printable(' '.join(name.split()))} {event.mean:.0%}\n")
         return "\n".join(blocks)
 
-    def save(self, path: str | Path) -> Path:
-        """Write it; the suffix says how: .json, .csv or .srt. A file that exists is not overwritten.
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write it, whole or not at all; the suffix says how: .json, .csv or .srt.
+
+        Args:
+            path: of the file.
+            overwrite: replace one that exists.
 
         Raises:
             ConfigError: another suffix, or the file exists.
         """
         file = Path(path)
-        check_writable(file)
-        with file.open("x", encoding="utf-8", newline="") as out:
-            out.write(FORMATS[file.suffix.lower()](self))
+        check_writable(file, overwrite=overwrite)
+        text = FORMATS[file.suffix.lower()](self)
+        with replacing(file) as partial:
+            partial.write_text(text, encoding="utf-8", newline="")
         return file
 
 
@@ -223,16 +247,19 @@ FORMATS: dict[str, Callable[[Timeline], str]] = {
 }
 
 
-def check_writable(file: Path) -> None:
+def check_writable(file: Path, *, overwrite: bool = False) -> None:
     """Hold that a timeline can be written there.
+
+    Args:
+        file: where to.
+        overwrite: whether one that exists may be replaced.
 
     Raises:
         ConfigError: the suffix says no format, or the file exists.
     """
     if file.suffix.lower() not in FORMATS:
         raise ConfigError(f"{file}: a timeline is written as {', '.join(FORMATS)}; the suffix says which")
-    if file.exists():
-        raise ConfigError(f"{file} exists and is not overwritten; name another file, or remove it")
+    require_free(file, overwrite=overwrite)
 
 
 def _srt_time(seconds: float) -> str:

@@ -11,16 +11,7 @@ import torch
 from torch import Tensor
 
 from tubelet.data import Table
-from tubelet.errors import ConfigError
 from tubelet.weights.files import replacing, save_tensors
-
-
-def require_new(file: Path) -> None:
-    """Raise a ConfigError if the file exists, or its folder does not."""
-    if file.exists():
-        raise ConfigError(f"{file} exists; name a file that does not, nothing is overwritten")
-    if not file.absolute().parent.is_dir():
-        raise ConfigError(f"{file.absolute().parent} is no folder; make it, or name a file elsewhere")
 
 
 def write_features(file: Path, parts: Sequence[tuple[Table, Tensor]]) -> None:
@@ -31,10 +22,9 @@ def write_features(file: Path, parts: Sequence[tuple[Table, Tensor]]) -> None:
     the class names by head.
 
     Args:
-        file: that does not exist.
+        file: written whole or not at all; one that exists is replaced.
         parts: tables with one feature [D] for each of their samples; with the same classes.
     """
-    require_new(file)
     samples = [sample for table, _ in parts for sample in table.samples]
     classes = parts[0][0].classes
     tensors = {"features": torch.cat([features for _, features in parts]).float().cpu().contiguous()}

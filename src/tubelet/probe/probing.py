@@ -22,7 +22,8 @@ from tubelet.evaluate import parse_views, resolve_device, resolve_precision
 from tubelet.evaluate.device import Precision
 from tubelet.features import FeatureClips, default_folder
 from tubelet.model import ViViT
-from tubelet.probe.export import require_new, write_features
+from tubelet.paths import require_free
+from tubelet.probe.export import write_features
 from tubelet.probe.knn import knn_votes
 from tubelet.probe.linear import PENALTIES, fit_linear
 from tubelet.provenance import Provenance
@@ -140,6 +141,7 @@ def probe(
     views: str | tuple[int, int] = (1, 1),
     neighbours: int = 20,
     features: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
     feature_folder: str | os.PathLike[str] | None = None,
     workers: int | None = None,
     device: str | torch.device | None = None,
@@ -166,6 +168,7 @@ def probe(
         views: "4x3", or (clips, crops); the features of all views of a video are averaged.
         neighbours: that vote.
         features: write all features to this safetensors file too (`tubelet.probe.export.write_features`).
+        overwrite: replace the file of `features` if it exists.
         feature_folder: where features are kept; None is tubelet/features in the user's cache folder.
         workers: processes that decode.
         device: where to; by default where the model is, and `auto` for one that is loaded here. The model is moved.
@@ -182,7 +185,7 @@ def probe(
     if neighbours < 1:
         raise ConfigError(f"neighbours={neighbours} must be at least 1")
     if features is not None:
-        require_new(Path(features))
+        require_free(features, overwrite=overwrite)
     if data is None and isinstance(model, ViViT):
         raise ConfigError("a model was given and no data; name a run, or labelled videos")
     if isinstance(data, Table):

@@ -30,6 +30,7 @@ from tubelet.model import ViViT
 from tubelet.train.checkpoint import load_checkpoint
 from tubelet.train.environment import describe_environment
 from tubelet.train.fitting import fitting
+from tubelet.train.lengths import with_median_frames
 from tubelet.train.model import build_model, classes_of, preprocessing_for, require_classes
 from tubelet.train.run_folder import RunFolder, appearing
 from tubelet.train.splits import divide
@@ -94,6 +95,9 @@ def start_run(
         start = (_adopt(model, config, divided.table),)
         if config.optimisation.freeze == "none":
             config = override(config, freeze=model.frozen)
+    described = model.preprocessing
+    assert described is not None
+    model.preprocessing = world.from_first(lambda: with_median_frames(described, divided.train))
     known = world.from_first(lambda: note_videos(model, divided.table, out.path.resolve().name, _choosing(config)))
     trainer = Trainer(model, divided.train, divided.validation, config, world)
     more = _more_epochs(trainer)

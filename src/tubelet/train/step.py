@@ -27,6 +27,8 @@ class DivergedError(TubeletError):
     The weights are those before the step, unless it was taken in the backward pass and the loss was finite.
     """
 
+    exit_code = 1
+
 
 @dataclass(frozen=True)
 class StepResult:

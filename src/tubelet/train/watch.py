@@ -26,6 +26,8 @@ LEAST_DEVIATION = 0.05
 class SpikeError(TubeletError):
     """A loss or a gradient norm far above the usual, in a training that was to stop then."""
 
+    exit_code = 1
+
 
 @dataclass(frozen=True)
 class Spike:

@@ -31,6 +31,13 @@ def is_address(name: str) -> bool:
     return re.match(r"[a-z][a-z0-9+.-]*://", name, re.IGNORECASE) is not None
 
 
+def address_without_password(address: str) -> str:
+    """An address as it may be shown: without the user, the password, and what is behind a question mark."""
+    protocol, _, rest = address.partition("://")
+    rest, asked, _ = rest.partition("?")
+    return f"{protocol}://{rest.rpartition('@')[2]}{'?...' if asked else ''}"
+
+
 class LiveVideo:
     """A camera or a network address.
 
@@ -49,7 +56,7 @@ class LiveVideo:
     """
 
     def __init__(self, source: int | str) -> None:
-        self.name = f"camera {source}" if isinstance(source, int) else re.sub(r"//[^/@]*@", "//", source)
+        self.name = f"camera {source}" if isinstance(source, int) else address_without_password(source)
         self.refused = 0
         self._container = _open_camera(source, self.name) if isinstance(source, int) else _open(source, self.name)
         try:

@@ -10,13 +10,12 @@ import numpy
 import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as transforms
 
 from tubelet.config import PreprocessingConfig
 from tubelet.errors import ConfigError
 from tubelet.video.clip import Clip, VisitingDecoder, collect
 from tubelet.video.decode import Decoder, until_settled, window_indices
+from tubelet.video.resize import resize_frames
 from tubelet.video.sampling import (
     Clips,
     WholeVideo,
@@ -89,8 +88,7 @@ class Preprocessing:
         size = self.resized_size(frames.shape[-2], frames.shape[-1])
         if size == tuple(frames.shape[-2:]):
             return frames
-        mode = InterpolationMode.BICUBIC if self.config.interpolation == "bicubic" else InterpolationMode.BILINEAR
-        return transforms.resize(frames, list(size), interpolation=mode, antialias=self.config.antialias)
+        return resize_frames(frames, size, interpolation=self.config.interpolation, antialias=self.config.antialias)
 
     def normalise(self, frames: UInt8[Tensor, "*T C H W"]) -> Float[Tensor, "*T c H W"]:
         """uint8 pixels to what the model sees: `(pixel / 255 - mean) / std`, float32."""

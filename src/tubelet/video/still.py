@@ -8,7 +8,8 @@ import io
 from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2 import functional as transforms
+
+from tubelet.video.resize import resize_frames
 
 
 def shrink(frames: UInt8[Tensor, "T 3 H W"], height: int) -> UInt8[Tensor, "T 3 h w"]:
@@ -16,7 +17,7 @@ def shrink(frames: UInt8[Tensor, "T 3 H W"], height: int) -> UInt8[Tensor, "T 3 
     if frames.shape[2] <= height:
         return frames
     width = max(1, round(frames.shape[3] * height / frames.shape[2]))
-    return transforms.resize(frames, [height, width], antialias=True)
+    return resize_frames(frames, (height, width))
 
 
 def spread(indices: range | list[int], count: int) -> list[int]:

@@ -8,12 +8,12 @@ from types import TracebackType
 
 import av
 from torch import Tensor
-from torchvision.transforms.v2 import functional as transforms
 
 from tubelet.errors import VideoError
 from tubelet.video.clip import VisitingDecoder
 from tubelet.video.decode import open_video, until_settled
 from tubelet.video.encode import add_h264_stream, yuv_frame
+from tubelet.video.resize import resize_frames
 
 TIME_BASE = Fraction(1, 720_000)
 """Seconds of one unit. The usual frame rates are whole numbers of it; any time is met to less than a microsecond."""
@@ -97,7 +97,7 @@ class _Writer:
             return  # decoding has shown that there are more frames than the file promised; all is done again then
         height, width = self._size
         if self._resizes:
-            picture = transforms.resize(picture, [height, width], antialias=True)
+            picture = resize_frames(picture, (height, width))
         frame = yuv_frame(picture[:, :height, :width].permute(1, 2, 0).numpy(), "yuv420p")
         frame.pts, frame.time_base = self._times[number], TIME_BASE
         self._container.mux(self._stream.encode(frame))

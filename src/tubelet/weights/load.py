@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,15 +9,13 @@ from typing import Any
 
 from tubelet.errors import WeightsError
 from tubelet.model import ViViT
+from tubelet.paths import require_model
 from tubelet.presets import presets
 from tubelet.weights.adapt import adapt
 from tubelet.weights.files import read_json
 from tubelet.weights.native import CONFIG_FILE, WEIGHTS_FILE, is_native, load_native, load_provenance
 from tubelet.weights.scenic import load_scenic
 from tubelet.weights.tensors import listing
-
-FILE_SUFFIXES = (".checkpoint", ".msgpack", ".safetensors", ".npz", ".pt", ".pth", ".bin", ".ckpt", ".json")
-"""A missing file with such a name is not looked for on the Hub."""
 
 
 def load(source: str | Path, *, allow_unexpected: Iterable[str] = (), **fields: Any) -> ViViT:
@@ -52,10 +49,7 @@ def load(source: str | Path, *, allow_unexpected: Iterable[str] = (), **fields: 
         raise WeightsError(
             f"{name} is a preset, which has no weights; tubelet.create({name!r}) makes a new model of it"
         )
-    if re.match(r"[A-Za-z0-9+]+://", name):
-        raise WeightsError(f"{name}: download it first, and load the file")
-    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name) or path.suffix in FILE_SUFFIXES:
-        raise WeightsError(f"{name}: no such file or folder")
+    require_model(name)
     from tubelet.weights.hub import download
 
     try:

@@ -115,7 +115,8 @@ def empty_model(
     try:
         with torch.device("meta"):
             model = ViViT(config, preprocessing, labels)
-        model.to_empty(device="cpu")
+        # `to_empty`, which would ask a meta tensor what it looks like: torch imports sympy for that
+        model._apply(lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype))
     except RuntimeError as error:
         raise ConfigError(f"no memory can hold a model of these sizes ({error})") from error
     for module in model.modules():

@@ -12,6 +12,7 @@ from torchvision.transforms.v2 import functional as transforms
 from tubelet.config import PreprocessingConfig
 from tubelet.errors import ConfigError, VideoError
 from tubelet.video import Clip, Preprocessing, VideoMetadata, open_video, write_video
+from tubelet.video.resize import resize_frames
 
 
 def numbered_video(folder: Path, frames: int, size: tuple[int, int] = (32, 48)) -> Path:
@@ -240,3 +241,20 @@ def test_views_are_spatial_of_the_frames(tmp_path: Path) -> None:
 def test_no_views_are_a_mistake(tmp_path: Path) -> None:
     with open_video(numbered_video(tmp_path, 10)) as decoder, pytest.raises(ConfigError, match="0 clips x 1 crops"):
         preprocessing().views(decoder, clips=0)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("antialias", [True, False])
+@pytest.mark.parametrize("bytes_are_fast", [True, False])
+@pytest.mark.parametrize("lead", [(), (1,), (2,), (2, 3)])
+def test_frames_of_any_layout_are_resized_as_torchvision_resizes_them(
+    interpolation: str, antialias: bool, bytes_are_fast: bool, lead: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2" if bytes_are_fast else "DEFAULT")
+    pixels = torch.randint(0, 256, (*lead, 37, 50, 3), dtype=torch.uint8)
+    for frames in (pixels.movedim(-1, -3), pixels.movedim(-1, -3).contiguous()):  # as decoders give them, and planes
+        for size in ((20, 27), (60, 80), (37, 50)):
+            expected = transforms.resize(frames, list(size), InterpolationMode(interpolation), antialias=antialias)
+            got = resize_frames(frames, size, interpolation=interpolation, antialias=antialias)
+            assert torch.equal(got, expected)
+            assert got.stride() == expected.stride()

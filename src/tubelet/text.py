@@ -1,0 +1,30 @@
+"""Text that people read: nothing in a name that a terminal would obey, and numbers that fit their nouns."""
+
+from __future__ import annotations
+
+import re
+
+_OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+"""Control characters (escape sequences begin with one), line separators, what turns the direction of writing, and the
+halves of characters that stand for bytes of a name which are no UTF-8."""
+
+
+def printable(text: str) -> str:
+    """The text with control characters written out, `\\x1b` for example: what it says is seen, and nothing is done."""
+    return _OBEYED.sub(_written_out, text)
+
+
+def printable_lines(text: str) -> str:
+    """`printable`, but line ends and tabs stay."""
+    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """A number with its noun: `1 video`, `2 videos`; `plural` where an s does not make it."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def _written_out(found: re.Match[str]) -> str:
+    code = ord(found.group())
+    names = {9: "\\t", 10: "\\n", 13: "\\r"}
+    return names.get(code) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
