@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from tubelet.config.intervals import FEWEST_UNITS, interval_words
 from tubelet.evaluate.predictions import VideoPrediction
 
 LEVEL = 0.95
@@ -27,15 +28,11 @@ SEED = 0
 BLOCK = 2_000_000
 """Numbers of a block of resamples."""
 
-FEWEST_UNITS = 8
-"""With fewer people, groups or videos than this there is no interval."""
 NARROWEST = 1e-9
 """An interval that is no wider than this shows that the units agree, not that the figure is certain."""
 
 Range = tuple[float, float]
 Method = Literal["bootstrap", "binomial"]
-
-METHOD_NAMES: dict[str, str] = {"bootstrap": "bootstrap", "binomial": "exact binomial (Clopper-Pearson)"}
 
 
 @dataclass(frozen=True)
@@ -87,13 +84,7 @@ class Bootstrap:
         Args:
             methods: that were used, of `Interval.method`.
         """
-        units = f"{self.units:,} {self.unit}{'' if self.units == 1 else 's'}"
-        if not self.enough:
-            return f"{units}: too few for an interval"
-        used = [name for method, name in METHOD_NAMES.items() if method in set(methods)]
-        if not used:
-            return f"no interval: the {units} agree"
-        return f"{self.level:.0%} {' and '.join(used)} over {units}"
+        return interval_words(self.unit, self.units, methods, self.level)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from tubelet.config.intervals import SIGNIFICANT
 from tubelet.evaluate.intervals import Range, Resampling
-
-SIGNIFICANT = 0.05
-"""A p-value below this counts."""
 
 
 @dataclass(frozen=True)
