@@ -65,9 +65,10 @@ def what_it_is_of(files: RunFiles) -> str:
     videos = f"{count:,} video{'' if count == 1 else 's'}"
     split = evaluation.get("split")
     where = f"of the {split_words(evaluation)} split" if split else "(all that were given, without a split)"
-    role = ""
-    if chosen_on(files, evaluation):
-        role = " These videos chose the weights, so the figures are likely too good: this is not a test."
+    role, chose = "", chosen_on(files, evaluation)
+    if chose:
+        which = "These videos" if chose >= count else f"{chose:,} of them"
+        role = f" {which} chose the weights, so the figures are likely too good: this is not a test."
     elif split and split_name(str(split)) == "train":
         role = " The model was trained on this split: the figures do not say how it does on new videos."
     return f"The figures are of {videos} {where}.{role}"
