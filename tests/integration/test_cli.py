@@ -122,7 +122,7 @@ def test_figures_are_computed_again_and_runs_compared_without_a_model(
     said = called(capsys, "compare", first, second, "--out", tmp_path / "page.html")
     assert said["num_videos"] == 6
     assert said["views"] == {"first": "wholex1", "second": "dense:1x3"}
-    assert "Two by two" in Path(said["page"]).read_text(encoding="utf-8")
+    assert "Pairwise" in Path(said["page"]).read_text(encoding="utf-8")
     assert main(["evaluate", "--from", str(first), "--views", "4x3"]) == 2
     assert "these mean nothing: views" in capsys.readouterr().err
     assert main(["evaluate", "--from", str(tmp_path / "first" / "evaluation.json")]) == 2

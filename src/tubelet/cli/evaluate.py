@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from tubelet.cli.arguments import TableOptions, read_or_own, require_source
+from tubelet.cli.arguments import TableOptions, one_source, read_or_own, require_source
 from tubelet.cli.output import Output
 from tubelet.errors import ConfigError, DataError
 from tubelet.paths import require_data, require_free

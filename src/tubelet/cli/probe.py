@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from tubelet.cli.arguments import TableOptions, read_or_own, require_source
+from tubelet.cli.arguments import TableOptions, one_source, read_or_own, require_source
 from tubelet.cli.output import Output
 from tubelet.paths import require_data, require_free
 

@@ -6,7 +6,7 @@ from tubelet.evaluate.compare import Comparison, Pair, compare
 from tubelet.evaluate.cost import EvaluationCost
 from tubelet.evaluate.device import autocast, resolve_device, resolve_precision
 from tubelet.evaluate.evaluator import evaluate, evaluate_clips, model_classes, predict_views
-from tubelet.evaluate.intervals import Bootstrap, Resampling
+from tubelet.evaluate.intervals import Bootstrap, Interval, Resampling
 from tubelet.evaluate.metrics import ClassMetrics, HeadMetrics, JointMetrics, compute_metrics
 from tubelet.evaluate.multi_label import LabelMetrics, MultiLabelMetrics, multi_label_metrics
 from tubelet.evaluate.paired import Difference, holm, mcnemar, paired_difference
@@ -27,6 +27,7 @@ __all__ = [
     "EvaluationCost",
     "HeadMetrics",
     "HeadProbe",
+    "Interval",
     "JointMetrics",
     "LabelMetrics",
     "MultiLabelMetrics",

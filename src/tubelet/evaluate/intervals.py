@@ -1,13 +1,17 @@
-"""How far a figure could be off because other videos might have been in the test: bootstrap confidence intervals.
+"""How far a figure could be off because other videos might have been in the test: confidence intervals.
 
-Videos are drawn with replacement, as many as there are, and every figure is computed again (Efron, 1979; percentiles).
-Videos that belong together (a person, a source video) are drawn together: they do not err independently, and intervals
-over single videos would be too narrow.
+Bootstrap: videos are drawn with replacement, as many as there are, and every figure is computed again (Efron, 1979;
+percentiles). Videos that belong together (a person, a source video) are drawn together: they do not err independently,
+and intervals over single videos would be too narrow.
+
+Where all are right, or all wrong, drawing shows no spread at all. There the exact binomial bound stands (Clopper and
+Pearson, 1934), for as many independent videos as there are units. Where the units agree in another way, and where there
+are fewer than `FEWEST_UNITS` of them, there is no interval: the data do not support one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +19,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from tubelet.config.intervals import FEWEST_UNITS, interval_words
 from tubelet.data import independent_unit
 from tubelet.evaluate.predictions import VideoPrediction
 
@@ -24,7 +29,31 @@ SEED = 0
 BLOCK = 2_000_000
 """Numbers of a block of resamples."""
 
+NARROWEST = 1e-9
+"""An interval that is no wider than this shows that the units agree, not that the figure is certain."""
+
 Range = tuple[float, float]
+Method = Literal["bootstrap", "binomial"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A confidence interval and how it was made.
+
+    Attributes:
+        low: its lower end.
+        high: its upper end.
+        method: `bootstrap`, or `binomial` for the exact binomial bound.
+    """
+
+    low: float
+    high: float
+    method: Method
+
+    @property
+    def range(self) -> Range:
+        """Both ends."""
+        return self.low, self.high
 
 
 @dataclass(frozen=True)
@@ -33,7 +62,7 @@ class Bootstrap:
 
     Attributes:
         unit: what was drawn: a `video` (all of its parts together), or a `group` of videos where the data have groups.
-        units: how many there are. With fewer than about ten, intervals are too narrow.
+        units: how many there are. With fewer than `FEWEST_UNITS` there are no intervals.
         level: share of intervals made so that would hold the true figure.
         resamples: how often.
         seed: of the draws.
@@ -44,6 +73,19 @@ class Bootstrap:
     level: float = LEVEL
     resamples: int = RESAMPLES
     seed: int = SEED
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are enough units for an interval."""
+        return self.units >= FEWEST_UNITS
+
+    def describe(self, methods: Iterable[str]) -> str:
+        """How the intervals were made, or why there are none.
+
+        Args:
+            methods: that were used, of `Interval.method`.
+        """
+        return interval_words(self.unit, self.units, methods, self.level)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,13 +124,13 @@ class Resampling:
             )
             yield times[:, self.unit_of]
 
-    def interval(self, statistic: Callable[[Float[Tensor, "R N"]], Float[Tensor, "R"]]) -> Range | None:
-        """The middle `level` of a figure over the resamples; None if there is only one unit to draw.
+    def interval(self, statistic: Callable[[Float[Tensor, "R N"]], Float[Tensor, "R"]]) -> Interval | None:
+        """The middle `level` of a figure over the resamples; None if there are too few units, or all of them agree.
 
         Args:
             statistic: weights [R, N] to the figure [R]; no number where a resample does not have it.
         """
-        if self.bootstrap.units < 2:
+        if not self.bootstrap.enough:
             return None
         values = torch.cat([statistic(weights) for weights in self.weights()])
         values = values[values.isfinite()]
@@ -96,22 +138,37 @@ class Resampling:
             return None
         tail = (1 - self.bootstrap.level) / 2
         low, high = torch.quantile(values, torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
-        return low, high
+        return Interval(low, high, "bootstrap") if high - low > NARROWEST else None
 
-    def share(self, hits: Float[Tensor, "N"]) -> Range | None:
-        """The interval of a share of all videos.
-
-        Where all are right, or all wrong, drawing shows no spread at all: then it is the exact binomial bound
-        (Clopper and Pearson, 1934) for as many independent videos as there are units.
-        """
-        if not len(hits) or self.bootstrap.units < 2:
+    def share(self, hits: Float[Tensor, "N"]) -> Interval | None:
+        """The interval of a share of all videos: the exact binomial one where all are right, or all wrong."""
+        if not len(hits) or not self.bootstrap.enough:
             return None
         if bool((hits == hits[0]).all()):
-            bound = ((1 - self.bootstrap.level) / 2) ** (1 / self.bootstrap.units)
-            return (bound, 1.0) if hits[0] else (0.0, 1 - bound)
+            bound = self._bound()
+            return Interval(bound, 1.0, "binomial") if hits[0] else Interval(0.0, 1 - bound, "binomial")
         return self.interval(lambda weights: weights @ hits / weights.sum(dim=1))
 
-    def class_mean(self, hits: Float[Tensor, "N"], target: Int[Tensor, "N"], classes: int) -> Range | None:
+    def change(self, change: Float[Tensor, "N"]) -> Interval | None:
+        """The interval of a mean change from wrong (0) to right (1): 1, 0 or -1 for each video.
+
+        Where it is the same for all videos, the exact binomial bound says how many others could differ.
+        """
+        if not len(change) or not self.bootstrap.enough:
+            return None
+        if bool((change == change[0]).all()):
+            bound, all_of_them = self._bound(), float(change[0])
+            if not all_of_them:
+                return Interval(bound - 1, 1 - bound, "binomial")
+            ends = sorted((all_of_them, all_of_them * (2 * bound - 1)))
+            return Interval(ends[0], ends[1], "binomial")
+        return self.interval(lambda weights: weights @ change / weights.sum(dim=1))
+
+    def _bound(self) -> float:
+        """The smallest share that is seen in all units with a probability of half of what `level` leaves."""
+        return ((1 - self.bootstrap.level) / 2) ** (1 / self.bootstrap.units)
+
+    def class_mean(self, hits: Float[Tensor, "N"], target: Int[Tensor, "N"], classes: int) -> Interval | None:
         """The interval of the mean over the classes of the share of each; a class that is not drawn is left out."""
         if not len(hits) or bool((hits == hits[0]).all()):
             return self.share(hits)
@@ -123,7 +180,7 @@ class Resampling:
 
         return self.interval(statistic)
 
-    def mean(self, values: Float[Tensor, "N"]) -> Range | None:
+    def mean(self, values: Float[Tensor, "N"]) -> Interval | None:
         """The interval of a mean over the videos that have a value, the others being no number."""
         there = values.isfinite()
         known = values.nan_to_num()

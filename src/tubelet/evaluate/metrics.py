@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tubelet.errors import DataError
 from tubelet.evaluate.calibration import ReliabilityBin, calibration_error, reliability
-from tubelet.evaluate.intervals import Range, Resampling
+from tubelet.evaluate.intervals import Interval, Range, Resampling
 from tubelet.evaluate.predictions import VideoPrediction
 
 TOP_K = 5
@@ -56,6 +56,7 @@ class HeadMetrics:
         confusion: [true class][predicted class] counts, unreadable videos left out.
         reliability: confidence and accuracy by bins of confidence; empty if no video could be read.
         intervals: of the figures above by name, 95 % (see `tubelet.evaluate.intervals`); those that there are.
+        methods: how each of these was made: `bootstrap`, or `binomial` where all videos are right, or all wrong.
     """
 
     top1: float
@@ -69,6 +70,7 @@ class HeadMetrics:
     confusion: tuple[tuple[int, ...], ...]
     reliability: tuple[ReliabilityBin, ...] = ()
     intervals: dict[str, Range] = field(default_factory=dict)
+    methods: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,12 +81,14 @@ class JointMetrics:
         top1: share of all videos for which every head is right.
         top5: share whose combination of classes is among the five with the highest product of probabilities; None if
             there are no more than five combinations.
-        intervals: of these by name, 95 %.
+        intervals: of these by name, 95 %; those that there are.
+        methods: how each of these was made.
     """
 
     top1: float
     top5: float | None
     intervals: dict[str, Range] = field(default_factory=dict)
+    methods: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,6 +167,7 @@ def head_metrics(
         for name, all_, hit, count in zip(names, support, hits, called, strict=True)
     )
     recalls = [one.recall for one in per_class if one.recall is not None]
+    intervals = _intervals(scores, size, resampling)
     return HeadMetrics(
         top1=int(hits.sum()) / total,
         top5=int(scores.hits(TOP_K).sum()) / total if size > TOP_K else None,
@@ -174,21 +179,31 @@ def head_metrics(
         per_class=per_class,
         confusion=tuple(tuple(row) for row in confusion.tolist()),
         reliability=bins,
-        intervals=_intervals(scores, size, resampling),
+        intervals=ranges_of(intervals),
+        methods=methods_of(intervals),
     )
 
 
-def _intervals(scores: Scores, size: int, resampling: Resampling | None) -> dict[str, Range]:
+def ranges_of(intervals: Mapping[str, Interval | None]) -> dict[str, Range]:
+    """The ends of those intervals that there are."""
+    return {name: one.range for name, one in intervals.items() if one is not None}
+
+
+def methods_of(intervals: Mapping[str, Interval | None]) -> dict[str, str]:
+    """How those intervals were made that there are."""
+    return {name: one.method for name, one in intervals.items() if one is not None}
+
+
+def _intervals(scores: Scores, size: int, resampling: Resampling | None) -> dict[str, Interval | None]:
     if resampling is None:
         return {}
     hits = scores.hits(1)
-    found = {
+    return {
         "top1": resampling.share(hits),
         "top5": resampling.share(scores.hits(TOP_K)) if size > TOP_K else None,
         "mean_class_accuracy": resampling.class_mean(hits, scores.all_targets, size),
         "loss": resampling.mean(scores.losses()) if len(scores.target) else None,
     }
-    return {name: interval for name, interval in found.items() if interval is not None}
 
 
 def joint_metrics(
@@ -201,9 +216,9 @@ def joint_metrics(
     enough = math.prod(len(names) for names in classes.values()) > TOP_K
     hits = {"top1": top1, **({"top5": top5} if enough else {})}
     intervals = {} if resampling is None else {name: resampling.share(values) for name, values in hits.items()}
-    known = {name: interval for name, interval in intervals.items() if interval is not None}
     total = len(predictions)
-    return JointMetrics(int(top1.sum()) / total, int(top5.sum()) / total if enough else None, known)
+    share5 = int(top5.sum()) / total if enough else None
+    return JointMetrics(int(top1.sum()) / total, share5, ranges_of(intervals), methods_of(intervals))
 
 
 def joint_hits(

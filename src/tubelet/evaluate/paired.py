@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from tubelet.config.intervals import SIGNIFICANT
 from tubelet.evaluate.intervals import Range, Resampling
 
 
@@ -16,14 +17,15 @@ class Difference:
 
     Attributes:
         difference: share right of the second, minus that of the first.
-        interval: of the difference, 95 %, paired bootstrap: each draw takes the same videos for both. None with a
-            single unit.
+        interval: of the difference, 95 %, paired: each draw takes the same videos for both. None where the data do not
+            support one (see `tubelet.evaluate.intervals`).
         p_value: of McNemar's exact test: how likely so uneven a split of the videos that only one gets right is if both
             are equally good. It takes videos for independent; where they come in groups, trust the interval.
         only_first: videos that the first alone gets right.
         only_second: videos that the second alone gets right.
         both: videos that both get right.
         neither: videos that none gets right.
+        method: how the interval was made, `bootstrap` or `binomial`; None without one.
     """
 
     difference: float
@@ -33,6 +35,17 @@ class Difference:
     only_second: int
     both: int
     neither: int
+    method: str | None = None
+
+    @property
+    def shown(self) -> bool:
+        """Whether the difference counts as shown: McNemar's p is below 0.05, and no interval there is holds 0."""
+        return self.significant and not (self.interval is not None and self.interval[0] <= 0 <= self.interval[1])
+
+    @property
+    def significant(self) -> bool:
+        """Whether McNemar's p is below 0.05."""
+        return self.p_value < SIGNIFICANT
 
 
 def paired_difference(
@@ -42,17 +55,16 @@ def paired_difference(
     only_first, only_second = int((first > second).sum()), int((second > first).sum())
     both, total = int((first * second).sum()), len(first)
     change = second - first
-    interval = None
-    if resampling is not None:
-        interval = resampling.interval(lambda weights: weights @ change / weights.sum(dim=1))
+    interval = None if resampling is None else resampling.change(change)
     return Difference(
         difference=(only_second - only_first) / total,
-        interval=interval,
+        interval=None if interval is None else interval.range,
         p_value=mcnemar(only_first, only_second),
         only_first=only_first,
         only_second=only_second,
         both=both,
         neither=total - both - only_first - only_second,
+        method=None if interval is None else interval.method,
     )
 
 

@@ -250,8 +250,10 @@ class Evaluation:
         for name, several in self.multi_label.items():
             if several.mean_average_precision is not None:
                 lines.append(f"  {name}: mean average precision {several.mean_average_precision:.2%}")
-        if self.bootstrap is not None and any(head.intervals for head in figures.values()):
-            lines.append(f"  in brackets: 95 % bootstrap intervals over {self.bootstrap.units} {self.bootstrap.unit}s")
+        if self.bootstrap is not None and figures:
+            shown = [(head, key) for head in figures.values() for key in ("top1", "top5") if key in head.intervals]
+            methods = [head.methods.get(key, "bootstrap") for head, key in shown]
+            lines.append(f"  {'in brackets: ' if shown else ''}{self.bootstrap.describe(methods)}")
         for name, one in self.calibration.items():
             before = self.metrics[name].calibration_error or 0.0
             lines.append(

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tubelet.evaluate.intervals import Range, Resampling
+from tubelet.evaluate.intervals import Bootstrap, Range, Resampling
 from tubelet.evaluate.metrics import Scores, scores_of
 from tubelet.evaluate.paired import Difference, paired_difference
 from tubelet.evaluate.predictions import VideoPrediction
@@ -32,15 +32,17 @@ class OrderFigures:
 
     Attributes:
         top1: share right.
-        interval: of it, 95 %.
+        interval: of it, 95 %; None where the data do not support one.
         difference: against the ordinary order, on the same videos; negative where the order is missed.
-        same: share of the videos for which the model says the same as with the ordinary order.
+        same: share of the videos for which the model gives the same answer as with the ordinary order.
+        method: how the interval was made, `bootstrap` or `binomial`; None without one.
     """
 
     top1: float
     interval: Range | None
     difference: Difference
     same: float
+    method: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,13 @@ class HeadProbe:
 
     Attributes:
         top1: with the frames in order.
-        interval: of it, 95 %.
-        chance: share of the most frequent class among the videos: what naming it always would reach.
+        interval: of it, 95 %; None where the data do not support one.
+        chance: share of the most frequent class, the majority class: what naming it always would reach.
         orders: `shuffled`, `reversed` and `single_frame` to their figures.
         per_class: recall of each class in every order.
         turned: what becomes of right answers when the video is played backwards, the most frequent first.
         verdict: in words.
+        method: how the interval was made, `bootstrap` or `binomial`; None without one.
     """
 
     top1: float
@@ -85,6 +88,7 @@ class HeadProbe:
     per_class: tuple[ClassOrders, ...]
     turned: tuple[Turned, ...]
     verdict: str
+    method: str | None = None
 
 
 @dataclass(frozen=True)
@@ -133,26 +137,32 @@ def _head_probe(
     orders = {}
     for order, other in others.items():
         theirs = other.hits(1)
+        between = resampling.share(theirs)
         orders[order] = OrderFigures(
             top1=float(theirs.mean()),
-            interval=resampling.share(theirs),
+            interval=None if between is None else between.range,
             difference=paired_difference(hits, theirs, resampling),
             same=float((said == _said(other)).double().mean()),
+            method=None if between is None else between.method,
         )
     targets, interval = scores.all_targets, resampling.share(hits)
-    chance = int(torch.bincount(targets).max()) / len(targets)
+    majority = (targets == torch.bincount(targets).argmax()).double()
+    chance = float(majority.mean())
     turned: Counter[tuple[int, int]] = Counter()
     for truth, before, after in zip(targets.tolist(), said.tolist(), _said(others[REVERSED]).tolist(), strict=True):
         if before == truth and after not in (truth, -1):
             turned[truth, after] += 1
     return HeadProbe(
         top1=float(hits.mean()),
-        interval=interval,
+        interval=None if interval is None else interval.range,
         chance=chance,
         orders=orders,
         per_class=_per_class(names, hits, {order: other.hits(1) for order, other in others.items()}, targets),
         turned=tuple(Turned(names[a], names[b], count) for (a, b), count in turned.most_common(TURNED)),
-        verdict=verdict(float(hits.mean()), interval, chance, orders),
+        verdict=verdict(
+            float(hits.mean()), chance, paired_difference(majority, hits, resampling), orders, resampling.bootstrap
+        ),
+        method=None if interval is None else interval.method,
     )
 
 
@@ -176,46 +186,79 @@ def _per_class(
     return tuple(rows)
 
 
-def verdict(top1: float, interval: Range | None, chance: float, orders: Mapping[str, OrderFigures]) -> str:
+def verdict(
+    top1: float,
+    chance: float,
+    against_majority: Difference,
+    orders: Mapping[str, OrderFigures],
+    bootstrap: Bootstrap,
+) -> str:
     """What the figures say, and what they do not.
 
-    A cost counts as shown where the whole interval of the difference lies below 0.
+    A difference counts as shown where McNemar's exact test says so (p < 0.05) and no interval that there is holds 0.
+
+    Args:
+        top1: accuracy with the frames in order.
+        chance: accuracy of always naming the most frequent class.
+        against_majority: the model against that, video for video.
+        orders: each of `ORDERS` to its figures.
+        bootstrap: what the intervals are over.
     """
-    if interval is None:
-        return "All videos belong to one group (or there is only one): nothing can be said about chance."
-    if interval[0] <= chance:
+    accuracy = f"Accuracy {_percent(top1)}, majority class {_percent(chance)}"
+    caveat = "" if bootstrap.enough else f" {_few(bootstrap)}"
+    if not (against_majority.shown and against_majority.difference > 0):
         return (
-            f"The model is right for {top1:.1%} of the videos, and always naming the most frequent class would be for "
-            f"{chance:.1%}: it is not clearly better than that, so this says nothing about time."
+            f"{accuracy}: not shown to be better than always naming the most frequent class "
+            f"({_evidence(against_majority)}), so this says nothing about time.{caveat}"
         )
-    shuffled, backwards, single = (orders[order] for order in ORDERS)
-    in_order, direction = _is_cost(shuffled), _is_cost(backwards)
-    if in_order:
-        first = f"Time matters to this model: with its frames shuffled it loses {_points(shuffled, -1)}."
+    shuffled, backwards, single = (orders[order].difference for order in ORDERS)
+    sentences = [f"{accuracy} ({_p(against_majority)})."]
+    if _is_cost(shuffled):
+        sentences.append(f"The order of frames matters to this model: shuffling costs {_points(shuffled, -1)}.")
     else:
-        first = (
-            "These videos do not show that the order of frames matters to this model: shuffling them changes its "
-            f"accuracy by {_points(shuffled)}."
-        )
-    if direction:
-        word = "matters too" if in_order else "does matter"
-        second = f"The direction of time {word}: played backwards it loses {_points(backwards, -1)}."
+        sentences.append(f"It is not shown that the order of frames matters: shuffling changes {_points(shuffled)}.")
+    if _is_cost(backwards):
+        sentences.append(f"The direction of time matters: playing backwards costs {_points(backwards, -1)}.")
     else:
-        second = f"That the direction of time matters is not shown: playing backwards is {_points(backwards)}."
-    alone = f"from the middle frame alone it is right for {single.top1:.1%}."
-    third = f"One frame is not enough: {alone}" if _is_cost(single) else f"One frame does as well for it: {alone}"
-    return " ".join((first, second, third))
+        sentences.append(f"It is not shown that the direction matters: playing backwards changes {_points(backwards)}.")
+    alone = f"accuracy on the middle frame alone is {_percent(orders[SINGLE_FRAME].top1)}"
+    if _is_cost(single):
+        sentences.append(f"One frame is not enough: {alone} ({_evidence(single)}).")
+    else:
+        sentences.append(f"It is not shown that one frame is not enough: {alone} ({_evidence(single)}).")
+    return " ".join(sentences) + caveat
 
 
-def _is_cost(figures: OrderFigures) -> bool:
-    interval = figures.difference.interval
-    return interval is not None and interval[1] < 0
+def _is_cost(difference: Difference) -> bool:
+    return difference.shown and difference.difference < 0
 
 
-def _points(figures: OrderFigures, sign: int = 1) -> str:
-    """The difference in points, with its interval; signed, or as a loss where `sign` is -1."""
+def _few(bootstrap: Bootstrap) -> str:
+    """What the p-values do not know."""
+    units = f"{bootstrap.units} {bootstrap.unit}{'' if bootstrap.units == 1 else 's'}"
+    return f"It is of {units}: too few to say whether it holds for other {bootstrap.unit}s."
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _p(difference: Difference) -> str:
+    return f"p = {difference.p_value:.2g}"
+
+
+def _points(difference: Difference, sign: int = 1) -> str:
+    """The difference in points with its interval and p, signed; or as a loss where `sign` is -1."""
     form = "+.1f" if sign == 1 else ".1f"
-    interval = figures.difference.interval
-    ends = sorted(sign * 100 * end for end in interval or ())
-    between = f" ({ends[0]:{form}} to {ends[1]:{form}})" if ends else ""
-    return f"{sign * 100 * figures.difference.difference:{form}} points{between}"
+    return f"{sign * 100 * difference.difference:{form}} points ({_evidence(difference, sign)})"
+
+
+def _evidence(difference: Difference, sign: int = 1) -> str:
+    """The interval and p; and which of them speaks against it where they disagree."""
+    form = "+.1f" if sign == 1 else ".1f"
+    ends = sorted(sign * 100 * end for end in difference.interval or ())
+    parts = [f"{ends[0]:{form}} to {ends[1]:{form}}"] if ends else []
+    parts.append(_p(difference))
+    if difference.significant and not difference.shown:
+        parts.append("but the interval reaches 0")
+    return ", ".join(parts)

@@ -10,12 +10,15 @@ from typing import Any
 from markupsafe import Markup
 
 from tubelet.config.cost import multiply_adds_text
+from tubelet.config.intervals import FEWEST_UNITS, SIGNIFICANT, interval_words
+from tubelet.report import head as heads
 from tubelet.report import plots, sections
 from tubelet.report.figures import Curve
-from tubelet.report.measured import interval_text, points_text, views_text
+from tubelet.report.measured import interval_text, points_text, probability, views_text
 from tubelet.report.page import environment, write_page
 from tubelet.report.pictures import picture
 from tubelet.report.run_files import RunFiles, read_run
+from tubelet.report.state import setting, training_state
 from tubelet.version import __version__
 
 ALL_HEADS = "all heads"
@@ -47,15 +50,57 @@ def write_comparison(
         version=__version__,
         written=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         comparison=comparison,
-        problems=[f"{name}: {problem}" for name, one in files.items() for problem in one.problems],
+        problems=_problems(files),
+        compared=[_what(number, name, one) for number, (name, one) in enumerate(files.items(), 1)],
+        how=_how(comparison),
         heads=[_head(comparison, files, head) for head in comparison["classes"]],
         joint=[(name, comparison["joint"][name]) for name in files] if len(comparison["classes"]) > 1 else [],
         pairs=[_pair(comparison, pair) for pair in comparison["pairs"]],
         examples=_examples(comparison),
         curves=[Markup(svg) for svg in _curves(files)],  # drawn by matplotlib
+        without_curves=[name for name, one in files.items() if one.of_run or not one.events],
         settings=_differing_settings(files),
     )
     return write_page(html, Path(out))
+
+
+def _problems(files: Mapping[str, RunFiles]) -> list[str]:
+    """What must not be overlooked: files that cannot be read, trainings that were stopped, videos learned from."""
+    found = []
+    for name, one in files.items():
+        found += [f"{name}: {problem}" for problem in one.problems]
+        found += [f"{name}: {warning}" for warning in heads.warnings(one)]
+    splits = {name: heads.split_words(one.evaluation) for name, one in files.items()}
+    if len(set(splits.values())) > 1:
+        words = ", ".join(f"{name}: {split}" for name, split in splits.items())
+        found.append(f"The runs were not evaluated on the same split ({words}).")
+    return found
+
+
+def _what(number: int, name: str, files: RunFiles) -> dict[str, Any]:
+    """What was evaluated of a run, on what, and what the run had learned from."""
+    evaluation, state = files.evaluation, training_state(files)
+    learned, chosen = heads.learned_from(files, evaluation), heads.chosen_on(files, evaluation)
+    data = evaluation.get("data") or (None if files.of_run else setting(files, "data", "source"))
+    return {
+        "number": number,
+        "name": name,
+        "split": heads.split_words(evaluation),
+        "data": str(data or "not stored"),
+        "videos": f"{evaluation.get('num_videos', 0):,}",
+        "learned_from": "not known" if learned is None else f"{learned:,}",
+        "chosen_on": "not known" if chosen is None else f"{chosen:,}",
+        "training": "not known" if state is None else state.words,
+    }
+
+
+def _how(comparison: Mapping[str, Any]) -> str:
+    """How the intervals were made, or why there are none."""
+    how = comparison["bootstrap"]
+    methods = {pair["difference"].get("method") or "bootstrap" for pair in comparison["pairs"]}
+    for run in comparison["metrics"].values():
+        methods |= {method for figures in run.values() for method in (figures.get("methods") or {}).values()}
+    return interval_words(how["unit"], how["units"], methods, how["level"])
 
 
 def _head(comparison: Mapping[str, Any], files: Mapping[str, RunFiles], head: str) -> dict[str, Any]:
@@ -101,14 +146,19 @@ def _cost_plot(comparison: Mapping[str, Any], head: str) -> Markup | None:
 
 
 def _pair(comparison: Mapping[str, Any], pair: Mapping[str, Any]) -> dict[str, Any]:
-    """A pair in words: a difference counts as shown where its whole interval lies on one side of 0."""
-    one = pair["difference"]
+    """A pair in words: a difference counts as shown where Holm's p is below 0.05 and no interval holds 0."""
+    one, few = pair["difference"], comparison["bootstrap"]["units"] < FEWEST_UNITS
     interval = one["interval"]
-    if interval is None or interval[0] <= 0 <= interval[1]:
-        said = "these videos do not tell them apart"
+    if pair["adjusted_p_value"] >= SIGNIFICANT:
+        said = "not significantly different"
+    elif interval is not None and interval[0] <= 0 <= interval[1]:
+        said = "not shown: the interval reaches 0"
     else:
-        better, worse = (pair["second"], pair["first"]) if interval[0] > 0 else (pair["first"], pair["second"])
+        better, worse = (pair["second"], pair["first"]) if one["difference"] > 0 else (pair["first"], pair["second"])
         said = f"{better} is better than {worse}"
+        if few:
+            units = f"{comparison['bootstrap']['units']} {comparison['bootstrap']['unit']}s"
+            said += f" on these videos; {units} are too few to say more"
     return {
         "head": "" if pair["head"] == "label" else pair["head"],
         "first": pair["first"],
@@ -143,7 +193,7 @@ def _example(comparison: Mapping[str, Any], pair: Mapping[str, Any], place: int,
         said = video["said"][name]
         parts = [(comparison["classes"][head], said[head]) for head in heads] if said is not None else []
         right = said is not None and all(said[head][0] == video["labels"][head] for head in heads)
-        words = ", ".join(f"{names[label]} {share:.0%}" for names, (label, share) in parts)
+        words = ", ".join(f"{names[label]}, p {probability(share)}" for names, (label, share) in parts)
         answers.append({"name": name, "right": right, "said": words or "could not read it"})
     return {
         "truth": ", ".join(comparison["classes"][head][video["labels"][head]] for head in heads),
@@ -156,17 +206,17 @@ def _example(comparison: Mapping[str, Any], pair: Mapping[str, Any], place: int,
 def _curves(files: Mapping[str, RunFiles]) -> list[str]:
     """Loss and accuracy of all runs that have some."""
     drawn = []
-    for title, kind, field, percent in (
+    for title, kind, field, is_share in (
         ("Training loss", "train", "loss", False),
         ("Validation top-1", "validation", "top1", True),
     ):
-        lines = []
-        for number, one in enumerate(files.values(), 1):
-            points = sections.event_points(one, kind, field)
+        lines = {}
+        for number, (name, one) in enumerate(files.items(), 1):
+            points = [] if one.of_run else sections.event_points(one, kind, field)
             if points:
-                lines.append(Curve(str(number), [x for x, _ in points], [y for _, y in points]))
+                lines[number] = Curve(name, [x for x, _ in points], [y for _, y in points])
         if lines:
-            drawn.append(plots.runs_curves(title, lines, percent=percent))
+            drawn.append(plots.runs_curves(title, lines, percent=is_share))
     return drawn
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -21,8 +22,9 @@ VARIABLES = {INK: "--ink", MUTED: "--muted", LINE: "--line", FIRST: "--first", S
 
 SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
-    "font.size": 10,
-    "axes.titlesize": 10.5,
+    "text.parse_math": False,  # names may hold a dollar
+    "font.size": 12,
+    "axes.titlesize": 12.5,
     "axes.titlelocation": "left",
     "axes.titlepad": 10,
     "axes.edgecolor": LINE,
@@ -54,7 +56,7 @@ class Curve:
     """One line of a plot.
 
     Attributes:
-        name: shown in the legend if there are several.
+        name: shown in the legend; empty for none.
         x: ascending.
         y: as many values.
     """
@@ -64,39 +66,125 @@ class Curve:
     y: Sequence[float]
 
 
+CARD, WIDE = (4.0, 2.8), (4.8, 3.0)
+"""Sizes of plots in inches. Type of 12 points comes out at 11 pixels or more on a phone and in a row of three."""
+
+LOG_FACTOR = 5.0
+"""A logarithmic axis spans at least this: less has not two of the ticks 1, 2, 5."""
+DECADES_ALONE = 1.5
+"""Decades from which only powers of ten are written."""
+DECADE_TICKS = 6
+"""At most so many powers of ten."""
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
 def curves(
     title: str,
     lines: Sequence[Curve],
     *,
     x_label: str,
+    end: float | None = None,
     percent: bool = False,
     from_zero: bool = False,
     logarithmic: bool = False,
+    size: tuple[float, float] = CARD,
 ) -> str:
-    """A small plot of one or two lines, as an SVG element."""
+    """A small plot of one or two lines, as an SVG element.
+
+    Args:
+        title: of the plot.
+        lines: to draw; a point where a line has a single one.
+        x_label: of the axis of whole numbers.
+        end: of that axis; by default where the lines end.
+        percent: whether values are shares, on an axis from 0 to 100 %.
+        from_zero: whether the axis of values begins at 0.
+        logarithmic: whether values are better read on a logarithmic axis.
+        size: width and height in inches.
+    """
     with mpl.rc_context(SETTINGS):
-        figure = Figure(figsize=(4.0, 2.5), layout="constrained")
-        axes = figure.subplots()
-        for line, colour in zip(lines, (FIRST, SECOND), strict=False):
-            marker = "o" if len(line.x) == 1 else None
-            axes.plot(line.x, line.y, color=colour, label=line.name, marker=marker, markersize=4)
-        axes.set_title(title)
-        axes.set_xlabel(x_label)
-        axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator("auto", integer=True))
-        axes.margins(x=0.02)
-        if percent:
-            axes.set_ylim(0, 1.03)
-            axes.yaxis.set_major_formatter(mpl.ticker.PercentFormatter(1.0, decimals=0))
-        elif logarithmic and all(value > 0 for line in lines for value in line.y):
-            axes.set_yscale("log")
-            axes.yaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
-            axes.yaxis.set_major_formatter(mpl.ticker.FormatStrFormatter("%g"))
-            axes.yaxis.set_minor_formatter(mpl.ticker.NullFormatter())
-        elif from_zero:
-            axes.set_ylim(bottom=0)
-        if len(lines) > 1:
-            axes.legend(loc="lower right" if percent else "upper right", handlelength=1.2)
-        return to_svg(figure, title)
+        return to_svg(curves_figure(title, lines, x_label, end, percent, from_zero, logarithmic, size), title)
+
+
+def curves_figure(
+    title: str,
+    lines: Sequence[Curve],
+    x_label: str,
+    end: float | None,
+    percent: bool,
+    from_zero: bool,
+    logarithmic: bool,
+    size: tuple[float, float],
+) -> Figure:
+    """The plot of `curves`, not drawn yet."""
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots()
+    for line, colour in zip(lines, (FIRST, SECOND), strict=False):
+        draw_line(axes, line, colour, percent=percent)
+    axes.set_title(title)
+    whole_numbers(axes, x_label, max([end or 0.0, *(x for line in lines for x in line.x)]))
+    values = [value for line in lines for value in line.y]
+    if percent:
+        axes.set_ylim(0, 1.03)
+        axes.yaxis.set_major_formatter(mpl.ticker.PercentFormatter(1.0, decimals=0))
+    elif logarithmic and wants_log(values):
+        log_axis(axes, "y", values)
+    elif from_zero:
+        axes.set_ylim(bottom=0)
+    if any(line.name for line in lines):
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=2, handlelength=1.2, columnspacing=1.0)
+    return figure
+
+
+def draw_line(axes: Axes, line: Curve, colour: str, *, percent: bool = False, style: Any = "-") -> None:
+    """A line; where it has a single point, a dot with its value."""
+    if len(line.x) > 1:
+        axes.plot(line.x, line.y, color=colour, linestyle=style, label=line.name)
+        return
+    axes.plot(line.x, line.y, color=colour, label=line.name, marker="o", markersize=7, linestyle="none")
+    text = f"{100 * line.y[0]:.1f} %" if percent else f"{line.y[0]:.3g}"
+    axes.annotate(text, (line.x[0], line.y[0]), (-8, 0), textcoords="offset points", color=INK, ha="right", va="center")
+
+
+def whole_numbers(axes: Axes, label: str, end: float) -> None:
+    """An axis of epochs from 0 to the last one, with ticks at whole ones alone."""
+    axes.set_xlabel(label)
+    axes.set_xlim(0, 1.02 * max(1.0, end))
+    axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(6, integer=True, min_n_ticks=1))
+
+
+def wants_log(values: Sequence[float]) -> bool:
+    """Whether values are all positive and far enough apart for a logarithmic axis."""
+    return bool(values) and min(values) > 0 and max(values) > LOG_FACTOR * min(values)
+
+
+def log_axis(axes: Axes, which: Literal["x", "y"], values: Sequence[float], unit: float = 1.0) -> None:
+    """A logarithmic axis with few ticks: powers of ten, and 2 and 5 times them where there are few of those.
+
+    Args:
+        axes: of the plot.
+        which: of its axes.
+        values: that are drawn, positive.
+        unit: that the ticks are written in.
+    """
+    decades = math.log10(max(values) / min(values))
+    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    subs = (1.0,) if decades > DECADES_ALONE else (1.0, 2.0, 5.0)
+    axis.set_major_locator(mpl.ticker.LogLocator(subs=subs, numticks=DECADE_TICKS))
+    axis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: number_text(value / unit)))
+    axis.set_minor_locator(mpl.ticker.NullLocator())
+
+
+def number_text(value: float) -> str:
+    """A tick: 0.02, 500, 10⁻⁵."""
+    if value <= 0:
+        return ""
+    power = math.floor(math.log10(value) + 1e-9)
+    if -3 <= power < 5:
+        return f"{value:g}"
+    factor = round(value / 10**power)
+    ten = "10" + str(power).translate(SUPERSCRIPTS)
+    return ten if factor == 1 else f"{factor}·{ten}"
 
 
 def confusion_image(shares: ArrayLike, x_label: str, y_label: str) -> str:

@@ -7,8 +7,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from tubelet.config.cost import multiply_adds_text
+from tubelet.config.intervals import FEWEST_UNITS, interval_words
+from tubelet.data.table import split_name
 from tubelet.report import plots
 from tubelet.report.run_files import RunFiles
+from tubelet.report.state import is_number
+
+BINS_SHOWN = 3
+"""A reliability diagram of fewer bins is a dot or two."""
+VIDEOS_SHOWN = 20
+OFF = 0.05
+"""A calibration error from which a temperature is advised."""
 
 
 def how_measured(files: RunFiles) -> list[tuple[str, str]]:
@@ -28,18 +37,25 @@ def how_measured(files: RunFiles) -> list[tuple[str, str]]:
         rows.append(("time", f"{seconds:.1f} s, {1000 * seconds / max(evaluation['num_videos'], 1):.0f} ms a video"))
     how = evaluation.get("bootstrap")
     if isinstance(how, Mapping):
-        units = f"{how['units']:,} {how['unit']}s, {how['resamples']:,} draws, seed {how['seed']}"
-        rows.append(("intervals", f"{how['level']:.0%}, bootstrap over {units}"))
+        methods = {m for head in evaluation["metrics"].values() for m in methods_of(head).values()}
+        draws = f", {how['resamples']:,} draws, seed {how['seed']}" if "bootstrap" in methods else ""
+        rows.append(("intervals", interval_words(how["unit"], how["units"], methods, how["level"]) + draws))
     return rows
 
 
 def calibration(files: RunFiles, head: str) -> dict[str, Any] | None:
-    """The reliability diagram of a head, and what a temperature changes, if one was fitted."""
+    """The reliability diagram of a head, and what a temperature changes, if one was fitted.
+
+    None where it would say nothing: no temperature, and the videos lie in fewer than `BINS_SHOWN` bins of confidence or
+    are fewer than `VIDEOS_SHOWN`.
+    """
     metrics = files.evaluation["metrics"][head]
-    if not metrics.get("reliability"):
-        return None
+    bins = metrics.get("reliability") or []
     after = (files.evaluation.get("calibration") or {}).get(head)
-    series = {"as it is": metrics["reliability"]}
+    there = [one["count"] for one in bins if one["count"]]
+    if not there or (not after and (len(there) < BINS_SHOWN or sum(there) < VIDEOS_SHOWN)):
+        return None
+    series = {"as it is": bins}
     rows = [{"name": "as it is", "loss": metrics["loss"], "error": metrics["calibration_error"]}]
     if after:
         series[f"temperature {after['temperature']:.2f}"] = after["reliability"]
@@ -51,7 +67,15 @@ def calibration(files: RunFiles, head: str) -> dict[str, Any] | None:
             }
         )
     title = "Reliability" if head == "label" else f"Reliability, {head}"
-    return {"svg": plots.reliability(title, series), "rows": rows, "after": after}
+    hint = not after and metrics["top1"] < 1 and metrics["calibration_error"] >= OFF and _has_validation(files)
+    return {"svg": plots.reliability(title, series), "rows": rows, "after": after, "hint": hint}
+
+
+def _has_validation(files: RunFiles) -> bool:
+    """Whether the run has validation videos, and these are not the ones that were measured."""
+    split = files.evaluation.get("split")
+    there = any(split_name(row.get("split") or "") == "val" for row in files.splits)
+    return there and bool(split) and split_name(str(split)) != "val"
 
 
 def temporal(files: RunFiles) -> list[dict[str, Any]]:
@@ -76,9 +100,24 @@ def temporal(files: RunFiles) -> list[dict[str, Any]]:
                 "rows": rows,
                 "classes": classes,
                 "turned": one["turned"],
+                "few": _too_few(files.evaluation),
             }
         )
     return found
+
+
+def _too_few(evaluation: Mapping[str, Any]) -> str:
+    """Why there are no intervals at all; empty if there are some."""
+    how = evaluation.get("bootstrap")
+    few = isinstance(how, Mapping) and how["units"] < FEWEST_UNITS
+    return interval_words(how["unit"], how["units"], ()) if few and how else ""
+
+
+def probability(value: Any) -> str:
+    """The probability of one video: = 0.97, and never 1.00 for what is not quite."""
+    if not is_number(value):
+        return "–"
+    return "> 0.99" if 0.995 <= value < 1 else "< 0.01" if 0 < value < 0.005 else f"= {value:.2f}"
 
 
 ORDER_NAMES = {"shuffled": "shuffled", "reversed": "played backwards", "single_frame": "middle frame alone"}
@@ -102,15 +141,40 @@ def views_text(views: Any) -> str:
     return str(views or "1x1").replace("x", "×")
 
 
+def percent(value: Any) -> str:
+    """0.912 as 91.2%."""
+    return f"{value:.1%}" if is_number(value) else "–"
+
+
+def methods_of(figures: Mapping[str, Any]) -> dict[str, str]:
+    """How the intervals of these figures were made; all were bootstraps when that was not stored."""
+    stored = figures.get("methods") or {}
+    return {name: stored.get(name, "bootstrap") for name in figures.get("intervals") or {}}
+
+
+def between(evaluation: Mapping[str, Any], figures: Mapping[str, Any], name: str) -> str:
+    """The interval of a figure with its method; or why there is none. Empty where none was asked for."""
+    how = evaluation.get("bootstrap")
+    interval = interval_text((figures.get("intervals") or {}).get(name))
+    if not isinstance(how, Mapping):
+        return interval
+    words = interval_words(how["unit"], how["units"], [methods_of(figures)[name]] if interval else [], how["level"])
+    return f"{interval} ({words})" if interval and how["units"] >= FEWEST_UNITS else words
+
+
 def interval_text(interval: Any) -> str:
-    """(0.5, 0.6) as 50.0% to 60.0%; nothing for none."""
-    if not isinstance(interval, list | tuple) or len(interval) != 2:
+    """(0.5, 0.6) as 50.0% to 60.0%; nothing for none, or for one without width."""
+    if not _has_width(interval):
         return ""
     return f"{interval[0]:.1%} to {interval[1]:.1%}"
 
 
 def points_text(interval: Any) -> str:
     """An interval of a difference in points, (-0.1, 0.02) as -10.0 to +2.0; nothing for none."""
-    if not isinstance(interval, list | tuple) or len(interval) != 2:
+    if not _has_width(interval):
         return ""
     return f"{100 * interval[0]:+.1f} to {100 * interval[1]:+.1f}"
+
+
+def _has_width(interval: Any) -> bool:
+    return isinstance(interval, list | tuple) and len(interval) == 2 and interval[1] > interval[0]

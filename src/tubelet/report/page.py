@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import datetime
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from tubelet.errors import DataError
-from tubelet.report import measured, sections
+from tubelet.report import head, measured, sections
 from tubelet.report.run_files import RunFiles, read_run
 from tubelet.version import __version__
 
@@ -39,10 +40,11 @@ def write_report(
     """Write the page of a run: one HTML file that needs nothing else, not even a network.
 
     Reads config.json, run.json, metrics.jsonl, evaluation.json, predictions.jsonl and splits.csv, and frames of the
-    videos where these are still there. What is missing is left out.
+    videos where these are still there. What is missing is left out. Other evaluations of the run (`evaluations/NAME`)
+    are in a table, and each such folder can have a page of its own.
 
     Args:
-        run_folder: folder of the run.
+        run_folder: folder of the run, or of an evaluation.
         out: file to write; `report.html` in the run folder by default.
         title: heading of the page; the folder's name by default.
         extra: sections to put first.
@@ -55,7 +57,8 @@ def write_report(
     """
     files = read_run(run_folder)
     page = Path(out) if out is not None else files.folder / REPORT_FILE
-    html = render(files, title or files.folder.resolve().name, extra)
+    name = files.folder.resolve().name
+    html = render(files, title or (f"{files.of_run}: {name}" if files.of_run else name), extra)
     return write_page(html, page)
 
 
@@ -85,11 +88,16 @@ def render(files: RunFiles, title: str, extra: Sequence[Section] = ()) -> str:
         written=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         files=files,
         subtitle=_subtitle(files),
-        headline=sections.headline(files),
+        what_it_is_of=head.what_it_is_of(files),
+        warnings=head.warnings(files),
+        headline=head.headline(files),
+        facts=head.facts(files),
+        command=head.command(files),
+        others=head.others(files),
         extra=[(section.title, Markup(section.html)) for section in extra],  # the caller's own HTML
-        curves=[Markup(svg) for svg in sections.learning_curves(files)],  # drawn by matplotlib
+        curves=sections.learning_curves(files),
         spikes=sections.spikes(files),
-        heads=[_head(files, head) for head in sections.heads(files)],
+        heads=[_head(files, name) for name in sections.heads(files)],
         temporal=measured.temporal(files),
         multi_label=measured.multi_label(files),
         how_measured=measured.how_measured(files),
@@ -109,29 +117,33 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters["percent"] = sections.percent
+    made.filters["percent"] = measured.percent
+    made.filters["probability"] = measured.probability
+    made.filters["breakable"] = breakable
+    made.filters["svg"] = Markup  # drawn by matplotlib
     made.filters["interval"] = measured.interval_text
     made.filters["points"] = measured.points_text
     return made
 
 
-def _head(files: RunFiles, head: str) -> dict[str, Any]:
-    is_measured = head in files.evaluation.get("metrics", {})
-    matrix = sections.confusion(files, head) if is_measured else None
-    if matrix is not None and matrix["image"] is not None:
-        matrix["image"] = Markup(matrix["image"])  # drawn by matplotlib
-    calibration = measured.calibration(files, head) if is_measured else None
-    if calibration is not None:
-        calibration["svg"] = Markup(calibration["svg"])  # drawn by matplotlib
+def breakable(name: Any) -> Markup:
+    """A class's name or a path, that may go on in the next line after `_`, `-` and `/`."""
+    return Markup(re.sub(r"([_/-])(?=.)", r"\1<wbr>", str(escape(name))))
+
+
+def _head(files: RunFiles, name: str) -> dict[str, Any]:
+    is_measured = name in files.evaluation.get("metrics", {})
+    about, examples = sections.examples(files, name)
     return {
-        "name": head,
-        "metrics": files.evaluation["metrics"][head] if is_measured else None,
-        "classes": sections.class_table(files, head) if is_measured else [],
-        "confusion": matrix,
-        "calibration": calibration,
-        "mistakes": sections.mistakes(files, head) if is_measured else [],
-        "examples": sections.examples(files, head),
-        "data": sections.data_summary(files, head),
+        "name": name,
+        "metrics": files.evaluation["metrics"][name] if is_measured else None,
+        "classes": sections.class_table(files, name) if is_measured else [],
+        "confusion": sections.confusion(files, name) if is_measured else None,
+        "calibration": measured.calibration(files, name) if is_measured else None,
+        "mistakes": sections.mistakes(files, name) if is_measured else [],
+        "examples": examples,
+        "about_examples": about,
+        "data": sections.data_summary(files, name),
     }
 
 

@@ -38,6 +38,11 @@ class Picture:
     width: int
     height: int
 
+    @property
+    def poster(self) -> str:
+        """The middle frame of the strip: what is seen of the clip until it plays, and on paper."""
+        return self.strip[len(self.strip) // 2]
+
 
 def picture(
     path: str,

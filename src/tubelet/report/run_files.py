@@ -14,6 +14,10 @@ from tubelet.errors import DataError
 Table = dict[str, Any]
 T = TypeVar("T")
 
+EVALUATION_FILE = "evaluation.json"
+OTHERS = "evaluations"
+"""Folder in a run whose folders are other evaluations of it."""
+
 
 @dataclass(frozen=True)
 class RunFiles:
@@ -28,6 +32,8 @@ class RunFiles:
         predictions: `predictions.jsonl`, one entry for each video.
         splits: `splits.csv`, one entry for each sample.
         failures: `failures.jsonl`: videos that training could not read.
+        others: by name, the `evaluation.json` of other evaluations in `evaluations/NAME`.
+        of_run: where the folder is such an evaluation itself, the name of its run, whose training the page tells of.
         problems: files that are there and cannot be read, in words.
     """
 
@@ -39,6 +45,8 @@ class RunFiles:
     predictions: list[Table] = field(default_factory=list)
     splits: list[Table] = field(default_factory=list)
     failures: list[Table] = field(default_factory=list)
+    others: dict[str, Table] = field(default_factory=dict)
+    of_run: str = ""
     problems: tuple[str, ...] = ()
 
     def events_of(self, kind: str) -> list[Table]:
@@ -57,24 +65,29 @@ def read_run(folder: str | Path) -> RunFiles:
         raise DataError(f"{folder} is not a folder; name the folder of a run, as `tubelet train --out` wrote it")
     problems: list[str] = []
 
-    def read(name: str, parse: Callable[[Path], T], empty: T) -> T:
+    def read(path: Path, parse: Callable[[Path], T], empty: T) -> T:
         try:
-            return parse(folder / name)
+            return parse(path)
         except FileNotFoundError:
             return empty
         except (OSError, ValueError) as error:
-            problems.append(f"{name} cannot be read ({error})")
+            problems.append(f"{path.name} cannot be read ({error})")
             return empty
 
+    run = _run_of(folder) or folder
     files = RunFiles(
         folder=folder,
-        config=read("config.json", _table, {}),
-        run=read("run.json", _table, {}),
-        events=read("metrics.jsonl", _lines, []),
-        evaluation=read("evaluation.json", _table, {}),
-        predictions=read("predictions.jsonl", _lines, []),
-        splits=read("splits.csv", _rows, []),
-        failures=read("failures.jsonl", _lines, []),
+        config=read(run / "config.json", _table, {}),
+        run=read(run / "run.json", _table, {}),
+        events=read(run / "metrics.jsonl", _lines, []),
+        evaluation=read(folder / EVALUATION_FILE, _table, {}),
+        predictions=read(folder / "predictions.jsonl", _lines, []),
+        splits=read(run / "splits.csv", _rows, []),
+        failures=read(folder / "failures.jsonl", _lines, []),
+        others={
+            path.parent.name: read(path, _table, {}) for path in sorted(folder.glob(f"{OTHERS}/*/{EVALUATION_FILE}"))
+        },
+        of_run="" if run == folder else run.resolve().name,
         problems=tuple(problems),
     )
     if not (files.config or files.run or files.events or files.evaluation or problems):
@@ -82,6 +95,14 @@ def read_run(folder: str | Path) -> RunFiles:
             f"{folder} holds no run: expected config.json, run.json, metrics.jsonl or evaluation.json in it"
         )
     return files
+
+
+def _run_of(folder: Path) -> Path | None:
+    """The run that a folder is another evaluation of, `RUN/evaluations/NAME`; None if it is none."""
+    above = folder.resolve().parent
+    if above.name != OTHERS or not (folder / EVALUATION_FILE).is_file() or not (above.parent / "run.json").is_file():
+        return None
+    return folder / ".." / ".."
 
 
 def _table(path: Path) -> Table:

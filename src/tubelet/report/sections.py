@@ -4,33 +4,26 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tubelet.report import figures
-from tubelet.report.measured import interval_text, views_text
 from tubelet.report.pictures import Picture, picture
 from tubelet.report.run_files import RunFiles
+from tubelet.report.state import is_number
 
 MISTAKES = 8
 EXAMPLES = 12
+FEW_CLASSES = 6
+"""A confusion matrix of no more classes need not be sorted."""
 TABLE_CLASSES = 30
 """A confusion matrix of more classes is a picture."""
 PAIRS = 8
 SPIKE_VIDEOS = 8
 POINTS = 120
 """Of one curve."""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A number at the top of the page."""
-
-    name: str
-    value: str
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,48 +49,20 @@ class Shown:
     picture: Picture | None
 
 
-def headline(files: RunFiles) -> list[Figure]:
-    """The figures that everybody looks for first."""
-    evaluation, shown = files.evaluation, []
-    for head, metrics in evaluation.get("metrics", {}).items():
-        prefix = "" if head == "label" else f"{head} "
-        classes = len(evaluation.get("classes", {}).get(head, []))
-        intervals = {name: interval_text(one) for name, one in (metrics.get("intervals") or {}).items()}
-        chance = f"chance {1 / classes:.1%}" if classes else ""
-        note = ", ".join(filter(None, (intervals.get("top1"), chance)))
-        shown.append(Figure(f"{prefix}top-1", percent(metrics.get("top1")), note))
-        if metrics.get("top5") is not None:
-            shown.append(Figure(f"{prefix}top-5", percent(metrics["top5"]), intervals.get("top5", "")))
-        mean = percent(metrics.get("mean_class_accuracy"))
-        shown.append(Figure(f"{prefix}mean class accuracy", mean, intervals.get("mean_class_accuracy", "")))
-        if metrics.get("calibration_error") is not None:
-            after = (evaluation.get("calibration") or {}).get(head)
-            note = f"{percent(after['calibration_error'])} with a temperature" if after else ""
-            shown.append(Figure(f"{prefix}calibration error", percent(metrics["calibration_error"]), note))
-    joint = evaluation.get("joint")
-    if joint:
-        intervals = joint.get("intervals") or {}
-        shown.append(Figure("all heads right", percent(joint.get("top1")), interval_text(intervals.get("top1"))))
-        if joint.get("top5") is not None:
-            note = interval_text(intervals.get("top5"))
-            shown.append(Figure("all heads, among the best five", percent(joint["top5"]), note))
-    for head, one in (evaluation.get("multi_label") or {}).items():
-        prefix = "" if head == "label" else f"{head} "
-        shown.append(Figure(f"{prefix}mean average precision", percent(one.get("mean_average_precision"))))
-    if not evaluation:
-        best = _best_validation(files)
-        if best is not None:
-            shown.append(Figure("best validation top-1", percent(best)))
-    if evaluation.get("num_videos") is not None:
-        views = views_text(evaluation.get("views"))
-        shown.append(Figure("videos", f"{evaluation['num_videos']:,}", f"{views} views each"))
-    return shown
+@dataclass(frozen=True)
+class Curves:
+    """The curves of a training as SVG: what everybody looks at, how it was optimised, how fast the machine was."""
+
+    main: list[str]
+    optimisation: list[str]
+    machine: list[str]
 
 
-def learning_curves(files: RunFiles) -> list[str]:
+def learning_curves(files: RunFiles) -> Curves:
     """Loss, accuracy, norms, rate and waiting time against epochs, each a plot if there is something to plot."""
     train, validation = "train", "validation"
-    plots = []
+    if files.of_run:  # the page of another evaluation is not about the training
+        return Curves([], [], [])
 
     def line(name: str, kind: str, field: str) -> list[figures.Curve]:
         points = event_points(files, kind, field)
@@ -105,20 +70,40 @@ def learning_curves(files: RunFiles) -> list[str]:
 
     loss = line("training", train, "loss") + line("validation", validation, "loss")
     accuracy = line("training", train, "top1") + line("validation", validation, "top1")
-    plots.append(("Loss", loss, {"from_zero": True}))
-    plots.append(("Top-1 accuracy", accuracy, {"percent": True}))
-    plots.append(("Gradient norm", line("", train, "gradient_norm"), {"logarithmic": True}))
-    plots.append(("Change of the weights in a step, relative", line("", train, "update_ratio"), {"logarithmic": True}))
-    plots.append(("Learning rate", line("", train, "lr"), {"from_zero": True}))
-    plots.append(("Time spent waiting for data", line("", train, "data_wait_share"), {"percent": True}))
-    plots.append(("Clips per second", line("", train, "clips_per_second"), {"from_zero": True}))
-    return [figures.curves(title, lines, x_label="epoch", **how) for title, lines, how in plots if lines]
+    end = max((place for event in files.events if (place := _place(event, _per_epoch(files))) is not None), default=0.0)
+
+    def drawn(plots: list[tuple[str, list[figures.Curve], dict[str, Any]]], size: tuple[float, float]) -> list[str]:
+        return [
+            figures.curves(title, lines, x_label="epoch", end=end, size=size, **how)
+            for title, lines, how in plots
+            if lines
+        ]
+
+    return Curves(
+        drawn([("Loss", loss, {"from_zero": True}), ("Top-1 accuracy", accuracy, {"percent": True})], figures.WIDE),
+        drawn(
+            [
+                ("Learning rate", line("", train, "lr"), {"from_zero": True}),
+                ("Gradient norm", line("", train, "gradient_norm"), {"logarithmic": True}),
+                ("Relative change of weights", line("", train, "update_ratio"), {"logarithmic": True}),
+            ],
+            figures.CARD,
+        ),
+        drawn(
+            [
+                ("Time spent waiting for data", line("", train, "data_wait_share"), {"percent": True}),
+                ("Clips per second", line("", train, "clips_per_second"), {"from_zero": True}),
+            ],
+            figures.CARD,
+        ),
+    )
 
 
 def event_points(files: RunFiles, kind: str, field: str) -> list[tuple[float, float]]:
     """(epoch, value) of every event of a kind that has this field, thinned."""
-    per_epoch = files.run.get("steps_per_epoch")
-    places = [(_place(one, per_epoch), one[field]) for one in files.events_of(kind) if _is_number(one.get(field))]
+    places = [
+        (_place(one, _per_epoch(files)), one[field]) for one in files.events_of(kind) if is_number(one.get(field))
+    ]
     return _thinned(sorted((place, value) for place, value in places if place is not None))
 
 
@@ -145,6 +130,7 @@ def confusion(files: RunFiles, head: str) -> dict[str, Any] | None:
     small = len(names) <= TABLE_CLASSES
     return {
         "names": names,
+        "order": _confused_together(counts) if small and len(names) > FEW_CLASSES and pairs else None,
         "rows": [list(zip(row, share, strict=True)) for row, share in zip(counts, shares, strict=True)]
         if small
         else None,
@@ -153,33 +139,59 @@ def confusion(files: RunFiles, head: str) -> dict[str, Any] | None:
     }
 
 
+def _confused_together(counts: Sequence[Sequence[int]]) -> list[int]:
+    """Places of the classes: those with most mistakes first, each followed by what it is confused with most."""
+    classes = range(len(counts))
+    wrong = {i: sum(counts[i][j] + counts[j][i] for j in classes if j != i) for i in classes}
+    order: list[int] = []
+    while len(order) < len(counts):
+        left = [i for i in classes if i not in order]
+        near = [i for i in left if order and counts[order[-1]][i] + counts[i][order[-1]]]
+        order.append(
+            max(near or left, key=lambda i: (counts[order[-1]][i] + counts[i][order[-1]] if near else wrong[i], -i))
+        )
+    return order
+
+
 def mistakes(files: RunFiles, head: str) -> list[Shown]:
-    """Videos that the model got wrong and was surest about."""
+    """Videos that the model got wrong and was most confident about."""
     wrong = [shown for shown in _predictions(files, head) if shown[1] != shown[2]]
     wrong.sort(key=lambda one: -one[3][one[2]])
     return [_shown(files, head, *one, moving=True) for one in wrong[:MISTAKES]]
 
 
-def examples(files: RunFiles, head: str) -> list[Shown]:
-    """One video of each class, with a prediction if there is one: the one that the model is surest to get right."""
+def examples(files: RunFiles, head: str) -> tuple[str, list[Shown]]:
+    """One video of each class, and what they are in words.
+
+    Where there are predictions, it is the video of the class that the model is most confident to get right.
+    """
     best: dict[int, tuple[dict[str, Any], int, int, list[float]]] = {}
     for one in _predictions(files, head):
         truth = one[1]
         if truth not in best or one[3][truth] > best[truth][3][truth]:
             best[truth] = one
-    chosen = [best[truth] for truth in sorted(best)][:EXAMPLES]
-    if chosen:
-        return [_shown(files, head, *one, moving=True) for one in chosen]
+    if best:
+        shown = [_shown(files, head, *best[truth], moving=True) for truth in sorted(best)[:EXAMPLES]]
+        words = (
+            "of the evaluated videos the one on which the model gives its class the highest probability. This is the "
+            "model’s probability for one video, not how often it is right"
+        )
+        return f"{_so_many(len(shown), len(best))}: {words}.", shown
     rows: dict[str, dict[str, Any]] = {}
     for row in files.splits:
         if row.get("path") and row.get(head) is not None:
             rows.setdefault(row[head], row)
-    return [_from_row(row, name) for name, row in sorted(rows.items())[:EXAMPLES]]
+    shown = [_from_row(row, name) for name, row in sorted(rows.items())[:EXAMPLES]]
+    return f"{_so_many(len(shown), len(rows))}, a video each.", shown
+
+
+def _so_many(shown: int, there: int) -> str:
+    return f"All {there} classes" if shown == there else f"The first {shown} of {there} classes"
 
 
 def data_summary(files: RunFiles, head: str) -> dict[str, Any] | None:
     """Samples of each class and split."""
-    if not files.splits or head not in files.splits[0]:
+    if files.of_run or not files.splits or head not in files.splits[0]:
         return None
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for row in files.splits:
@@ -191,11 +203,17 @@ def data_summary(files: RunFiles, head: str) -> dict[str, Any] | None:
     return {"splits": splits, "totals": totals, "classes": dict(sorted(counts.items())), "largest": largest}
 
 
-def unreadable(files: RunFiles) -> list[tuple[str, str]]:
-    """Videos that training or evaluation could not read, with the reason."""
-    found = {str(one.get("path")): str(one.get("reason", "")) for one in files.failures}
-    found |= {str(one.get("path")): str(one.get("reason", "")) for one in files.evaluation.get("failures", [])}
-    return sorted(found.items())
+def unreadable(files: RunFiles) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Videos that could not be read, with the reason, under what became of them."""
+    evaluated = {str(one.get("path")): str(one.get("reason", "")) for one in files.evaluation.get("failures", [])}
+    trained = {str(one.get("path")): str(one.get("reason", "")) for one in files.failures}
+    trained = {path: reason for path, reason in trained.items() if path not in evaluated}
+    groups = (("In the evaluation; they count as wrong.", evaluated), ("They were left out of the training.", trained))
+    return [
+        (f"{len(found)} video{'' if len(found) == 1 else 's'}. {words}", sorted(found.items()))
+        for words, found in groups
+        if found
+    ]
 
 
 def spikes(files: RunFiles) -> list[dict[str, Any]]:
@@ -253,11 +271,6 @@ def heads(files: RunFiles) -> list[str]:
     """Names of the model's heads."""
     named = files.evaluation.get("metrics") or files.config.get("labels") or {}
     return list(named) or ["label"]
-
-
-def percent(value: Any) -> str:
-    """0.912 as 91.2 %."""
-    return f"{value:.1%}" if _is_number(value) else "–"
 
 
 def value_text(value: Any) -> str:
@@ -323,17 +336,16 @@ def _softmax(logits: list[float]) -> list[float]:
     return [power / sum(powers) for power in powers]
 
 
-def _best_validation(files: RunFiles) -> float | None:
-    found = [event["top1"] for event in files.events_of("validation") if _is_number(event.get("top1"))]
-    return max(found, default=None)
+def _per_epoch(files: RunFiles) -> Any:
+    return files.run.get("steps_per_epoch")
 
 
 def _place(event: Mapping[str, Any], steps_per_epoch: Any) -> float | None:
     """Epochs done, as a fraction where the steps of an epoch are known."""
-    if _is_number(event.get("step")) and _is_number(steps_per_epoch) and steps_per_epoch > 0:
+    if is_number(event.get("step")) and is_number(steps_per_epoch) and steps_per_epoch > 0:
         return float(event["step"] / steps_per_epoch)
     for field in ("epoch", "step"):
-        if _is_number(event.get(field)):
+        if is_number(event.get(field)):
             return float(event[field])
     return None
 
@@ -343,7 +355,3 @@ def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     size = -(-len(points) // POINTS)
     groups = [points[start : start + size] for start in range(0, len(points), max(size, 1))]
     return [(sum(x for x, _ in group) / len(group), sum(y for _, y in group) / len(group)) for group in groups]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

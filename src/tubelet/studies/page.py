@@ -150,18 +150,24 @@ def notes_of(written: Written) -> list[str]:
     tested = splits.get("test", 0)
     error = 100 * 1.96 * math.sqrt(0.25 / max(1, tested))
     notes = [
-        f"Learned from {splits.get('train', 0)} videos, tested on {tested} that chose nothing; the same for all cells. "
-        f"{seeds} {'seed' if seeds == 1 else 'seeds'} for each cell. ± is a 95 % t-interval of the mean over seeds.",
+        f"Trained on {splits.get('train', 0)} videos of the train split, tested on {tested} of the test split, which "
+        f"chose nothing; the same for all cells. {_seeds(seeds)}",
         "A difference between two rows is taken seed by seed and video by video; its interval is the wider one of the "
         f"t-interval over seeds and that over the test videos (of {tested} videos a share near a half is known to "
         f"{error:.1f} points). “Holds” and “the other way round” mean that the interval does not reach 0.",
-        "“training videos” is the share of (at most as many) training videos that are called right without "
-        "augmentation; the gap is how much more that is than on the test videos. Multiply-adds are those of all views "
+        "“training videos” is the accuracy on (at most as many) training videos without augmentation; the gap is how "
+        "much more that is than on the test videos. Multiply-adds are those of all views "
         "of one video; “ms a clip” is the fastest single forward pass of one clip on the machine that ran it.",
         *written.plan.notes,
     ]
     notes += [f"{cell.label}: {cell.note}" for cell in written.plan.cells if cell.note]
     return notes
+
+
+def _seeds(count: int) -> str:
+    if count == 1:
+        return "One seed for each cell: there are no error bars, and a difference may be chance."
+    return f"{count} seeds for each cell. ± is a 95 % t-interval of the mean over seeds."
 
 
 def _links(folder: StudyFolder, written: Written, row: Row) -> list[tuple[int, str]]:

@@ -133,7 +133,8 @@ def judge(claim: Claim, rows: Mapping[str, Row]) -> Judgement:
         return Judgement(claim, "open", None, "there are no runs of both")
     interval = difference([better.right[seed] for seed in seeds], [worse.right[seed] for seed in seeds])
     if interval.half is None:
-        return Judgement(claim, "open", interval, "a single seed says nothing about chance")
+        few = "a single seed says" if interval.count == 1 else "so few test videos say"
+        return Judgement(claim, "open", interval, f"{few} nothing about chance")
     if not interval.excludes_zero:
         return Judgement(claim, "open", interval, _why_open(better, worse))
     if interval.mean > 0:
@@ -191,17 +192,19 @@ def verdict_in_words(rows: Sequence[Row], judgements: Sequence[Judgement]) -> li
     beaten = sum(judgement.verdict == "agrees" for judgement in rest)
     sentences = [f"Best is “{best.title}”{_views(best, rows)} with {percent(best.top1)}."]
     if rest and beaten == len(rest):
-        sentences.append("It is better than every other row by more than chance.")
+        sentences.append("It is significantly better than every other row.")
     elif rest:
         equal = [
             row.title
             for row, judgement in zip((r for r in scored if r is not best), rest, strict=True)
             if judgement.verdict != "agrees"
         ]
-        sentences.append(
-            f"By more than chance it is better than {beaten} of {len(rest)} other rows; not to be told from it: "
-            f"{', '.join(dict.fromkeys(equal))}."
-        )
+        if beaten:
+            others = ", ".join(dict.fromkeys(equal))
+            sentences.append(f"It is significantly better than {beaten} of {len(rest)} other rows; not than: {others}.")
+        else:
+            why = " (there is one seed, which says nothing about chance)" if best.top1 and best.top1.count == 1 else ""
+            sentences.append(f"It is not significantly better than any other row{why}.")
     papers = [judgement for judgement in judgements if judgement.claim.paper]
     if papers:
         counts = {name: sum(judgement.verdict == name for judgement in papers) for name in ("agrees", "contradicts")}
@@ -229,7 +232,8 @@ def percent(interval: Interval | None) -> str:
     if interval is None:
         return "–"
     if interval.half is None:
-        return f"{100 * interval.mean:.1f} %"
+        alike = f" ({interval.count} seeds alike)" if interval.count > 1 else ""
+        return f"{100 * interval.mean:.1f} %{alike}"
     return f"{100 * interval.mean:.1f} ± {100 * interval.half:.1f} %"
 
 

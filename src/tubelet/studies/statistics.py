@@ -7,7 +7,11 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tubelet.config.intervals import FEWEST_UNITS
+
 CONFIDENCE = 0.95
+ALIKE = 1e-12
+"""Values whose standard deviation is no larger are the same."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +20,8 @@ class Interval:
 
     Attributes:
         mean: of the values.
-        half: half the width of the interval, to both sides; None where a single value says nothing about it.
+        half: half the width of the interval, to both sides; None where the values say nothing about it: a single
+            one, or several that are all the same.
         count: values.
     """
 
@@ -31,7 +36,7 @@ class Interval:
 
 
 def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
-    """The mean with Student's t-interval, as wide as few values make it.
+    """The mean with Student's t-interval, as wide as few values make it; without one where all values are the same.
 
     Args:
         values: one for each seed; at least one.
@@ -41,8 +46,10 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> In
     mean = math.fsum(values) / count
     if count < 2:
         return Interval(mean, None, count)
-    error = statistics.stdev(values) / math.sqrt(count)
-    return Interval(mean, t_quantile(count - 1, confidence) * error, count)
+    spread = statistics.stdev(values)
+    if spread <= ALIKE:
+        return Interval(mean, None, count)
+    return Interval(mean, t_quantile(count - 1, confidence) * spread / math.sqrt(count), count)
 
 
 def difference(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]]) -> Interval:
@@ -50,7 +57,8 @@ def difference(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]
 
     Two things are chance here: the seeds, and which videos happen to be tested on. There is an interval for each: the
     t-interval of the difference over seeds, and that of the seeds' mean difference over videos. The wider one counts,
-    so that three seeds that agree by luck do not pass for certainty.
+    so that three seeds that agree by luck do not pass for certainty. With a single seed, or too few videos, there is
+    none.
 
     Args:
         ours: for each seed, for each test video, how right it was (0 or 1; a share with several heads).
@@ -61,11 +69,22 @@ def difference(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]
     by_video = [
         _mean([seed[video] for seed in ours]) - _mean([seed[video] for seed in theirs]) for video in range(len(ours[0]))
     ]
-    over_videos = mean_interval(by_video)
-    halves = [half for half in (over_seeds.half, over_videos.half) if half is not None]
-    if over_seeds.half is None:
+    if over_seeds.count < 2 or len(by_video) < FEWEST_UNITS:
         return Interval(over_seeds.mean, None, over_seeds.count)
-    return Interval(over_seeds.mean, max(halves), over_seeds.count)
+    return Interval(over_seeds.mean, max(over_seeds.half or 0.0, _over_videos(by_video)), over_seeds.count)
+
+
+def _over_videos(differences: Sequence[float]) -> float:
+    """Half the interval of a mean difference over videos.
+
+    Where all differ alike there is no spread, and the exact binomial bound says how many others may not (Clopper and
+    Pearson, 1934).
+    """
+    interval = mean_interval(differences)
+    if interval.half is not None:
+        return interval.half
+    others = 1 - ((1 - CONFIDENCE) / 2) ** (1 / len(differences))
+    return others * (1 + abs(interval.mean))
 
 
 def t_quantile(degrees: int, confidence: float = CONFIDENCE) -> float:

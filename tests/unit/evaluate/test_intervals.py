@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tubelet.evaluate import Resampling, VideoPrediction, compute_metrics
+from tubelet.evaluate import Evaluation, Resampling, VideoPrediction, compute_metrics, paired_difference
 
 
 def videos(right: list[bool], groups: list[str] | None = None) -> list[VideoPrediction]:
@@ -72,11 +72,58 @@ def test_a_perfect_score_is_not_certain() -> None:
     assert interval_of(videos([False] * 30)) == pytest.approx((0.0, 1 - 0.025 ** (1 / 30)))
 
 
-def test_it_is_the_same_each_time_and_nothing_is_said_of_a_single_video() -> None:
-    predictions = videos([True, False, True, True])
+def test_it_is_the_same_each_time() -> None:
+    predictions = videos([n % 3 > 0 for n in range(12)])
     assert interval_of(predictions) == interval_of(predictions)
-    metrics, _ = compute_metrics(predictions[:1], {"label": ["a", "b"]}, Resampling.over(predictions[:1]))
-    assert metrics["label"].intervals == {}
+
+
+@pytest.mark.parametrize("right", [[True] * 16, [n % 2 == 0 for n in range(16)]])
+def test_two_people_have_no_interval_but_a_word(right: list[bool]) -> None:
+    """Not [15.8 %, 100 %] for two people who are all right."""
+    predictions = videos(right, ["anna"] * 8 + ["ben"] * 8)
+    evaluation = Evaluation.of(predictions, {"label": ["a", "b"]})
+    assert evaluation.metrics["label"].intervals == {}
+    assert "[" not in str(evaluation)
+    assert "2 groups: too few for an interval" in str(evaluation)
+
+
+def test_eight_videos_have_an_interval_and_seven_have_none() -> None:
+    right = [True] * 6 + [False] * 2
+    assert interval_of(videos(right))[0] < 0.75
+    assert "intervals" not in str(Evaluation.of(videos(right[1:]), {"label": ["a", "b"]}))
+    assert "7 videos: too few for an interval" in str(Evaluation.of(videos(right[1:]), {"label": ["a", "b"]}))
+
+
+def test_the_method_that_was_used_is_named() -> None:
+    perfect = Evaluation.of(videos([True] * 30), {"label": ["a", "b"]})
+    assert "95% exact binomial (Clopper-Pearson) over 30 videos" in str(perfect)
+    assert "bootstrap" not in str(perfect)
+    assert perfect.metrics["label"].methods["top1"] == "binomial"
+    mixed = Evaluation.of(videos([n > 4 for n in range(30)]), {"label": ["a", "b"]})
+    assert "95% bootstrap over 30 videos" in str(mixed)
+    assert mixed.metrics["label"].methods["top1"] == "bootstrap"
+
+
+def test_a_model_that_always_names_one_class_has_no_interval_without_width() -> None:
+    """Mean class accuracy is 50 % in every draw; so is top-1 where every person shows both classes equally often."""
+    predictions = [
+        VideoPrediction(f"{n}.mp4", {"label": n % 2}, {"label": (1.0, 0.0)}, group=f"person {n // 4}")
+        for n in range(40)
+    ]
+    evaluation = Evaluation.of(predictions, {"label": ["a", "b"]})
+    assert {"top1", "mean_class_accuracy"}.isdisjoint(evaluation.metrics["label"].intervals)
+    assert "[" not in str(evaluation)
+    assert "no interval: the 10 groups agree" in str(evaluation)
+
+
+def test_runs_that_agree_on_every_video_are_not_certain_to_agree_on_others() -> None:
+    rows = videos([n % 3 > 0 for n in range(30)])
+    hits = torch.tensor([float(n % 3 > 0) for n in range(30)], dtype=torch.float64)
+    same = paired_difference(hits, hits, Resampling.over(rows))
+    assert same.method == "binomial"
+    assert same.interval == pytest.approx((0.025 ** (1 / 30) - 1, 1 - 0.025 ** (1 / 30)))
+    lost = paired_difference(torch.ones(30).double(), torch.zeros(30).double(), Resampling.over(rows))
+    assert lost.interval == pytest.approx((-1.0, 1 - 2 * 0.025 ** (1 / 30)))
 
 
 def test_the_interval_of_every_figure_is_that_of_figures_computed_draw_by_draw() -> None:

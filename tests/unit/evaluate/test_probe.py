@@ -84,20 +84,26 @@ def test_a_random_order_depends_on_the_video_alone(model: ViViT, folder: Path, t
     assert shuffled(list(range(9)), "other", seed=1) != whole
 
 
-def predictions(hits: list[bool]) -> list[VideoPrediction]:
-    """Video n is of class n % 2."""
+def predictions(hits: list[bool], people: int | None = None) -> list[VideoPrediction]:
+    """Video n is of class n % 2; `people` have equally many each, one after the other."""
     rows = []
     for number, hit in enumerate(hits):
         logits = [0.0, 0.0]
         logits[number % 2 if hit else 1 - number % 2] = 1.0
-        rows.append(VideoPrediction(f"{number}.mp4", {"label": number % 2}, {"label": tuple(logits)}))
+        group = None if people is None else f"person {number * people // len(hits)}"
+        rows.append(VideoPrediction(f"{number}.mp4", {"label": number % 2}, {"label": tuple(logits)}, group=group))
     return rows
 
 
-def probed(ordinary: list[bool], shuffled: list[bool], backwards: list[bool], single: list[bool]) -> str:
+def probed(
+    ordinary: list[bool], shuffled: list[bool], backwards: list[bool], single: list[bool], people: int | None = None
+) -> str:
     changed = {"shuffled": shuffled, "reversed": backwards, "single_frame": single}
     probe = temporal_probe(
-        predictions(ordinary), {order: predictions(hits) for order, hits in changed.items()}, CLASSES, seed=0
+        predictions(ordinary, people),
+        {order: predictions(hits, people) for order, hits in changed.items()},
+        CLASSES,
+        seed=0,
     )
     return probe.heads["label"].verdict
 
@@ -105,21 +111,49 @@ def probed(ordinary: list[bool], shuffled: list[bool], backwards: list[bool], si
 def test_the_verdict_says_that_time_matters_where_shuffling_costs() -> None:
     right, half = [True] * 90 + [False] * 10, [n % 2 == 0 for n in range(100)]
     said = probed(right, half, right, half)
-    assert said.startswith("Time matters to this model: with its frames shuffled it loses 40.0 points (")
-    assert "That the direction of time matters is not shown: playing backwards is +0.0 points" in said
-    assert "One frame is not enough: from the middle frame alone it is right for 50.0%." in said
+    assert said.startswith("Accuracy 90.0 %, majority class 50.0 % (p = ")
+    assert "The order of frames matters to this model: shuffling costs 40.0 points (" in said
+    assert "It is not shown that the direction matters: playing backwards changes +0.0 points" in said
+    assert "One frame is not enough: accuracy on the middle frame alone is 50.0 %" in said
 
 
 def test_the_verdict_does_not_say_that_time_matters_where_nothing_shows_it() -> None:
     right = [True] * 90 + [False] * 10
     said = probed(right, right, right, right)
-    assert said.startswith("These videos do not show that the order of frames matters")
-    assert "One frame does as well" in said
+    assert "It is not shown that the order of frames matters" in said
+    assert "It is not shown that one frame is not enough" in said
 
 
 def test_a_model_at_chance_says_nothing_about_time() -> None:
     half = [n % 4 < 2 for n in range(100)]
     assert "says nothing about time" in probed(half, half, half, half)
+
+
+def test_a_perfect_model_on_two_people_beats_the_majority_class_and_the_few_people_are_named() -> None:
+    """p is 0.0005 for these 24 videos, so no sentence may say that they show nothing."""
+    right, half = [True] * 24, [n % 2 == 0 for n in range(24)]
+    said = probed(right, half, half, half, people=2)
+    assert "says nothing about time" not in said
+    assert "Accuracy 100.0 %, majority class 50.0 % (p = 0.00049)" in said
+    assert "shuffling costs 50.0 points (p = 0.00049)" in said
+    assert said.endswith("It is of 2 groups: too few to say whether it holds for other groups.")
+
+
+def test_nothing_is_shown_by_five_videos_however_narrow_the_interval() -> None:
+    """Five of five that only one gets right are p = 0.06."""
+    right, worse = [True] * 40, [False] * 5 + [True] * 35
+    said = probed(right, worse, right, right)
+    assert "It is not shown that the order of frames matters: shuffling changes -12.5 points" in said
+    assert "p = 0.062" in said
+
+
+def test_where_people_differ_the_interval_over_people_has_the_last_word() -> None:
+    """20 videos of one person of ten are lost: very unlikely for single videos, and nothing about other people."""
+    right = [True] * 200
+    worse = [False] * 20 + [True] * 180
+    said = probed(right, worse, right, right, people=10)
+    assert "It is not shown that the order of frames matters" in said
+    assert "but the interval reaches 0" in said
 
 
 def test_what_becomes_of_a_class_that_is_played_backwards_is_named() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html.parser import HTMLParser
 from pathlib import Path
 
-VOID = {"meta", "img", "br", "path", "use", "link", "input", "hr"}
+VOID = {"meta", "img", "br", "wbr", "path", "use", "link", "input", "hr"}
 
 
 class Page(HTMLParser):

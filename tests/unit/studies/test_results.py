@@ -106,8 +106,15 @@ def test_the_verdict_names_the_best_what_it_beats_and_the_papers_findings() -> N
     text = " ".join(verdict_in_words(rows, judgements))
     assert "Best is “a”" in text
     assert "better than 1 of 2 other rows" in text
-    assert "not to be told from it: c" in text
+    assert "not than: c" in text
     assert "Of 2 findings of the paper 1 shows here too, 1 shows the other way round, and 0 cannot be told" in text
+
+
+def test_a_best_row_that_beats_nothing_is_said_to_beat_nothing() -> None:
+    alike = verdict_in_words(table({"a": [0.8, 0.5, 0.65], "b": [0.6, 0.62, 0.61]}), [])
+    assert alike[1] == "It is not significantly better than any other row."
+    single = verdict_in_words(table({"a": [0.8], "b": [0.3]}), [])
+    assert "one seed, which says nothing about chance" in single[1]
 
 
 def test_views_multiply_the_cost_and_a_failed_seed_is_left_out_of_the_mean() -> None:

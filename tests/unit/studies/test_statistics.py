@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from scipy import stats  # comes with scikit-learn
 
+from tubelet.studies.results import percent
 from tubelet.studies.statistics import difference, mean_interval, t_quantile
 
 
@@ -42,3 +43,18 @@ def test_a_difference_in_many_videos_and_every_seed_counts() -> None:
     theirs = [[1.0] * 50 + [0.0] * 50, [1.0] * 52 + [0.0] * 48, [1.0] * 51 + [0.0] * 49]
     assert difference(ours, theirs).excludes_zero
     assert difference(theirs, ours).mean == pytest.approx(-0.3)
+
+
+def test_seeds_that_are_all_alike_have_no_interval_without_width() -> None:
+    assert mean_interval([1.0, 1.0, 1.0]).half is None
+    assert percent(mean_interval([1.0, 1.0, 1.0])) == "100.0 % (3 seeds alike)"
+    alike = difference([[1.0] * 30] * 3, [[1.0] * 30] * 3)
+    assert alike.half == pytest.approx(1 - 0.025 ** (1 / 30))
+    better = difference([[1.0] * 30] * 3, [[0.0] * 30] * 3)
+    assert better.half is not None
+    assert better.half > 0
+    assert better.excludes_zero
+
+
+def test_a_handful_of_test_videos_shows_nothing_however_many_seeds() -> None:
+    assert difference([[1.0] * 7] * 5, [[0.0] * 7] * 5).half is None
