@@ -225,3 +225,12 @@ def test_videos_that_were_moved_are_found_where_they_are_now(
     assert "known by their content" in capsys.readouterr().err
     said = called(capsys, "evaluate", tmp_path / "run", "--data", tmp_path / "elsewhere", "--split", "val")
     assert evaluated(said) == split_of(tmp_path / "run")["val"]
+
+
+def test_predictions_of_training_videos_say_so(run: Path, noise: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", str(run), str(noise), "--json"]) == 0
+    captured = capsys.readouterr()
+    uses = {Path(row["path"]).name: row["use"] for row in map(json.loads, captured.out.splitlines())}
+    splits = split_of(run)
+    assert uses == {**dict.fromkeys(splits["train"], "learned"), **dict.fromkeys(splits["val"], "chose")}
+    assert "the model learned from 16 of 20 videos" in captured.err

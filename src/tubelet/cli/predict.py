@@ -237,10 +237,12 @@ class _Summary:
 
     videos: int
     failures: int = 0
+    learned_from: int = 0
     classes: dict[str, Counter[str]] = field(default_factory=dict)
 
     def add(self, result: Result) -> None:
         self.failures += result.error is not None
+        self.learned_from += result.use == "learned"
         for head in result.heads.values():
             self.classes.setdefault(head.name, Counter())[head.label] += 1
 
@@ -259,6 +261,11 @@ def _finish(options: Options, summary: _Summary, output: Output) -> None:
     if summary.videos > 1 and not output.as_json and not output.quiet:
         for line in summary.lines():
             output.console.print(line, soft_wrap=True)
+    if summary.learned_from:
+        output.warn(
+            f"the model learned from {summary.learned_from} of {count(summary.videos, 'video')}: what it says of these "
+            "is no measure of new ones"
+        )
     if options.out is not None and not output.as_json:
         output.console.print(f"written  {printable(str(options.out))}", soft_wrap=True)
     video = options.videos[0] if len(options.videos) == 1 else "VIDEO"

@@ -79,20 +79,54 @@ def content_keys(samples: Sequence[Sample]) -> list[str | None]:
     return [sample.content or keys[sample.path] for sample in samples]
 
 
-def uses_of(table: Table, provenance: Provenance) -> list[Use | None]:
-    """What the runs of a chain did with each sample; of several uses the one that weighs most, None for a new video.
+class KnownVideos:
+    """The videos of some runs, to look others up in: a video is known by its path, or by its content wherever it lies.
 
-    A file is known by its path or by its content. Within a run, the row of the same part of the file decides, unless
-    another part of the file that overlaps it was learned from; where no row is of this part, all parts of the file
-    count, since neighbouring seconds of a video are no new video.
+    Args:
+        videos: of the runs.
     """
-    found = []
-    for sample, rows in zip(table.samples, _rows_of(table.samples, provenance.videos), strict=True):
-        runs: dict[str, list[KnownVideo]] = defaultdict(list)
-        for row in rows:
-            runs[row.run].append(row)
-        found.append(_heaviest(_use_in(run, sample) for run in runs.values()))
-    return found
+
+    def __init__(self, videos: Iterable[KnownVideo]) -> None:
+        self._by_path: dict[str, list[KnownVideo]] = defaultdict(list)
+        self._by_content: dict[str, list[KnownVideo]] = defaultdict(list)
+        for video in videos:
+            if video.path:
+                self._by_path[video.path].append(video)
+            if video.content is not None:
+                self._by_content[video.content].append(video)
+
+    def rows_of(self, samples: Sequence[Sample]) -> list[list[KnownVideo]]:
+        """Of each sample the rows of the same file. Only files at unknown paths are opened."""
+        paths = [os.path.realpath(sample.path) for sample in samples]
+        strangers = [sample for sample, path in zip(samples, paths, strict=True) if path not in self._by_path]
+        contents = dict(zip((sample.path for sample in strangers), content_keys(strangers), strict=True))
+        found = []
+        for sample, path in zip(samples, paths, strict=True):
+            here = self._by_path.get(path, [])
+            keys = {row.content for row in here} | {contents.get(sample.path)}
+            copies = (row for key in keys if key for row in self._by_content.get(key, ()))
+            found.append(list(dict.fromkeys([*here, *copies])))
+        return found
+
+    def uses_of(self, samples: Sequence[Sample]) -> list[Use | None]:
+        """What the runs did with each sample; of several uses the one that weighs most, None for a new video.
+
+        Within a run, the row of the same part of the file decides, unless another part of the file that overlaps it was
+        learned from; where no row is of this part, all parts of the file count, since neighbouring seconds of a video
+        are no new video.
+        """
+        found = []
+        for sample, rows in zip(samples, self.rows_of(samples), strict=True):
+            runs: dict[str, list[KnownVideo]] = defaultdict(list)
+            for row in rows:
+                runs[row.run].append(row)
+            found.append(_heaviest(_use_in(run, sample) for run in runs.values()))
+        return found
+
+
+def uses_of(table: Table, provenance: Provenance) -> list[Use | None]:
+    """What the runs of a chain did with each sample of a table (`KnownVideos.uses_of`)."""
+    return KnownVideos(provenance.videos).uses_of(table.samples)
 
 
 def with_known_splits(table: Table, provenance: Provenance) -> Table:
@@ -104,7 +138,7 @@ def with_known_splits(table: Table, provenance: Provenance) -> Table:
         return table
     own = [video for video in provenance.videos if video.run == provenance.run]
     samples = []
-    for sample, rows in zip(table.samples, _rows_of(table.samples, own), strict=True):
+    for sample, rows in zip(table.samples, KnownVideos(own).rows_of(table.samples), strict=True):
         same = [row for row in rows if (row.start, row.end) == (sample.start, sample.end)] or rows
         splits = {row.split for row in same}
         samples.append(dataclasses.replace(sample, split=splits.pop() if len(splits) == 1 else None))
@@ -170,26 +204,6 @@ def select_unlearned(
             "name other videos; include_learned=True (--include-learned) measures on them all the same"
         )
     return Selection(table.select(kept), tuple(uses[number] for number in kept), len(table) - len(kept), unknown)
-
-
-def _rows_of(samples: Sequence[Sample], videos: Iterable[KnownVideo]) -> list[list[KnownVideo]]:
-    """Of each sample the rows of the same file: at the same path, or of the same content wherever it lies."""
-    by_path: dict[str, list[KnownVideo]] = defaultdict(list)
-    by_content: dict[str, list[KnownVideo]] = defaultdict(list)
-    for video in videos:
-        if video.path:
-            by_path[video.path].append(video)
-        if video.content is not None:
-            by_content[video.content].append(video)
-    paths = [os.path.realpath(sample.path) for sample in samples]
-    strangers = [sample for sample, path in zip(samples, paths, strict=True) if path not in by_path]
-    contents = dict(zip((sample.path for sample in strangers), content_keys(strangers), strict=True))
-    found = []
-    for sample, path in zip(samples, paths, strict=True):
-        here = by_path.get(path, [])
-        keys = {row.content for row in here} | {contents.get(sample.path)}
-        found.append(list(dict.fromkeys([*here, *(row for key in keys if key for row in by_content.get(key, ()))])))
-    return found
 
 
 def _use_in(rows: Sequence[KnownVideo], sample: Sample) -> Use | None:

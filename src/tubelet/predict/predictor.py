@@ -20,6 +20,8 @@ import numpy
 import torch
 from torch import Tensor
 
+from tubelet.data import Sample
+from tubelet.data.known import KnownVideos
 from tubelet.errors import ConfigError, VideoError
 from tubelet.evaluate import autocast, parse_views, resolve_precision
 from tubelet.evaluate.device import Precision
@@ -30,6 +32,7 @@ from tubelet.predict.html import thumbnails_of
 from tubelet.predict.ready import ready
 from tubelet.predict.result import TOP, Result, head_results
 from tubelet.predict.sources import ClipDecoder, Source, find_videos, no_video, numbers_in_source, open_source, path_of
+from tubelet.provenance import Use
 from tubelet.video import Clip, Decoder, Preprocessing, Views
 
 AHEAD = 2
@@ -98,6 +101,8 @@ class Predictor:
         self._evaluating = Evaluating(self.model)
         self._dtype = resolve_precision(precision, self.device)
         self._preprocessing = Preprocessing(preprocessing)
+        provenance = self.model.provenance
+        self._known = KnownVideos(provenance.videos) if provenance is not None else None
 
     def __call__(
         self,
@@ -174,7 +179,13 @@ class Predictor:
         except OSError as error:  # no permission, a name that is too long, a disk that fails
             reason = error.strerror or type(error).__name__
             return _Loaded(path, reason, None, (), None, None, time.perf_counter() - started)
-        return _Loaded(path, None, views, indices, times, small, time.perf_counter() - started)
+        use = self._use_of(path)
+        return _Loaded(path, None, views, indices, times, small, time.perf_counter() - started, use)
+
+    def _use_of(self, path: str | None) -> Use | None:
+        if path is None or self._known is None:
+            return None
+        return self._known.uses_of([Sample(path, {})])[0]
 
     def _predict(self, loaded: _Loaded, views: tuple[int, int], top: int, batch_size: int) -> Result:
         if loaded.views is None:
@@ -196,6 +207,7 @@ class Predictor:
             seconds=loaded.seconds + time.perf_counter() - started,
             shown=top,
             thumbnails=loaded.thumbnails,
+            use=loaded.use,
         )
 
 
@@ -210,6 +222,7 @@ class _Loaded:
     timestamps: tuple[float, ...] | None
     thumbnails: Tensor | None
     seconds: float
+    use: Use | None = None
 
 
 def _several(videos: Any) -> Iterable[Source]:

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tubelet.errors import ConfigError, VideoError
+from tubelet.provenance import Use
 
 TOP = 5
 
@@ -79,6 +80,8 @@ class Result:
         shown: how many classes `str`, `to_dict` and notebooks show.
         thumbnails: a few of the frames that the model saw, small, uint8 [n, 3, h, w]: of a video that was in memory;
             those of a file are read from it again.
+        use: what the model, or one that it was started from, did with the video: `learned`, `chose` (the weights, as
+            validation) or `held_out`; None for a new video, or where that is not known.
     """
 
     path: str | None
@@ -90,6 +93,7 @@ class Result:
     seconds: float = 0.0
     shown: int = TOP
     thumbnails: Tensor | None = None
+    use: Use | None = None
 
     @property
     def ok(self) -> bool:
@@ -132,7 +136,7 @@ class Result:
             top: classes of each head; `shown` by default.
 
         Returns:
-            `path`, `error`, `views`, `seconds`, `frames`, `timestamps`, and for a single head its `label`,
+            `path`, `error`, `views`, `seconds`, `frames`, `timestamps`, `use`, and for a single head its `label`,
             `probability` and `top` (a list of {"label", "probability"}, best first); for several the same under
             `heads`, by name.
         """
@@ -146,6 +150,7 @@ class Result:
             "views": f"{self.views[0]}x{self.views[1]}",
             "frames": list(self.indices),
             "timestamps": times,
+            "use": self.use,
             "seconds": round(self.seconds, 6),
         }
 
