@@ -1,0 +1,172 @@
+"""Every command and every Python example of README and docs is run, in the order in which it stands, in a new folder.
+
+The folder holds what the text takes for granted: videos, tables, weights, and a run that was trained before. Models are
+made tiny and trainings short by a command `tubelet` that adds flags; everything else is typed as it stands.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import tubelet
+from tubelet.cli.main import main
+from tubelet.weights.image_vit_save import save_image_vit
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+
+SKIPPED = {
+    r"^make ": "sets up the environment that this test runs in; CI runs it",
+    r"^source .venv": "the same",
+    r"^pip install": "the same",
+    r"^(python -m )?benchmarks|^python -m benchmarks": "measurements of minutes on real videos",
+    r"^tubelet study (regularisers|variants)": "many trainings; tests/unit/studies runs them",
+    r"--nnodes|^#SBATCH|^head=|^srun|^    --rdzv|^    -m tubelet": "needs several machines",
+    r"rtsp://|camera:0": "needs a camera",
+    r"utd|\$SIZE|\$UTD|SIZE=|UTD=|manifest\.csv|^    --recipe small-data --epochs": "needs a data set that is not here",
+    r"push_to_hub|from_pretrained\(\"me": "needs the Hub",
+    r"PreprocessingConfig\(\.\.\.\)": "a placeholder",
+    r"complete -W|completions/tubelet": "of an interactive shell",
+    r"^tubelet models \|": "of an interactive shell",
+}
+"""Lines that are not run, and why."""
+
+TINY = [
+    *("--num-frames", "4", "--image-size", "32", "--tubelet-size", "2", "16", "16", "--hidden-size", "16"),
+    *("--num-layers", "1", "--num-heads", "2", "--mlp-dim", "16", "--temporal-layers", "1"),
+]
+TORCHRUN = '#!/usr/bin/env bash\nexec "$PYTHON" -m torch.distributed.run "$@"\n'
+
+
+def made_short(words: list[str]) -> list[str]:
+    """The words of a command with those that make its model tiny and its training short."""
+    if words[0] not in ("train", "pretrain") or "--resume" in words:
+        return words
+    sizes = ["--batch-size", "4"] if "--init" in words else TINY
+    return [*words, "--epochs", "1", "--workers", "0", *([] if "auto" in words else sizes)]
+
+
+def write_clips(folder: Path, count: int, seed: int) -> None:
+    """A dark and a bright class."""
+    generator = torch.Generator().manual_seed(seed)
+    for label, level in (("dark", 30), ("bright", 200)):
+        (folder / label).mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            frames = (torch.randint(0, 40, (12, 3, 36, 40), generator=generator) + level).to(torch.uint8)
+            tubelet.write_video(folder / label / f"{number}.mp4", frames, 12.0)
+
+
+@pytest.fixture(scope="module")
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the texts take for granted: a folder `here`, made anew for each page from `pristine` beside it."""
+    folder = tmp_path_factory.mktemp("docs") / "here"
+    write_clips(folder / "clips", 5, seed=0)
+    write_clips(folder / "others", 2, seed=1)
+    for name in ("video.mp4", "clip.mp4", "evening.mp4"):
+        shutil.copy(folder / "others" / "dark" / "0.mp4", folder / name)
+    for name, source in (("clips.csv", "clips"), ("videos.csv", "clips"), ("test.csv", "others")):
+        rows = [f"{path.relative_to(folder)},{path.parent.name}" for path in sorted((folder / source).glob("*/*.mp4"))]
+        (folder / name).write_text("\n".join(["path,label", *rows]) + "\n")
+    tiny = {"num_frames": 4, "image_size": 32, "tubelet_size": (2, 16, 16), "hidden_size": 16, "num_heads": 2}
+    sizes = {**tiny, "num_layers": 1, "mlp_dim": 16}
+    for number, name in enumerate(("other", "gestures", "kinetics")):
+        tubelet.train(
+            folder / "clips",
+            folder / "runs" / name,
+            preset="vivit_tiny_16x2_fe",
+            model={**sizes, "temporal_layers": 1},
+            epochs=1,
+            workers=0,
+            seed=number,
+        )
+        tubelet.evaluate(folder / "runs" / name, workers=0).save(folder / "runs" / name)
+    published = tubelet.create("vivit_tiny_16x2", **sizes, num_classes=2)
+    published.preprocessing = tubelet.load(folder / "runs" / "other").preprocessing
+    published.labels = {"label": ["dark", "bright"]}
+    for name in ("google/vivit-b-16x2-kinetics400", "folder"):
+        tubelet.convert(published, folder / name, format="transformers")
+    original = tubelet.create("vivit_tiny_16x2", **{**sizes, "num_frames": 32, "image_size": 224}, num_classes=2)
+    tubelet.convert(original, folder / "checkpoint", format="scenic")
+    picture = {**sizes, "embedding": "uniform_frames", "num_frames": 1, "tubelet_size": (1, 16, 16)}
+    image = tubelet.create("vivit_tiny_16x2", **picture, sampled_frames=1, num_classes=2)
+    save_image_vit(image, folder / "vit.npz")
+    folder.rename(folder.with_name("pristine"))
+    return folder
+
+
+@pytest.fixture
+def place(furnished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder as it was, entered."""
+    shutil.rmtree(furnished, ignore_errors=True)
+    shutil.copytree(furnished.with_name("pristine"), furnished)
+    (tmp_path / "torchrun").write_text(TORCHRUN)
+    (tmp_path / "torchrun").chmod(0o755)
+    source = Path(tubelet.__file__).resolve().parents[1]
+    for name, value in {
+        "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
+        "PYTHON": sys.executable,
+        "PYTHONPATH": f"{source}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+        "HF_HUB_OFFLINE": "1",
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "OMP_NUM_THREADS": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(furnished)
+    return furnished
+
+
+def kept(text: str) -> str:
+    """A block without the lines that are not run."""
+    return "\n".join(line for line in text.splitlines() if not any(re.search(one, line) for one in SKIPPED))
+
+
+def typed(line: str) -> None:
+    """Run a line: a command of tubelet in this process, unless it starts others; anything else in a shell."""
+    words = shlex.split(line, comments=True)
+    if not words:
+        return
+    if words[0] == "tubelet":
+        found = [sorted(glob.glob(word)) if "*" in word else [word] for word in made_short(words[1:])]
+        code = main([word for several in found for word in several])
+        assert code == 0, f"{line} ended with {code}"
+        return
+    at = words.index("tubelet") + 1 if "tubelet" in words else len(words)
+    text = shlex.join([*words[:at], *made_short(words[at:])]) if at < len(words) else line
+    done = subprocess.run(["bash", "-euc", text], capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_does_what_it_says(page: str, place: Path) -> None:
+    names: dict[str, Any] = {"tubelet": tubelet, "video": torch.zeros(1, 32, 3, 224, 224)}
+    names["model"] = tubelet.load("runs/gestures")
+    for block in BLOCK.finditer((ROOT / page).read_text(encoding="utf-8")):
+        text = kept(block["text"])
+        if block["language"] == "python":
+            exec(compile(text, f"{page}:{block.start()}", "exec"), names)  # the example itself
+        elif block["language"] in ("", "bash") and not text.lstrip().startswith("{"):
+            for line in text.replace("\\\n", " ").splitlines():
+                typed(line)
+    for file in place.rglob("evaluation.json"):
+        found = json.loads(file.read_text(encoding="utf-8"))
+        assert not found.get("learned_from"), f"{file} is measured on videos that were learned from"
+
+
+def test_every_reason_to_skip_a_line_is_needed() -> None:
+    text = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
+    lines = [line for block in BLOCK.finditer(text) for line in block["text"].splitlines()]
+    assert [one for one in SKIPPED if not any(re.search(one, line) for line in lines)] == []
