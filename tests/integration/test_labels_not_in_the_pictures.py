@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from tubelet.config import DataConfig, TrainConfig, ValidationConfig
 from tubelet.config.shards import ShardConfig
@@ -58,6 +59,13 @@ def files(folder: Path, count: int = RECORDINGS) -> list[str]:
     return [f"r{number:02d}.mp4" for number in range(count)]
 
 
+def videos(folder: Path) -> list[str]:
+    """Recordings that can be seen; what cannot is no copy of anything."""
+    for number in range(RECORDINGS):
+        write_video(folder / f"r{number:02d}.mp4", picture(number).repeat(4, 1, 1, 1), 2.0, preset="ultrafast")
+    return [f"r{number:02d}.mp4" for number in range(RECORDINGS)]
+
+
 def parts_of_files(folder: Path) -> tuple[Table, Source]:
     rows = [
         {"path": name, "label": random.Random(f"{name}{part}").choice("ab"), "start": part, "end": part + 1}
@@ -77,7 +85,7 @@ def parts_of_one_class_each(folder: Path) -> tuple[Table, Source]:
 
 
 def files_with_copies(folder: Path) -> tuple[Table, Source]:
-    names = files(folder)
+    names = videos(folder)
     for name in names[::2]:
         shutil.copy(folder / name, folder / f"{name[:3]}-copy.mp4")
     copied = [f"{name[:3]}-copy.mp4" for name in names[::2]]
@@ -89,7 +97,7 @@ def files_with_links(folder: Path) -> tuple[Table, Source]:
     """Class folders that are filled with links out of one place, as is done to save space."""
     store = folder / "store"
     store.mkdir()
-    for number, name in enumerate(files(store)):
+    for number, name in enumerate(videos(store)):
         for label, link in (("ab"[number % 2], os.symlink), ("ba"[number // 2 % 2], os.link)):
             place = folder / "data" / label / f"{name[:3]}-{link.__name__}.mp4"
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -102,7 +110,8 @@ def folders_of_frames_with_copies(folder: Path) -> tuple[Table, Source]:
         place = folder / "ab"[number % 2] / f"r{number:02d}"
         place.mkdir(parents=True)
         for frame in range(3):
-            (place / f"{frame}.png").write_bytes(random.Random(10 * number + frame).randbytes(50))
+            pixels = picture(10 * number + frame)[0].permute(1, 2, 0).numpy()
+            Image.fromarray(pixels).save(place / f"{frame}.png")
         shutil.copytree(place, folder / "ba"[number // 2 % 2] / f"r{number:02d}-copy")
     return read_table(folder), recording
 
@@ -164,9 +173,7 @@ def epic(folder: Path) -> tuple[Table, Source]:
 def shards(folder: Path) -> tuple[Table, Source]:
     """What `tubelet data prepare` makes of parts, copies and links."""
     rows: list[dict[str, object]] = []
-    for number in range(RECORDINGS):
-        name = f"r{number:02d}.mp4"
-        write_video(folder / name, picture(number).repeat(4, 1, 1, 1), 2.0, preset="ultrafast")
+    for number, name in enumerate(videos(folder)):
         shutil.copy(folder / name, folder / f"r{number:02d}-copy.mp4")
         os.symlink(name, folder / f"r{number:02d}-link.mp4")
         for kind, start, end in (("", 0, 1), ("", 1, 2), ("-copy", 0, 2), ("-link", 0, 1)):
@@ -246,15 +253,16 @@ def nearest_neighbour_accuracy(table: Table, pictures: dict[tuple[str, float | N
 
 @pytest.fixture(scope="module")
 def noise(tmp_path_factory: pytest.TempPathFactory) -> tuple[Table, dict[tuple[str, float | None], torch.Tensor]]:
-    """Parts of 24 recordings, half of them listed as copies, with labels that the pictures do not hold."""
+    """Parts of 24 recordings, some of them in copies of the file, with labels that the pictures do not hold."""
     folder = tmp_path_factory.mktemp("noise")
     rows: list[dict[str, object]] = []
     for number in range(24):
         name = f"r{number:02d}.mp4"
         write_video(folder / name, picture(number).repeat(8, 1, 1, 1), 2.0, preset="ultrafast")
-        shutil.copy(folder / name, folder / f"r{number:02d}-copy.mp4")
+        if number % 4 == 0:
+            shutil.copy(folder / name, folder / f"r{number:02d}-copy.mp4")
         rows += [
-            {"path": name if part % 2 else f"r{number:02d}-copy.mp4", "label": "ab"[number % 2]}
+            {"path": f"r{number:02d}-copy.mp4" if part == 2 and number % 4 == 0 else name, "label": "ab"[number % 2]}
             | {"start": part, "end": part + 1}
             for part in range(4)
         ]
@@ -269,8 +277,8 @@ def test_a_classifier_on_pixels_is_at_chance(
     table, pictures = noise
     rows = table.with_splits(lambda sample: "val" if sample.start == 3.0 else "train")
     assert nearest_neighbour_accuracy(rows, pictures) == 1, "the mistake that this test looks for can be seen"
-    figures = [nearest_neighbour_accuracy(assign_splits(table, seed=seed), pictures) for seed in range(20)]
+    figures = [nearest_neighbour_accuracy(assign_splits(table, seed=seed), pictures) for seed in range(10)]
     assert sum(figures) / len(figures) < 0.7, "chance is 0.5"
     bare = replace(table, samples=tuple(replace(sample, group=None) for sample in table.samples))
-    held = [nearest_neighbour_accuracy(hold_out(bare, fraction=0.3, seed=seed), pictures) for seed in range(20)]
+    held = [nearest_neighbour_accuracy(hold_out(bare, fraction=0.3, seed=seed), pictures) for seed in range(10)]
     assert sum(held) / len(held) < 0.7, "chance is 0.5"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from tubelet.config.split_names import split_name
 from tubelet.data.hints import belonging_hint
@@ -216,17 +216,20 @@ def _divide(
     contents = {name: Counter(_stratum(sample, head) for sample in found[name]) for name in order}
     divided = {id(sample) for sample in samples}
     given = _classes_of(s for s in table.samples if s.split == TRAIN and id(s) not in divided)
-    if any(len(content) > 1 for content in contents.values()):
-        first = _covering(order, {name: _classes_of(found[name]) for name in order}, given)
-        split_of = _fill(order, contents, shares, first)
-    else:
-        strata: dict[int, list[str]] = defaultdict(list)
-        for name in order:
+    classes = {name: _classes_of(found[name]) for name in order}
+    strata: dict[int, list[str]] = defaultdict(list)
+    for name in order:
+        if len(contents[name]) == 1:
             strata[next(iter(contents[name]))].append(name)
-        split_of = {}
-        for names in strata.values():
-            split_of.update(_cut(names, shares))
-        _give_train_every_class(order, {name: _classes_of(found[name]) for name in order}, given, split_of)
+    split_of: dict[str, str] = {}
+    for names in strata.values():
+        split_of.update(_cut(names, shares))
+    if len(split_of) < len(order):
+        trained = given.union(*(classes[name] for name, split in split_of.items() if split == TRAIN))
+        mixed = [name for name in order if name not in split_of]
+        first = _covering(mixed, classes, trained)
+        split_of.update(_fill(mixed, contents, shares, first, split_of, table.splits))
+    _give_train_every_class(order, classes, given, split_of)
     return {id(sample): split_of[name] for name, unit in found.items() for sample in unit}
 
 
@@ -273,29 +276,33 @@ def _covering(order: Sequence[str], classes: Mapping[str, set[Class]], given: se
 
 
 def _fill(
-    order: Sequence[str], contents: Mapping[str, Counter[int]], shares: Mapping[str, float], first: Sequence[str]
+    order: Sequence[str],
+    contents: Mapping[str, Counter[int]],
+    shares: Mapping[str, float],
+    first: Sequence[str],
+    placed: Mapping[str, str],
+    given: Collection[str],
 ) -> dict[str, str]:
     """Whole units, one after the other, to the split that lacks most of their classes; every split gets a unit.
 
     Args:
-        order: of the units.
-        contents: unit to the samples of each class in it.
+        order: of the units that hold several classes.
+        contents: unit to the samples of each class in it, of all units.
         shares: of the splits.
         first: units that go to train before all others.
+        placed: where the other units are.
+        given: splits that have samples already.
     """
-    if len(order) < len(shares):
+    there = {*given, *placed.values(), *([TRAIN] if first else [])}
+    empty = dict.fromkeys(split for split in shares if split not in there)
+    if len(order) - len(first) < len(empty):
         raise DataError(
-            f"{len(order)} groups cannot be divided into {len(shares)} splits (parts of one file, its copies and links "
-            "to it are a group as well); name the splits in a column"
-        )
-    if len(order) - len(first) < len(shares) - 1:
-        raise DataError(
-            f"{len(order)} groups cannot be divided into {len(shares)} splits: train needs {len(first)} of them to "
-            "have every class (parts of one file, its copies and links are a group too); name the splits in a column"
+            f"{len(contents)} groups cannot be divided into {len(shares)} splits so that train has every class (parts "
+            "of one file, its copies and links are a group too); name the splits in a column"
         )
     totals: Counter[int] = Counter()
-    for name in order:
-        totals.update(contents[name])
+    for content in contents.values():
+        totals.update(content)
     lacking = {split: {one: share * count for one, count in totals.items()} for split, share in shares.items()}
     result: dict[str, str] = {}
 
@@ -307,9 +314,10 @@ def _fill(
     def need(name: str, split: str) -> float:
         return sum(count * lacking[split][one] / totals[one] for one, count in contents[name].items())
 
+    for name, split in placed.items():
+        put(name, split)
     for name in first:
         put(name, TRAIN)
-    empty = dict.fromkeys(split for split in shares if split != TRAIN or not first)
     left = [name for name in order if name not in result]
     for place, name in enumerate(left):
         open_splits = list(empty) if len(left) - place <= len(empty) else list(shares)

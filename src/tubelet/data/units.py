@@ -9,8 +9,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Protocol, TypeVar, runtime_checkable
 
 from tubelet.data.content import copies
-from tubelet.errors import DataError
-from tubelet.video import FilePart
+from tubelet.errors import DataError, VideoError
+from tubelet.video import FilePart, open_video
 
 SHOWN = 5
 """Examples in a message."""
@@ -115,11 +115,14 @@ class _Files:
         return self._known[path]
 
     def copies(self, paths: Iterable[str], *, whole: bool = False) -> list[list[str]]:
-        """Groups of different files with the same content; of several names of one file the first stands for all."""
+        """Groups of different videos with the same content; of several names of one file the first stands for all.
+
+        What cannot be opened, as the same error page in place of many videos, shows nothing that could be known again.
+        """
         first: dict[str, str] = {}
         for path in paths:
             first.setdefault(self.of(path), path)
-        return copies(first.values(), whole=whole)
+        return [same for same in copies(first.values(), whole=whole) if _opens(same[0])]
 
     def _find(self, path: str) -> str:
         part = FilePart.parse(path)
@@ -133,6 +136,14 @@ class _Files:
         if folder not in self._folders:
             self._folders[folder] = os.path.realpath(folder)
         return self._folders[folder]
+
+
+def _opens(path: str) -> bool:
+    try:
+        with open_video(path, threads=1):
+            return True
+    except (VideoError, OSError):
+        return False
 
 
 class _Joined:

@@ -14,10 +14,10 @@ from tubelet.errors import DataError
 
 
 @pytest.fixture
-def videos(tmp_path: Path) -> Path:
+def videos(folder: Path, tmp_path: Path) -> Path:
     """a.mp4 to f.mp4, all different."""
-    for number, name in enumerate("abcdef"):
-        (tmp_path / f"{name}.mp4").write_bytes(bytes([number]) * 50)
+    for name, video in zip("abcdef", sorted(folder.glob("*/*.mp4")), strict=False):
+        shutil.copy(video, tmp_path / f"{name}.mp4")
     return tmp_path
 
 
@@ -78,6 +78,14 @@ def test_published_splits_may_cut_groups_and_it_is_said_which(videos: Path) -> N
     (note,) = read(videos, rows).notes
     assert "1 groups are in several of the splits" in note
     assert "(ann)" in note
+
+
+def test_files_that_hold_the_same_and_no_video_are_no_copies(videos: Path) -> None:
+    """As the error page that a download left in place of many videos."""
+    for name in ("gone", "lost"):
+        (videos / f"{name}.mp4").write_bytes(b"<html>this video is not available</html>")
+    table = read(videos, "path,label,split\na.mp4,x,train\ngone.mp4,x,train\nlost.mp4,y,test\n")
+    assert table.notes == ()
 
 
 def test_shards_whose_splits_share_frames_are_refused(folder: Path, tmp_path: Path) -> None:

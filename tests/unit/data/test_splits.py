@@ -188,7 +188,7 @@ def test_files_with_parts_of_many_classes_are_divided_so_that_train_has_each_cla
 
 def test_one_recording_alone_cannot_be_divided(plain_table: MakeTable) -> None:
     samples = tuple(Sample("/data/long.mp4", {"label": part % 2}, float(part), part + 1.0) for part in range(10))
-    with pytest.raises(DataError, match=r"1 groups cannot be divided into 2 splits \(parts of one file"):
+    with pytest.raises(DataError, match=r"1 groups cannot be divided into 2 splits .*\(parts of one file"):
         assign_splits(Table(samples, {"label": ["a", "b"]}, "/data"))
 
 

@@ -171,7 +171,7 @@ def test_a_video_that_changed_is_computed_again(clips: Path, tmp_path: Path, fro
     config = override(frozen, cache="features")
     run(tmp_path / "clips", tmp_path / "first", config)
     one = tmp_path / "clips" / "down" / "0.mp4"
-    tubelet.write_video(one, moving_bar("right", 1), 10.0, overwrite=True)
+    tubelet.write_video(one, moving_bar("right", 7), 10.0, overwrite=True)
     os.utime(one, ns=(1, 1))
     run(tmp_path / "clips", tmp_path / "cached", config)
     run(tmp_path / "clips", tmp_path / "plain", config, cache="none")
