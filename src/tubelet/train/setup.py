@@ -76,7 +76,6 @@ def start_run(
         lambda: divide(data if isinstance(data, Table) else read_configured(config.data), config)
     )
     require_classes(divided.table)
-    require_labels_stay_right(divided.table.classes, config.augmentation)
     seed_step(config.seed, -1)
     given = model is not None
     if model is None:
@@ -88,6 +87,7 @@ def start_run(
         if config.optimisation.freeze == "none":
             config = override(config, freeze=model.frozen)
     trainer = Trainer(model, divided.train, divided.validation, config, world)
+    require_labels_stay_right(divided.table.classes, config.augmentation)
     more = _more_epochs(trainer)
     notes = [*divided.notes, *_why(config, given), *start, *more, _size(trainer), *_features(trainer)]
     if config.optimisation.fit_memory:
