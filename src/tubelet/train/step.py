@@ -117,7 +117,7 @@ def training_step(
 def number_of_parts(optimisation: OptimisationConfig, clips: int) -> int:
     """In how many parts a batch goes through the model.
 
-    One with a clip more than usual (`EpochBatches.fold_single`) has a part more, so that no part is larger than usual.
+    One with a clip more than usual (`EpochBatches.even_end`) has a part more, so that no part is larger than usual.
 
     Args:
         optimisation: says how many.
