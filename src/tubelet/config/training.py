@@ -30,7 +30,7 @@ class OptimisationConfig:
             the learning rate has come down when it ends; `epochs` are never exceeded. None for as long as it takes.
         warmup_epochs: length of the warm-up; may be a fraction. None is a twelfth of the epochs, the paper's share.
         batch_size: clips of one optimiser step, of all processes together. The last step of an epoch has what is left;
-            a single clip that is left goes into the step before.
+            a single clip that is left goes into the step before, and fewer than half a batch share it evenly.
         accumulate_steps: a batch goes through the model in so many parts, one after the other. The gradient is that of
             the whole batch, and a BatchNorm has the statistics of the whole batch, for which the parts go through the
             model more than once. Dropout and drop-path are drawn for each part anew.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import time
@@ -101,9 +102,9 @@ class EpochBatches(Sampler[list[Draw]]):
         balanced: head whose classes come up equally often. An epoch has as many clips as before: of large classes some
             are left out, small ones come up again with other draws.
         drop_last: leave out a last batch that is not full.
-        fold_single: add a last batch of a single clip to the one before, which then has `batch_size` + 1. A step by one
-            clip is taken by chance, and a BatchNorm needs two. Nothing changes where there is one clip in all, or
-            batches have one each.
+        even_end: let no last batch be small. A single clip that is left goes into the batch before, which then has
+            `batch_size` + 1; fewer than half a batch share the batch before evenly. A step by few clips is taken by
+            chance, and a BatchNorm divides by how little two clips differ.
         rank: of this process.
         world_size: number of processes. They divide each batch of a single process between them, as evenly as it goes;
             a part may be empty, and all have the same number of batches.
@@ -120,7 +121,7 @@ class EpochBatches(Sampler[list[Draw]]):
         shuffle: bool = True,
         balanced: str | None = None,
         drop_last: bool = False,
-        fold_single: bool = False,
+        even_end: bool = False,
         rank: int = 0,
         world_size: int = 1,
         pairs: bool = False,
@@ -135,7 +136,7 @@ class EpochBatches(Sampler[list[Draw]]):
         self.rank, self.world_size, self.pairs = rank, world_size, pairs
         self.epoch = self.start_batch = 0
         self._length = len(table)
-        self._folds = fold_single and not drop_last and 1 < batch_size < self._length and self._length % batch_size == 1
+        self._ends = list(itertools.accumulate(_sizes(len(table), batch_size, drop_last, even_end)))
         self._classes: list[list[int]] = []
         if balanced is not None:
             by_class: dict[int, list[int]] = {}
@@ -150,24 +151,19 @@ class EpochBatches(Sampler[list[Draw]]):
     @property
     def batches(self) -> int:
         """Batches of a whole epoch."""
-        if self.drop_last or self._folds:
-            return self._length // self.batch_size
-        return -(-self._length // self.batch_size)
+        return len(self._ends)
 
     @property
     def largest(self) -> int:
         """Clips of the largest batch."""
-        return min(self._length, self.batch_size + self._folds)
+        return max(after - first for first, after in itertools.pairwise([0, *self._ends]))
 
     def __len__(self) -> int:
         return max(0, self.batches - self.start_batch)
 
     def __iter__(self) -> Iterator[list[Draw]]:
         order = self._order()
-        for batch in range(self.start_batch, self.batches):
-            first, after = batch * self.batch_size, (batch + 1) * self.batch_size
-            if self._folds and batch == self.batches - 1:
-                after = self._length
+        for first, after in itertools.pairwise([0, *self._ends][self.start_batch :]):
             yield self._own(order[first:after])
 
     def _own(self, batch: list[Draw]) -> list[Draw]:
@@ -205,6 +201,18 @@ class EpochBatches(Sampler[list[Draw]]):
         return indices
 
 
+def _sizes(clips: int, batch_size: int, drop_last: bool, even_end: bool) -> list[int]:
+    """Clips of each batch of an epoch."""
+    full, rest = divmod(clips, batch_size)
+    sizes = [batch_size] * full
+    if not rest or drop_last:
+        return sizes
+    if not (even_end and full and (rest == 1 or 2 * rest < batch_size)):
+        return [*sizes, rest]
+    both = batch_size + rest
+    return [*sizes[:-1], both] if rest == 1 else [*sizes[:-1], both - both // 2, both // 2]
+
+
 class ClipLoader(DataLoader[Batch]):
     """A torch `DataLoader` whose epoch can be set. Made by `make_loader`."""
 
@@ -222,7 +230,7 @@ def make_loader(
     workers: int | None = None,
     shuffle: bool | None = None,
     drop_last: bool = False,
-    fold_single: bool = False,
+    even_end: bool = False,
     balanced: str | None = None,
     epoch: int = 0,
     start_batch: int = 0,
@@ -241,7 +249,7 @@ def make_loader(
             most 8.
         shuffle: None shuffles in training and not in evaluation.
         drop_last: see `EpochBatches`.
-        fold_single: see `EpochBatches`.
+        even_end: see `EpochBatches`.
         balanced: see `EpochBatches`.
         epoch: the first one; `loader.set_epoch` sets the next ones.
         start_batch: of the first epoch, to go on where a run stopped.
@@ -268,7 +276,7 @@ def make_loader(
         shuffle=dataset.mode == "train" if shuffle is None else shuffle,
         balanced=balanced,
         drop_last=drop_last,
-        fold_single=fold_single,
+        even_end=even_end,
         rank=rank,
         world_size=world_size,
         pairs=pairs,

@@ -24,7 +24,7 @@ from tubelet.train.interrupt import StopAsked, StopRequest, TrainingInterrupted,
 from tubelet.train.mirrors import mirroring
 from tubelet.train.progress import ConsoleReporter, Pace, Reporter
 from tubelet.train.run_folder import RunFolder
-from tubelet.train.step import DivergedError, seed_step, training_step
+from tubelet.train.step import DivergedError, number_of_parts, seed_step, training_step
 from tubelet.weights import load
 
 PICTURE = "reconstructions.png"
@@ -155,7 +155,7 @@ def _epoch(pretrainer: Pretrainer, reporter: Reporter, stop: StopRequest) -> Pac
                     pretrainer.optimiser,
                     _the_loss_itself,
                     learning_rate=pretrainer.learning_rate(),
-                    accumulate_steps=optimisation.accumulate_steps,
+                    accumulate_steps=number_of_parts(optimisation, len(batch)),
                     clip_norm=optimisation.clip_norm,
                     autocast=pretrainer.autocast,
                     early=pretrainer.early,

@@ -77,7 +77,7 @@ class Pretrainer:
         self.clips = ClipDataset(
             table, model.preprocessing, augmentation=config.augmentation, seed=config.seed, cache=cache
         )
-        self.loader = make_loader(self.clips, optimisation.batch_size, workers=workers, fold_single=True)
+        self.loader = make_loader(self.clips, optimisation.batch_size, workers=workers, even_end=True)
         self.steps_per_epoch = self.loader.batch_sampler.batches
         self.total_steps = self.steps_per_epoch * optimisation.epochs
         self.watch = StepWatch(self.optimiser, config.monitoring)

@@ -66,8 +66,8 @@ def fitting(trainer: Trainer) -> Fit:
             "activation_checkpointing=True, fewer "
             "or smaller frames, larger tubelets or a smaller model"
         )
-    parts = -(-most // largest)
-    at_once = -(-most // parts)
+    parts = 1 if largest >= most else max(2, -(-batch_size // largest))
+    at_once = -(-batch_size // parts)
     if parts > 1:
         require_parts_are_exact(trainer.learner, compiled=trainer.config.runtime.compile, sharded=False)
     whole = "in one part" if parts == 1 else f"in {parts} parts of at most {at_once}"

@@ -27,7 +27,7 @@ from tubelet.train.mirrors import mirroring
 from tubelet.train.progress import ConsoleReporter, Pace, Reporter, SilentReporter
 from tubelet.train.run_folder import RunFolder
 from tubelet.train.setup import resume_run, start_run
-from tubelet.train.step import DivergedError, StepResult, seed_step, training_step
+from tubelet.train.step import DivergedError, StepResult, number_of_parts, seed_step, training_step
 from tubelet.train.together import Agreement, agreed
 from tubelet.train.trainer import Best, Trainer
 from tubelet.train.watch import SpikeError
@@ -217,7 +217,7 @@ def take_step(trainer: Trainer, batch: Batch, agreement: Agreement) -> StepResul
             trainer.optimiser,
             trainer.loss_of,
             learning_rate=trainer.learning_rate(),
-            accumulate_steps=optimisation.accumulate_steps,
+            accumulate_steps=number_of_parts(optimisation, agreement.clips),
             clip_norm=optimisation.clip_norm,
             autocast=trainer.autocast,
             parallel=trainer.parallel,

@@ -84,7 +84,6 @@ def start_run(
         lambda: divide(data if isinstance(data, Table) else read_configured(config.data), config)
     )
     require_classes(divided.table)
-    require_labels_stay_right(divided.table.classes, config.augmentation)
     seed_step(config.seed, -1)
     given = model is not None
     if model is None:
@@ -100,6 +99,7 @@ def start_run(
     model.preprocessing = world.from_first(lambda: with_median_frames(described, divided.train))
     known = world.from_first(lambda: note_videos(model, divided.table, out.path.resolve().name, _choosing(config)))
     trainer = Trainer(model, divided.train, divided.validation, config, world)
+    require_labels_stay_right(divided.table.classes, config.augmentation)
     more = _more_epochs(trainer)
     notes = [*divided.notes, *_why(config, given), *start, *known, *more, _size(trainer), *_features(trainer)]
     if config.optimisation.fit_memory:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tubelet.config import OptimisationConfig
 from tubelet.data import Batch
 from tubelet.errors import TubeletError
 from tubelet.nn.batch_norm import BatchNorm
@@ -113,6 +114,19 @@ def training_step(
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
     return result
+
+
+def number_of_parts(optimisation: OptimisationConfig, clips: int) -> int:
+    """In how many parts a batch goes through the model.
+
+    One with a clip more than usual (`EpochBatches.even_end`) has a part more, so that no part is larger than usual.
+
+    Args:
+        optimisation: says how many.
+        clips: in the batch, of all processes.
+    """
+    usual = optimisation.accumulate_steps
+    return usual + 1 if usual > 1 and clips > optimisation.batch_size else usual
 
 
 def _one_by_one(

@@ -151,7 +151,7 @@ class Trainer:
             optimisation.batch_size,
             workers=self._workers(),
             balanced=balanced,
-            fold_single=True,
+            even_end=True,
             rank=world.rank,
             world_size=world.size,
             pairs=augmentation.mixes,

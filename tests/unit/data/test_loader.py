@@ -159,7 +159,11 @@ def test_balanced_epochs_have_every_class_equally_often(plain_table: MakeTable) 
     ("clips", "batch_size", "sizes"),
     [
         (21, 10, [10, 11]),
-        (22, 10, [10, 10, 2]),
+        (22, 10, [10, 6, 6]),
+        (23, 10, [10, 7, 6]),
+        (25, 10, [10, 10, 5]),
+        (5, 4, [5]),
+        (2, 4, [2]),
         (5, 2, [2, 3]),
         (3, 2, [3]),
         (20, 10, [10, 10]),
@@ -167,20 +171,18 @@ def test_balanced_epochs_have_every_class_equally_often(plain_table: MakeTable) 
         (3, 1, [1, 1, 1]),
     ],
 )
-def test_a_last_clip_alone_goes_into_the_batch_before(
-    plain_table: MakeTable, clips: int, batch_size: int, sizes: list[int]
-) -> None:
+def test_no_last_batch_is_small(plain_table: MakeTable, clips: int, batch_size: int, sizes: list[int]) -> None:
     table = plain_table({"a": clips})
-    batches = EpochBatches(table, batch_size, fold_single=True)
+    batches = EpochBatches(table, batch_size, even_end=True)
     assert [len(batch) for batch in batches] == sizes
     assert batches.batches == len(sizes)
     assert batches.largest == max(sizes)
-    drawn = order(table, batch_size, epoch=1, fold_single=True)
+    drawn = order(table, batch_size, epoch=1, even_end=True)
     assert sorted(chain(*drawn)) == list(range(clips))
     assert list(chain(*drawn)) == list(chain(*order(table, batch_size, epoch=1))), "the order stays"
     batches.set_epoch(1, len(sizes) - 1)
     assert [[draw.index for draw in batch] for batch in batches] == drawn[-1:]
-    ranks = [order(table, batch_size, epoch=1, fold_single=True, rank=rank, world_size=2) for rank in range(2)]
+    ranks = [order(table, batch_size, epoch=1, even_end=True, rank=rank, world_size=2) for rank in range(2)]
     assert [sorted(one + other) for one, other in zip(*ranks, strict=True)] == [sorted(batch) for batch in drawn]
 
 

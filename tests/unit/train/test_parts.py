@@ -96,8 +96,7 @@ def test_no_more_than_a_part_is_in_memory(model: ViViT) -> None:
             )
         )
 
-    for_two_more_clips = peak(4, 1) - peak(2, 1)
-    assert peak(4, 4) - peak(2, 2) < 0.25 * for_two_more_clips
+    assert peak(3, 3) < (peak(1, 1) + peak(3, 1)) / 2
 
 
 def test_a_part_draws_the_same_in_all_its_passes(model: ViViT) -> None:

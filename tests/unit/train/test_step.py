@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 import tubelet
+from tubelet.config import OptimisationConfig
 from tubelet.data import Batch
 from tubelet.model import ViViT
 from tubelet.train.early_step import StepInBackward
 from tubelet.train.ema import WeightAverage
 from tubelet.train.losses import classification_loss
-from tubelet.train.step import DivergedError, training_step
+from tubelet.train.step import DivergedError, number_of_parts, training_step
 
 LOSS = classification_loss
 SIZES = {"num_frames": 4, "image_size": 16, "tubelet_size": (2, 8, 8), "hidden_size": 24, "num_heads": 2, "mlp_dim": 48}
@@ -166,6 +167,15 @@ def test_a_loss_that_is_no_number_changes_nothing(model: ViViT, batch: Batch) ->
     with pytest.raises(DivergedError, match="loss nan"):
         training_step(model, batch, torch.optim.AdamW(model.parameters()), LOSS, learning_rate=1.0, accumulate_steps=2)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(("batch_size", "parts"), [(8, 2), (8, 8), (5, 3), (2, 2)])
+def test_a_batch_with_a_clip_more_has_no_larger_part(batch_size: int, parts: int) -> None:
+    optimisation = OptimisationConfig(batch_size=batch_size, accumulate_steps=parts)
+    assert number_of_parts(optimisation, batch_size) == parts
+    folded = number_of_parts(optimisation, batch_size + 1)
+    assert math.ceil((batch_size + 1) / folded) <= math.ceil(batch_size / parts)
+    assert number_of_parts(OptimisationConfig(batch_size=batch_size), batch_size + 1) == 1
 
 
 def test_soft_targets_and_several_heads() -> None:
