@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -261,8 +262,8 @@ def _finish(options: Options, summary: _Summary, output: Output) -> None:
             output.console.print(line, soft_wrap=True)
     if options.out is not None and not output.as_json:
         output.console.print(f"written  {printable(str(options.out))}", soft_wrap=True)
-    video = options.videos[0] if len(options.videos) == 1 else "VIDEO"
-    output.next_command(f"tubelet predict {options.model} {video} --timeline OUT  (what happens when)")
+    video = shlex.quote(options.videos[0]) if len(options.videos) == 1 else "VIDEO"
+    output.next_command(f"tubelet predict {shlex.quote(options.model)} {video} --timeline OUT  (what happens when)")
 
 
 def _show(result: Result, output: Output) -> None:
