@@ -160,6 +160,33 @@ def test_evaluate_counts_an_unreadable_video_as_wrong_and_names_it(
     assert str(broken) in captured.err
 
 
+def test_a_training_with_an_unreadable_video_is_done_and_says_so(
+    clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for label in ("dark", "bright"):
+        (tmp_path / "data" / "train" / label).mkdir(parents=True)
+        for number in range(2):
+            name = f"{number}.mp4"
+            (tmp_path / "data" / "train" / label / name).write_bytes((clips / "train" / label / name).read_bytes())
+    (tmp_path / "data" / "train" / "dark" / "0.mp4").write_bytes(b"no video")
+    words = [
+        "train",
+        "--data",
+        tmp_path / "data",
+        "--out",
+        tmp_path / "run",
+        "--epochs",
+        "1",
+        "--batch-size",
+        "2",
+        *TINY,
+    ]
+    assert main([*map(str, words), "--json"]) == 1
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["num_failures"] == 1
+    assert tubelet.load(tmp_path / "run").labels == {"label": ["bright", "dark"]}
+
+
 def test_predict_prints_the_classes(run: Path, clips: Path) -> None:
     video = clips / "val" / "bright" / "1.mp4"
     done = tubelet_command("predict", run, video, NO_COLOR="1")
@@ -266,7 +293,7 @@ def test_data_preview_draws_what_training_would_see(
         assert (picture.height, picture.width) == (said["height"], said["width"])
         assert picture.width >= 2 * 32
     assert main(["data", "preview", str(clips), "--out", str(out), *TINY]) == 2
-    assert "there already" in capsys.readouterr().err
+    assert "is not overwritten" in capsys.readouterr().err
 
 
 def test_a_configuration_file_lies_between_recipe_and_flags(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -168,7 +169,7 @@ def require_source(name: str) -> None:
     """
     from tubelet.presets import presets
 
-    if not Path(name).exists() and name in presets():
+    if not os.path.exists(name) and name in presets():
         raise WeightsError(
             f"{name} is a preset, which has no weights; train it: tubelet train DATA --preset {name}; or name a run"
         )

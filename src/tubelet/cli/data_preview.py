@@ -35,7 +35,7 @@ class Options(CommonOptions):
         config: TOML files with settings to change.
         preset: the model; `tubelet models` lists them.
         init: the weights that training would start from.
-        seed: of everything that is drawn.
+        seed: random seed of everything that is drawn.
         resume: not for a preview.
     """
 

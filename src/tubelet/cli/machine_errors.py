@@ -46,10 +46,11 @@ def of_the_machine(error: Exception) -> str | None:
 
 
 def reader_went_away() -> bool:
-    """Whether standard output is a pipe that nobody reads any more: another pipe may be the broken one."""
+    """Whether standard output, or error, is a pipe that nobody reads any more: another pipe may be the broken one."""
     try:
         poll = select.poll()
-        poll.register(sys.stdout.fileno(), select.POLLOUT)
+        for stream in (sys.stdout, sys.stderr):
+            poll.register(stream.fileno(), select.POLLOUT)
         return any(state & (select.POLLERR | select.POLLHUP) for _, state in poll.poll(0))
     except (AttributeError, OSError, ValueError):  # no poll on this system, or standard output is no file
         return True

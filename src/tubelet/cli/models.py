@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import Annotated, Any
@@ -10,7 +11,7 @@ import tyro
 
 from tubelet.cli.arguments import CommonOptions
 from tubelet.cli.output import Output
-from tubelet.config import ModelConfig, cost, did_you_mean
+from tubelet.config import ModelConfig, cost
 from tubelet.errors import ConfigError
 from tubelet.presets import preset, presets
 
@@ -62,7 +63,9 @@ def _chosen(options: Options) -> dict[str, ModelConfig]:
     table = presets()
     for pattern in options.names:
         if not any(fnmatch(name, pattern) for name in table):
-            raise ConfigError(f"no preset is called {pattern!r}{did_you_mean(pattern, table)}")
+            near = difflib.get_close_matches(pattern, table, n=1)
+            meant = f"did you mean {near[0]!r}?" if near else "`tubelet models` lists them, 'vivit_base_*' some"
+            raise ConfigError(f"no preset is called {pattern!r}; {meant}")
     names = [name for name in table if not options.names or any(fnmatch(name, pattern) for pattern in options.names)]
     chosen = {}
     for name in names:

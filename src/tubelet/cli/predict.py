@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -132,11 +134,17 @@ def _check_paths(options: Options) -> None:
         )
     require_source(options.model)
     places = [name for name in options.videos if name not in live]
-    here = [name for name in places if Path(name).exists() or any(sign in name for sign in "*?[#")]
+    here = [name for name in places if os.path.exists(name) or any(sign in name for sign in "*?[#")]
     if places and not here and not live:
         raise DataError(f"{places[0]} does not exist{beside(places[0])}")
     if options.out is not None:
         require_free(options.out, overwrite=options.overwrite, inputs=options.videos)
+        require_free(_part(options.out), overwrite=options.overwrite)
+
+
+def _part(file: Path) -> Path:
+    """Where the lines of a file stand until it is done."""
+    return file.with_name(f"{file.name}.part")
 
 
 def _is_address(name: str) -> bool:
@@ -200,7 +208,7 @@ def _lines_to(file: Path | None, output: Output) -> Iterator[Callable[[Result], 
     if file is None:
         yield lambda result: None
         return
-    part = file.with_name(f"{file.name}.part")
+    part = _part(file)
     written = 0
 
     def write(result: Result) -> None:
@@ -268,8 +276,8 @@ def _finish(options: Options, summary: _Summary, output: Output) -> None:
         )
     if options.out is not None and not output.as_json:
         output.console.print(f"written  {printable(str(options.out))}", soft_wrap=True)
-    video = options.videos[0] if len(options.videos) == 1 else "VIDEO"
-    output.next_command(f"tubelet predict {options.model} {video} --timeline OUT  (what happens when)")
+    video = shlex.quote(options.videos[0]) if len(options.videos) == 1 else "VIDEO"
+    output.next_command(f"tubelet predict {shlex.quote(options.model)} {video} --timeline OUT  (what happens when)")
 
 
 def _show(result: Result, output: Output) -> None:

@@ -48,7 +48,7 @@ class Options(CommonOptions):
         preset: the model; `tubelet models` lists them.
         init: a run, a checkpoint, a Hub id or an image ViT to go on from; without it the weights are random.
         splits: of a table with splits, those to learn from; test is refused.
-        seed: of everything that is drawn.
+        seed: random seed of everything that is drawn.
     """
 
     source: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[DATA]")] = None

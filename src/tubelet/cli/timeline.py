@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -113,7 +114,7 @@ def _source(video: str) -> str | int:
 def is_camera(video: str) -> bool:
     """Whether a name is that of a camera, `camera:0`, and no file."""
     kind, _, number = video.partition(":")
-    return kind == "camera" and number.isdigit() and not Path(video).exists()
+    return kind == "camera" and number.isdigit() and not os.path.exists(video)
 
 
 def _files(out: Path, videos: Sequence[str], overwrite: bool) -> list[list[Path]]:

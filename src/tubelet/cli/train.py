@@ -73,7 +73,7 @@ class Options(CommonOptions):
         config: TOML files with settings to change.
         preset: the model; `tubelet models` lists them.
         init: a run, a checkpoint, a Hub id or an image ViT to start from; without it the weights are random.
-        seed: of everything that is drawn.
+        seed: random seed of everything that is drawn.
         devices: train in so many processes of this machine, each with a GPU of its own or a part of the CPU. They
             divide the batch, so nothing else need be changed. Under torchrun it is left out.
         no_report: leave out the evaluation on the validation videos at the end, and the page.

@@ -36,7 +36,9 @@ def resolve_device(device: str | torch.device = "auto", among: Place = Place()) 
     there = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     count = there.get(chosen.type)
     if count is not None and (chosen.index or 0) >= count:
-        raise ConfigError(f"device={str(device)!r}: this machine has {count} of that kind; use auto or cpu")
+        kind = {"cuda": "CUDA device", "mps": "MPS device"}[chosen.type]
+        found = f"no {kind} was found" if not count else f"there are {count} (counted from 0)"
+        raise ConfigError(f"device={str(device)!r}: {found}; use auto or cpu")
     return chosen
 
 

@@ -244,7 +244,7 @@ def _refuse_to_overwrite(folder: Path, overwrite: bool) -> None:
     if not ours or set(present) - {CONFIG_FILE, SAFETENSORS_FILE}:
         raise WeightsError(f"{folder} holds {', '.join(present)} that tubelet did not write; name another folder")
     if not overwrite:
-        raise WeightsError(f"{folder} holds a model already; overwrite=True replaces it")
+        raise WeightsError(f"{folder} holds a model already; overwrite=True replaces it (--overwrite)")
 
 
 def _their_config(model: ViViT) -> dict[str, Any]:

@@ -186,7 +186,7 @@ def _refuse_to_overwrite(folder: Path, overwrite: bool) -> None:
     if not is_native(folder):
         raise WeightsError(f"{folder} holds a model that tubelet did not write; name another folder")
     if not overwrite:
-        raise WeightsError(f"{folder} holds a model already; overwrite=True replaces it")
+        raise WeightsError(f"{folder} holds a model already; overwrite=True replaces it (--overwrite)")
 
 
 def _fingerprint(described: Mapping[str, Any]) -> str:

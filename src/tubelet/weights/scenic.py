@@ -94,7 +94,7 @@ def save_scenic(
     file, model = Path(file), fold_head_norm(model)
     refuse_what_they_lack(model.config)
     if file.exists() and (not overwrite or not file.is_file()):
-        raise WeightsError(f"{file} is there already; overwrite=True replaces a file")
+        raise WeightsError(f"{file} is there already; overwrite=True replaces a file (--overwrite)")
     state = model.state_dict()
     parameters: dict[str, Any] = {}
     for rule in rules(model.config):

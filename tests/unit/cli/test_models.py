@@ -41,3 +41,10 @@ def test_names_and_sizes_can_be_chosen(capsys: pytest.CaptureFixture[str]) -> No
 def test_an_unknown_preset_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "vivit_bse_16x2_fe"]) == 2
     assert "did you mean 'vivit_base_16x2_fe'?" in capsys.readouterr().err
+
+
+def test_an_unknown_preset_is_not_answered_with_all_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "nosuch"]) == 2
+    said = capsys.readouterr().err
+    assert "`tubelet models` lists them" in said
+    assert len(said) < 200

@@ -219,6 +219,9 @@ def test_a_prediction_that_is_stopped_leaves_the_old_file_and_says_where_its_lin
     assert out.read_text() == "old"
     assert len((tmp_path / "lines.jsonl.part").read_text().splitlines()) == 2
     assert "first 2 lines" in capsys.readouterr().err
+    assert main(words[:-1]) == 2  # what was saved is not replaced either
+    assert main(["predict", str(folder / "model"), str(folder / "clips"), "--out", str(tmp_path / "lines.jsonl")]) == 2
+    assert len((tmp_path / "lines.jsonl.part").read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize(

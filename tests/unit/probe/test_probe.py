@@ -123,7 +123,7 @@ def test_from_videos_to_accuracies_by_head_and_a_file_of_features(
     monkeypatch.setattr(dataset_module, "open_video", closed)
     again = tubelet.probe(model, table, feature_folder=tmp_path / "kept", views="2x1", workers=0)
     assert again.heads == result.heads
-    with pytest.raises(ConfigError, match="nothing is overwritten"):
+    with pytest.raises(ConfigError, match="exists and is not overwritten"):
         tubelet.probe(model, table, features=out, feature_folder=tmp_path / "kept")
 
 
