@@ -66,7 +66,7 @@ class Curve:
     y: Sequence[float]
 
 
-CARD, WIDE = (4.0, 2.8), (4.8, 3.0)
+CARD, WIDE = (4.0, 2.8), (4.6, 2.9)
 """Sizes of plots in inches. Type of 12 points comes out at 11 pixels or more on a phone and in a row of three."""
 
 LOG_FACTOR = 5.0

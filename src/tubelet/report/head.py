@@ -205,7 +205,8 @@ def duration_text(seconds: float) -> str:
 
 def _evaluated(files: RunFiles, evaluation: Table) -> str:
     data = evaluation.get("data") or ("" if files.of_run else setting(files, "data", "source"))
-    parts = [f"{split_words(evaluation)}, {evaluation['num_videos']:,} videos"]
+    videos = f"{evaluation['num_videos']:,} video{'' if evaluation['num_videos'] == 1 else 's'}"
+    parts = [f"{split_words(evaluation)}, {videos}" if evaluation.get("split") else f"all {videos}"]
     parts += [f"of {data}"] if data else []
     parts += [f"on {date_text(evaluation['date'])}"] if evaluation.get("date") else []
     return " ".join(parts)

@@ -90,7 +90,7 @@ def test_a_study_fits_on_a_phone(tmp_path: Path, costs: list[int]) -> None:
     samples = [Sample(f"{n}.mp4", {"label": 0}, split="test" if n % 2 else "train") for n in range(200)]
     study = Study("frames", "How many frames a model should see", "Do more help?", "They do.", lambda _: Plan((), ()))
     written = Written(
-        study, Plan(tuple(cells), ()), config, Table(tuple(samples), {"label": ["a"]}), (0,), "tubelet study"
+        study, Plan(tuple(cells), ()), config, Table(tuple(samples), {"label": ["a"]}, ""), (0,), "tubelet study"
     )
     folder = StudyFolder(tmp_path / "study")
     folder.path.mkdir()
