@@ -36,12 +36,22 @@ def learned_from(files: RunFiles, evaluation: Table) -> int | None:
 
     An evaluation from before this was stored is held against the splits of its run.
     """
-    if is_number(evaluation.get("learned_from")):
+    if is_number(evaluation.get("learned_from")) and (evaluation["learned_from"] or not unknown(evaluation)):
         return int(evaluation["learned_from"])
-    if "learned_from" in evaluation or evaluation is not files.evaluation or not (files.splits and files.predictions):
+    if (
+        unknown(evaluation)
+        or "learned_from" in evaluation
+        or evaluation is not files.evaluation
+        or not (files.splits and files.predictions)
+    ):
         return None
     learned = {row.get("path") for row in files.splits if split_name(row.get("split") or "") == "train"}
     return sum(one.get("path") in learned for one in files.predictions)
+
+
+def unknown(evaluation: Table) -> bool:
+    """Whether it cannot be known what the model learned from."""
+    return bool(evaluation.get("provenance_unknown"))
 
 
 def chosen_on(files: RunFiles, evaluation: Table) -> int | None:
@@ -89,9 +99,9 @@ def warnings(files: RunFiles) -> list[str]:
         left_out = evaluation.get("left_out")
         if left_out:
             found.append(f"{left_out:,} more videos were left out of the figures: the model had learned from them.")
-        unknown = evaluation.get("provenance_unknown")
-        if unknown:
-            why = f": {unknown}" if isinstance(unknown, str) else ""
+        if unknown(evaluation):
+            reason = evaluation["provenance_unknown"]
+            why = f": {reason}" if isinstance(reason, str) else ""
             found.append(f"It is not known whether the model had learned from these videos{why}.")
     return found
 
