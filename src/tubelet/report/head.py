@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tubelet.data.table import split_name
@@ -172,7 +173,10 @@ def command(files: RunFiles) -> str:
     """What was typed to make the run; empty if that is not known."""
     environment = files.run.get("environment")
     typed = environment.get("command") if isinstance(environment, Mapping) else None
-    return " ".join(map(str, typed)) if isinstance(typed, list) else ""
+    if not isinstance(typed, list) or not typed:
+        return ""
+    program = Path(str(typed[0])).name
+    return " ".join(["tubelet" if program == "__main__.py" else program, *map(str, typed[1:])])
 
 
 def others(files: RunFiles) -> list[dict[str, str]]:

@@ -16,7 +16,7 @@ from tubelet.studies.folder import Outcome, StudyFolder
 from tubelet.studies.page import Written, write_pages
 from tubelet.studies.results import judge, rows_of, verdict_in_words
 from tubelet.studies.study import Cell, Claim, Plan, Study
-from unit.report.chromium import PHONE, measured, needs_chromium
+from unit.report.chromium import PHONE, measured, needs_chromium, said_by
 
 NAMES = [f"two_hand_front_clap_and_{number}_more/things-to-do" for number in range(27)]
 
@@ -60,6 +60,26 @@ def fits(page: Path) -> None:
 @needs_chromium
 def test_a_run_fits_on_a_phone(run_folder: Path) -> None:
     fits(write_report(fill(run_folder, 0)))
+
+
+SORTED = """
+  const box = document.querySelector("input[data-order]"), table = document.querySelector("table.confusion");
+  const heads = () => [...table.tHead.rows[0].cells].slice(1).map(cell => cell.title);
+  const sides = () => [...table.tBodies[0].rows].map(row => row.cells[0].title);
+  const isHit = (row, place) => row.cells[place + 1].classList.contains("hit");
+  const diagonal = () => [...table.tBodies[0].rows].every(isHit);
+  const before = heads();
+  box.click();
+  const same = heads().every((name, place) => name === sides()[place]), moved = heads().join() !== before.join();
+  const straight = diagonal();
+  box.click();
+  return [same, moved, straight, heads().join() === before.join(), diagonal()].join(" ");
+"""
+
+
+@needs_chromium
+def test_a_confusion_matrix_is_sorted_by_confusion_and_back(run_folder: Path) -> None:
+    assert said_by(write_report(fill(run_folder, 0)), 1280, SORTED) == "true true true true true"
 
 
 @needs_chromium
