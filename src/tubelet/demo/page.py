@@ -52,7 +52,7 @@ def write_page(done: DemoResult, run: Path) -> Path:
         Section("One scene, eight classes", scene),
         Section("A prediction", predicted),
     ]
-    return write_report(run, out=done.report, title="A first minute with tubelet", extra=sections)
+    return write_report(run, out=done.report, title="A first look at tubelet", extra=sections)
 
 
 def _films(folder: Path) -> list[tuple[str, Picture | None]]:

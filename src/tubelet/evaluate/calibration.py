@@ -1,4 +1,4 @@
-"""Whether a model is as often right as it says: reliability, calibration error, and a temperature that mends it.
+"""Whether a model is as often right as it is confident: reliability, calibration error, a temperature that fixes it.
 
 Guo et al., "On calibration of modern neural networks" (ICML 2017): logits are divided by one number, fitted on videos
 that are not those of the test. The class with the highest logit stays the same.
@@ -45,7 +45,7 @@ class Calibration:
     """What a temperature that was fitted elsewhere does to a head.
 
     Attributes:
-        temperature: that logits are divided by; above 1 the model was too sure.
+        temperature: that logits are divided by; above 1 the model was too confident.
         fitted_on: videos that it was fitted on, how many.
         split: they are of; None if they have no split.
         loss: cross entropy in nats after it, over the videos that could be read.
@@ -103,7 +103,7 @@ def fit_temperature(logits: Float[Tensor, "N K"], target: Int[Tensor, "N"]) -> f
     low, high = math.log(1 / HOTTEST), math.log(1 / COLDEST)
     if slope(math.exp(high)) <= 0:
         raise DataError(
-            f"all {len(logits)} videos are right, and the surer the model the better: no temperature is best; "
+            f"all {len(logits)} videos are right, and the more confident the model the better: no temperature is best; "
             "fit it on more videos"
         )
     if slope(math.exp(low)) >= 0:

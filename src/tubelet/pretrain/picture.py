@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from tubelet.data import Batch, ClipDataset, Draw, Failure, collate, contact_sheet
@@ -21,6 +21,8 @@ CLIPS = 4
 FRAMES = 8
 HEIGHT = 96
 """Pixels of a frame in the picture, at least."""
+LABELS, TYPE = 72, 15
+"""Pixels of the column at the right that says what a row is, and of its type."""
 
 
 def sample_batch(clips: ClipDataset, count: int = CLIPS) -> Batch:
@@ -70,14 +72,35 @@ def reconstructions(masked: MaskedTubelets, batch: Batch, seed: int = 0) -> UInt
 
 
 def save_picture(masked: MaskedTubelets, clips: ClipDataset, path: Path, seed: int) -> Path | None:
-    """Write `reconstructions` of some of the clips as a PNG, whole or not at all; None if no clip can be read."""
-    picture = reconstructions(masked, sample_batch(clips), seed)
+    """Write `reconstructions` of some of the clips as a PNG whose rows are named, whole or not at all.
+
+    Returns:
+        `path`; None if no clip can be read.
+    """
+    batch = sample_batch(clips)
+    picture = reconstructions(masked, batch, seed)
     if picture is None:
         return None
-    image = Image.fromarray(picture.permute(1, 2, 0).numpy())
+    image = _with_names(Image.fromarray(picture.permute(1, 2, 0).numpy()), row_names(masked), len(batch))
     with replacing(path) as writing:
         image.save(writing, "png")
     return path
+
+
+def row_names(masked: MaskedTubelets) -> tuple[str, ...]:
+    """What the rows of a clip are in the picture, from top to bottom."""
+    return ("clip", "visible", *(("target",) if masked.masking.targets == "motion" else ()), "guess")
+
+
+def _with_names(image: Image.Image, names: tuple[str, ...], clips: int) -> Image.Image:
+    """The picture with the name of each row at its right."""
+    wider = Image.new("RGB", (image.width + LABELS, image.height), "white")
+    wider.paste(image, (0, 0))
+    draw, font = ImageDraw.Draw(wider), ImageFont.load_default(TYPE)
+    height = image.height / (clips * len(names))
+    for row in range(clips * len(names)):
+        draw.text((image.width + 6, (row + 0.5) * height), names[row % len(names)], "black", font, anchor="lm")
+    return wider
 
 
 def _sheet(masked: MaskedTubelets, videos: Tensor) -> UInt8[Tensor, "3 H W"]:

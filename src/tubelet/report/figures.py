@@ -66,7 +66,7 @@ class Curve:
     y: Sequence[float]
 
 
-CARD, WIDE = (4.0, 2.8), (4.8, 3.0)
+CARD, WIDE = (4.0, 2.8), (4.6, 2.9)
 """Sizes of plots in inches. Type of 12 points comes out at 11 pixels or more on a phone and in a row of three."""
 
 LOG_FACTOR = 5.0
@@ -129,7 +129,7 @@ def curves_figure(
     elif logarithmic and wants_log(values):
         log_axis(axes, "y", values)
     elif from_zero:
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.08 * max(values) if values and max(values) > 0 else None)
     if any(line.name for line in lines):
         axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=2, handlelength=1.2, columnspacing=1.0)
     return figure
@@ -142,7 +142,9 @@ def draw_line(axes: Axes, line: Curve, colour: str, *, percent: bool = False, st
         return
     axes.plot(line.x, line.y, color=colour, label=line.name, marker="o", markersize=7, linestyle="none")
     text = f"{100 * line.y[0]:.1f} %" if percent else f"{line.y[0]:.3g}"
-    axes.annotate(text, (line.x[0], line.y[0]), (-8, 0), textcoords="offset points", color=INK, ha="right", va="center")
+    below = percent and line.y[0] > 0.5
+    place, side = ((0, -7), "top") if below else ((0, 7), "bottom")
+    axes.annotate(text, (line.x[0], line.y[0]), place, textcoords="offset points", color=INK, ha="right", va=side)
 
 
 def whole_numbers(axes: Axes, label: str, end: float) -> None:

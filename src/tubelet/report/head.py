@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tubelet.data.table import split_name
@@ -36,12 +37,22 @@ def learned_from(files: RunFiles, evaluation: Table) -> int | None:
 
     An evaluation from before this was stored is held against the splits of its run.
     """
-    if is_number(evaluation.get("learned_from")):
+    if is_number(evaluation.get("learned_from")) and (evaluation["learned_from"] or not unknown(evaluation)):
         return int(evaluation["learned_from"])
-    if "learned_from" in evaluation or evaluation is not files.evaluation or not (files.splits and files.predictions):
+    if (
+        unknown(evaluation)
+        or "learned_from" in evaluation
+        or evaluation is not files.evaluation
+        or not (files.splits and files.predictions)
+    ):
         return None
     learned = {row.get("path") for row in files.splits if split_name(row.get("split") or "") == "train"}
     return sum(one.get("path") in learned for one in files.predictions)
+
+
+def unknown(evaluation: Table) -> bool:
+    """Whether it cannot be known what the model learned from."""
+    return bool(evaluation.get("provenance_unknown"))
 
 
 def chosen_on(files: RunFiles, evaluation: Table) -> int | None:
@@ -89,9 +100,9 @@ def warnings(files: RunFiles) -> list[str]:
         left_out = evaluation.get("left_out")
         if left_out:
             found.append(f"{left_out:,} more videos were left out of the figures: the model had learned from them.")
-        unknown = evaluation.get("provenance_unknown")
-        if unknown:
-            why = f": {unknown}" if isinstance(unknown, str) else ""
+        if unknown(evaluation):
+            reason = evaluation["provenance_unknown"]
+            why = f": {reason}" if isinstance(reason, str) else ""
             found.append(f"It is not known whether the model had learned from these videos{why}.")
     return found
 
@@ -162,7 +173,10 @@ def command(files: RunFiles) -> str:
     """What was typed to make the run; empty if that is not known."""
     environment = files.run.get("environment")
     typed = environment.get("command") if isinstance(environment, Mapping) else None
-    return " ".join(map(str, typed)) if isinstance(typed, list) else ""
+    if not isinstance(typed, list) or not typed:
+        return ""
+    program = Path(str(typed[0])).name
+    return " ".join(["tubelet" if program == "__main__.py" else program, *map(str, typed[1:])])
 
 
 def others(files: RunFiles) -> list[dict[str, str]]:
@@ -205,7 +219,8 @@ def duration_text(seconds: float) -> str:
 
 def _evaluated(files: RunFiles, evaluation: Table) -> str:
     data = evaluation.get("data") or ("" if files.of_run else setting(files, "data", "source"))
-    parts = [f"{split_words(evaluation)}, {evaluation['num_videos']:,} videos"]
+    videos = f"{evaluation['num_videos']:,} video{'' if evaluation['num_videos'] == 1 else 's'}"
+    parts = [f"{split_words(evaluation)}, {videos}" if evaluation.get("split") else f"all {videos}"]
     parts += [f"of {data}"] if data else []
     parts += [f"on {date_text(evaluation['date'])}"] if evaluation.get("date") else []
     return " ".join(parts)

@@ -31,7 +31,7 @@ def how_measured(files: RunFiles) -> list[tuple[str, str]]:
     cost, seconds = evaluation.get("cost"), evaluation.get("seconds")
     if isinstance(cost, Mapping):
         rows.append(("frames of a view", f"{cost['frames']:g}"))
-        rows.append(("multiply-adds of a video", multiply_adds_text(cost["multiply_adds"])))
+        rows.append(("multiply-adds (MACs) of a video", multiply_adds_text(cost["multiply_adds"])))
         rows.append(("device", str(cost["device"])))
     if seconds:
         rows.append(("time", f"{seconds:.1f} s, {1000 * seconds / max(evaluation['num_videos'], 1):.0f} ms a video"))

@@ -128,7 +128,7 @@ def environment() -> Environment:
 
 def breakable(name: Any) -> Markup:
     """A class's name or a path, that may go on in the next line after `_`, `-` and `/`."""
-    return Markup(re.sub(r"([_/-])(?=.)", r"\1<wbr>", str(escape(name))))
+    return Markup(re.sub(r"([_/-])(?=\S)", r"\1<wbr>", str(escape(name))))
 
 
 def _head(files: RunFiles, name: str) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def reliability(title: str, series: Mapping[str, Sequence[Mapping[str, Any]]]) -
         series: name to bins: before and after a temperature, for instance.
     """
     with mpl.rc_context({**SETTINGS, "axes.grid.axis": "both"}):
-        figure = Figure(figsize=(4.8, 4.8), layout="constrained")
+        figure = Figure(figsize=(4.6, 4.7), layout="constrained")
         upper, lower = figure.subplots(2, sharex=True, height_ratios=(3.2, 1))
         upper.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (3, 2)))
         for number, ((name, bins), (colour, _)) in enumerate(zip(series.items(), STYLES, strict=False)):

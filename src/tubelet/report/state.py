@@ -53,7 +53,7 @@ def epochs_done(files: RunFiles) -> int:
         if is_number(step) and is_number(per_epoch) and per_epoch > 0 and event.get("event") in ("train", "end"):
             done = max(done, int(step // per_epoch))
         elif is_number(epoch):
-            done = max(done, int(epoch) - (event.get("event") not in ("validation", "end")))
+            done = max(done, int(epoch) - (event.get("event") not in ("validation", "epoch", "end")))
     return done
 
 

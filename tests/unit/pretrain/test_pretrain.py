@@ -146,7 +146,7 @@ def test_the_run_folder_says_what_happened(clips: Path, tmp_path: Path, tiny: Pr
 
 
 @pytest.mark.parametrize("targets", ["motion", "normalised_pixels"])
-def test_the_picture_shows_the_clip_what_was_visible_and_the_guess(
+def test_the_picture_shows_and_names_the_clip_what_was_visible_and_the_guess(
     clips: Path, tmp_path: Path, tiny: PretrainConfig, targets: str
 ) -> None:
     result = run(clips, tmp_path / "run", tiny, targets=targets)
@@ -154,8 +154,12 @@ def test_the_picture_shows_the_clip_what_was_visible_and_the_guess(
     with Image.open(result.picture) as opened:
         picture, (width, height) = torch.frombuffer(bytearray(opened.tobytes()), dtype=torch.uint8), opened.size
     side, gap, of_a_clip = 96, 2, 4 if targets == "motion" else 3
-    assert (width, height) == (4 * (side + gap) + gap, 4 * of_a_clip * (side + gap) + gap)
-    rows = picture.view(height, width, 3)[gap:, gap:].unfold(0, side, side + gap).unfold(1, side, side + gap)
+    frames = 4 * (side + gap) + gap
+    assert height == 4 * of_a_clip * (side + gap) + gap
+    names = picture.view(height, width, 3)[gap:, frames:].unfold(0, side, side + gap).flatten(1).min(dim=1).values
+    assert len(names) == 4 * of_a_clip
+    assert names.lt(100).all(), "every row has its name at the right"
+    rows = picture.view(height, width, 3)[gap:, gap:frames].unfold(0, side, side + gap).unfold(1, side, side + gap)
     for clip in range(4):
         truth, seen, *wanted, guess = rows[of_a_clip * clip : of_a_clip * (clip + 1)]
         visible = seen == truth

@@ -15,6 +15,7 @@ class Page(HTMLParser):
         super().__init__()
         self.open: list[str] = []
         self.text = ""
+        self.in_word = False
         self.headings: list[str] = []
         self.links: list[str] = []
         self.ids: list[str] = []
@@ -26,6 +27,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag not in VOID:
             self.open.append(tag)
+        self.in_word = tag == "wbr"
         for name, value in attrs:
             if name in ("src", "href", "xlink:href", "poster", "data") and value:
                 self.links.append(value)
@@ -45,6 +47,7 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self.open and self.open[-1] not in ("style", "script"):
-            self.text += " " + data
+            self.text += data if self.in_word else " " + data
+            self.in_word = False
             if self.open[-1] == "h2":
                 self.headings.append(data)

@@ -16,7 +16,7 @@ from tubelet.studies.folder import Outcome, StudyFolder
 from tubelet.studies.page import Written, write_pages
 from tubelet.studies.results import judge, rows_of, verdict_in_words
 from tubelet.studies.study import Cell, Claim, Plan, Study
-from unit.report.chromium import PHONE, measured, needs_chromium
+from unit.report.chromium import PHONE, measured, needs_chromium, said_by
 
 NAMES = [f"two_hand_front_clap_and_{number}_more/things-to-do" for number in range(27)]
 
@@ -62,6 +62,26 @@ def test_a_run_fits_on_a_phone(run_folder: Path) -> None:
     fits(write_report(fill(run_folder, 0)))
 
 
+SORTED = """
+  const box = document.querySelector("input[data-order]"), table = document.querySelector("table.confusion");
+  const heads = () => [...table.tHead.rows[0].cells].slice(1).map(cell => cell.title);
+  const sides = () => [...table.tBodies[0].rows].map(row => row.cells[0].title);
+  const isHit = (row, place) => row.cells[place + 1].classList.contains("hit");
+  const diagonal = () => [...table.tBodies[0].rows].every(isHit);
+  const before = heads();
+  box.click();
+  const same = heads().every((name, place) => name === sides()[place]), moved = heads().join() !== before.join();
+  const straight = diagonal();
+  box.click();
+  return [same, moved, straight, heads().join() === before.join(), diagonal()].join(" ");
+"""
+
+
+@needs_chromium
+def test_a_confusion_matrix_is_sorted_by_confusion_and_back(run_folder: Path) -> None:
+    assert said_by(write_report(fill(run_folder, 0)), 1280, SORTED) == "true true true true true"
+
+
 @needs_chromium
 def test_a_comparison_fits_on_a_phone(run_folder: Path, tmp_path: Path) -> None:
     runs = {"runs/gestures_with_a_long_name": run_folder, "runs/no_log": run_folder.with_name("no_log")}
@@ -90,7 +110,7 @@ def test_a_study_fits_on_a_phone(tmp_path: Path, costs: list[int]) -> None:
     samples = [Sample(f"{n}.mp4", {"label": 0}, split="test" if n % 2 else "train") for n in range(200)]
     study = Study("frames", "How many frames a model should see", "Do more help?", "They do.", lambda _: Plan((), ()))
     written = Written(
-        study, Plan(tuple(cells), ()), config, Table(tuple(samples), {"label": ["a"]}), (0,), "tubelet study"
+        study, Plan(tuple(cells), ()), config, Table(tuple(samples), {"label": ["a"]}, ""), (0,), "tubelet study"
     )
     folder = StudyFolder(tmp_path / "study")
     folder.path.mkdir()
