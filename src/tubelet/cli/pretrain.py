@@ -16,7 +16,7 @@ from tubelet.cli.arguments import CommonOptions
 from tubelet.cli.arguments import parse as parse_options
 from tubelet.cli.flags import training_changes, training_flags
 from tubelet.cli.output import Output
-from tubelet.cli.train import Sources, require_first_there, require_startable, shown_model, sources_of
+from tubelet.cli.train import Sources, errors_in_flags, require_first_there, require_startable, shown_model, sources_of
 from tubelet.config import PretrainConfig, from_dict
 from tubelet.config.pretraining import REGULARISERS, WITHOUT_LABELS
 from tubelet.config.recipes import pretrain_config, recipes
@@ -66,7 +66,8 @@ def parse(words: Sequence[str], prog: str) -> Any:
     """Options with a flag for every setting of a pretraining; their defaults are those of the recipe or the run."""
     require_first_there(words)
     sources = sources_of(words, prog)
-    base = base_config(sources)
+    with errors_in_flags():
+        base = base_config(sources)
     fields: list[Any] = training_flags(base, shown_model(base), NO_FLAGS)
     hints = typing.get_type_hints(Options, include_extras=True)
     fields += [(name, hints[name], dataclasses.field(default=getattr(base, name))) for name in TOP]
@@ -99,12 +100,13 @@ def run(options: Any, output: Output) -> int:
     changes = training_changes(options, base)
     changes |= {name: getattr(options, name) for name in TOP if getattr(options, name) != getattr(base, name)}
     reporter = SilentReporter() if output.quiet else None
-    if options.resume:
-        result = pretrain(options.source, out, resume=True, reporter=reporter, **changes)
-    else:
-        sources: Sources = options.sources
-        config = pretrain_config(sources.recipe, *sources.config, **{**sources.given(), **changes})
-        result = pretrain(options.source, out, config=config, reporter=reporter)
+    with errors_in_flags():
+        if options.resume:
+            result = pretrain(options.source, out, resume=True, reporter=reporter, **changes)
+        else:
+            sources: Sources = options.sources
+            config = pretrain_config(sources.recipe, *sources.config, **{**sources.given(), **changes})
+            result = pretrain(options.source, out, config=config, reporter=reporter)
     if not output.as_json:
         output.console.print(f"model    {result.folder}", markup=False, soft_wrap=True)
         if result.picture is not None:

@@ -9,7 +9,8 @@ import dataclasses
 import json
 import shlex
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -105,7 +106,8 @@ def parse_with_flags(cls: type, words: Sequence[str], prog: str) -> Any:
         an instance of a subclass of `cls`; its `base` is the configuration that the flags change.
     """
     sources = sources_of(words, prog)
-    base = base_config(sources)
+    with errors_in_flags():
+        base = base_config(sources)
     fields: list[Any] = training_flags(base, shown_model(base))
     hints = typing.get_type_hints(cls, include_extras=True)
     fields += [(name, hints[name], dataclasses.field(default=getattr(base, name))) for name in TOP]
@@ -124,9 +126,12 @@ def sources_of(words: Sequence[str], prog: str) -> Sources:
 
 def base_config(sources: Sources) -> TrainConfig:
     """The configuration that the flags change: the recipe's with its files, or that of the run that is resumed."""
-    if sources.resume and sources.out is not None and (sources.out / "run.json").is_file():
-        stored = json.loads((sources.out / "run.json").read_text(encoding="utf-8"))
-        return from_dict(TrainConfig, stored["config"], where=f"{sources.out / 'run.json'}: config")
+    if sources.resume:
+        run = None if sources.out is None else sources.out / "run.json"
+        if run is None or not run.is_file():
+            return train_config()  # resuming says what is missing
+        stored = json.loads(run.read_text(encoding="utf-8"))
+        return from_dict(TrainConfig, stored["config"], where=f"{run}: config")
     return train_config(sources.recipe, *sources.config, **sources.given())
 
 
@@ -150,7 +155,7 @@ def run(options: Any, output: Output) -> int:
     require_startable(options, "train")
     from tubelet.distributed.world import joined
 
-    with joined() as world:
+    with errors_in_flags(), joined() as world:
         return _run(options, output, world)
 
 
@@ -180,6 +185,15 @@ def require_first_there(words: Sequence[str]) -> None:
     """The same for data that is the first of the words, before a flag is made for every setting."""
     if words and not words[0].startswith("-") and not {"-h", "--help"} & set(words):
         require_data(words[0])
+
+
+@contextmanager
+def errors_in_flags() -> Iterator[None]:
+    """Inside the `with`, errors of settings name flags where the library names fields."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(in_flags(str(error))) from error
 
 
 def _is_local(source: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import weakref
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from tubelet.config import ModelConfig
 from tubelet.errors import ConfigError
 
 
@@ -52,6 +54,35 @@ def peak_memory(compute: Callable[[], Any]) -> int:
     with _Allocations() as allocations:
         compute()
     return allocations.peak
+
+
+KEPT_FLOATS = {
+    "spatio_temporal": 9,
+    "factorised_encoder": 9,
+    "factorised_self_attention": 18,
+    "factorised_dot_product": 13,
+}
+"""Numbers that a block keeps of each token for the backward pass, as multiples of its width (measured)."""
+
+STEM_FLOATS = 17
+"""The same of the convolutional stem, for each number of a clip."""
+
+
+def expected_memory(config: ModelConfig, clips: int, bytes_each: int = 4, checkpointing: bool = False) -> int:
+    """Bytes that a forward and a backward pass keep, by a formula: to a tenth or so, in no time.
+
+    Args:
+        config: of the model.
+        clips: at once.
+        bytes_each: of a number.
+        checkpointing: whether blocks are computed again in the backward pass, and keep what comes in alone.
+    """
+    a_token = config.hidden_size * KEPT_FLOATS[config.variant]
+    layers = config.num_layers * config.hidden_size + a_token if checkpointing else config.num_layers * a_token
+    floats = config.num_tokens * layers
+    if config.embedding == "conv_stem":
+        floats += STEM_FLOATS * config.num_frames * math.prod(config.image_size) * config.in_channels
+    return clips * floats * bytes_each
 
 
 def available_memory() -> int:

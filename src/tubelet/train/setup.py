@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
+
 from tubelet.config import (
     ModelConfig,
     PreprocessingConfig,
@@ -29,8 +31,9 @@ from tubelet.features import FeatureClips
 from tubelet.model import ViViT
 from tubelet.train.checkpoint import load_checkpoint
 from tubelet.train.environment import describe_environment
-from tubelet.train.fitting import fitting
+from tubelet.train.fitting import SHARE, fitting
 from tubelet.train.lengths import with_median_frames
+from tubelet.train.memory import available_memory, expected_memory
 from tubelet.train.model import build_model, classes_of, preprocessing_for, require_classes
 from tubelet.train.run_folder import RunFolder, appearing
 from tubelet.train.splits import divide
@@ -106,6 +109,8 @@ def start_run(
         fit = fitting(trainer)
         trainer.config = override(trainer.config, accumulate_steps=fit.accumulate_steps)
         notes.append(fit.note)
+    else:
+        notes += _fitted(trainer)
     with appearing(out, world) as hidden, trainer.writing_to(hidden):
         trainer.save()
         if world.first:
@@ -247,6 +252,32 @@ def _more_epochs(trainer: Trainer) -> list[str]:
         f"{epochs} epochs instead of {optimisation.epochs}, so that there are {least:,} steps ({steps} per epoch; "
         f"min_steps={least}). For fewer: epochs={optimisation.epochs}"
     ]
+
+
+def _fitted(trainer: Trainer) -> list[str]:
+    """Let batches through the model in parts where they would not fit into memory, and say so.
+
+    Where nothing says that a training takes more than there is, the system ends it without a word.
+    """
+    optimisation, runtime, model = trainer.config.optimisation, trainer.config.runtime, trainer.model
+    frozen = optimisation.freeze in ("spatial", "encoder") or trainer.config.data.cache == "features"
+    if trainer.device.type != "cpu" or optimisation.accumulate_steps > 1 or frozen:
+        return []
+    clips = -(-optimisation.batch_size // trainer.world.local_size)
+    each = 2 if trainer.dtype == torch.bfloat16 else 4
+    kept = sum(tensor.nbytes for tensor in model.parameters()) * (3 if optimisation.optimiser == "adamw" else 2)
+    wanted = kept + expected_memory(model.config, clips, each, runtime.activation_checkpointing)
+    free = available_memory() // trainer.world.local_size
+    if wanted <= SHARE * free:
+        return []
+    words = f"a batch of {clips} clips takes about {wanted / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB are free"
+    if trainer.world.size > 1 or runtime.step_in_backward:
+        return [
+            f"{words}: the training may run out of memory; use a smaller batch_size or activation_checkpointing=True"
+        ]
+    fit = fitting(trainer)
+    trainer.config = override(trainer.config, accumulate_steps=fit.accumulate_steps)
+    return [f"{words}, so memory was measured. {fit.note}"]
 
 
 def _size(trainer: Trainer) -> str:

@@ -99,7 +99,7 @@ def _reason(error: Exception, path: Path) -> str | None:
     text = str(error)
     full = number in (errno.ENOSPC, errno.EDQUOT) or "os error 28" in text
     if full or (type(error) is RuntimeError and any(words in text for words in _TORCH_CANNOT_WRITE)):
-        return f"the disk is full ({_free(path)} free); make room, or name a folder on another disk"
+        return f"the disk is full (No space left on device, {_free(path)} free); make room, or name a folder elsewhere"
     if number in _ADVICE:
         return _ADVICE[number]
     if isinstance(error, SafetensorError) and "os error" in text:

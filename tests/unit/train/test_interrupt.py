@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -79,3 +82,42 @@ def test_a_failure_is_written_once_also_across_a_resume(tmp_path: Path) -> None:
     assert again.note([first, second]) == [second]
     assert [json.loads(line)["path"] for line in path.read_text().splitlines()] == ["a.mp4", "b.mp4"]
     assert len(again) == 2
+
+
+BUSY = """
+import hashlib, signal
+from tubelet.train.interrupt import StopRequest
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background a shell has it ignored
+with StopRequest():
+    print("ready", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 200_000_000)  # no Python in between, for minutes
+"""
+
+
+def test_ctrl_c_is_answered_at_once_and_the_second_one_ends_what_python_cannot_interrupt() -> None:
+    process = subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.readline() == b"\n"
+        assert process.stderr.readline() == b"stopping after this step; press Ctrl-C once more to stop now\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_the_answer_is_for_the_signals_of_a_request_alone(capfd: pytest.CaptureFixture[str]) -> None:
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)
+    try:
+        with StopRequest():
+            signal.raise_signal(signal.SIGUSR1)
+            time.sleep(0.1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert capfd.readouterr().err == ""
+    assert signal.set_wakeup_fd(-1) == -1

@@ -38,6 +38,42 @@ def test_an_epoch_that_takes_long_has_lines_in_between(monkeypatch: pytest.Monke
     assert text.getvalue().startswith("step 4/10  loss 1.000")
 
 
+def test_without_a_terminal_the_first_steps_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = io.StringIO()
+    reporter = ConsoleReporter(Console(file=text))
+    reporter.begin(4, 100)
+    for step in range(5, 30):
+        reporter.step(step, f"loss {step}.0  9.0 clips/s")
+    (line,) = text.getvalue().splitlines()
+    assert line.startswith("step 7/100  loss 7.0  9.0 clips/s")
+    assert line.endswith(" left")
+
+
+def test_without_a_terminal_there_is_a_line_a_minute_whatever_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    text = io.StringIO()
+    reporter = ConsoleReporter(Console(file=text))
+    reporter.begin(0, 100)
+    for done in range(1, 7):
+        now += 25
+        reporter.preparing(done, 100)
+    for done in range(1, 7):
+        now += 25
+        reporter.validating(done, 100)
+    lines = [line.split("  ")[0] for line in text.getvalue().splitlines()]
+    assert lines == [*(f"features of {n}/100 videos" for n in (1, 4)), *(f"validating {n}/100" for n in (1, 4))]
+
+
+def test_the_total_may_change_on_the_way() -> None:
+    text = io.StringIO()
+    reporter = ConsoleReporter(Console(file=text))
+    reporter.begin(0, 100)
+    reporter.begin(2, 10)
+    reporter.step(5, "loss 1.0")
+    assert text.getvalue().startswith("step 5/10")
+
+
 def test_a_terminal_gets_a_bar_that_is_gone_afterwards() -> None:
     text = io.StringIO()
     reporter = ConsoleReporter(Console(file=text, force_terminal=True, width=100, highlight=False))

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import tubelet.train.loop as loop_module
+import tubelet.train.watch as watch_module
 from reporters import Told
 from tubelet.config import MonitoringConfig, TrainConfig, override
 from tubelet.errors import ConfigError
@@ -125,6 +126,23 @@ def test_a_spike_is_written_down_told_and_shown_on_the_page(
     assert all(Path(path).name in page for path in event["videos"])
     for words in ("Spikes", "gradient norm 1e+06", "Gradient norm", "Change of the weights"):
         assert words in page
+
+
+def test_further_spikes_are_counted_in_one_line(
+    clips: Path, tmp_path: Path, tiny: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_module.StepWatch, "spikes", _always)
+    told = Told()
+    train(clips, tmp_path / "run", config=tiny, reporter=told)
+    lines = [message for message in told.messages if "spike" in message]
+    assert lines[0].startswith("spike at step 1: loss 9, where 1 is usual")
+    assert lines[1:] == ["6 of 6 steps had a spike; metrics.jsonl has each with its videos"]
+    assert len(read_events(tmp_path / "run" / "metrics.jsonl", "spike")) == 6
+
+
+def _always(watch: StepWatch, result: StepResult) -> list[watch_module.Spike]:
+    watch.spike_steps += 1
+    return [watch_module.Spike("loss", 9.0, 1.0)]
 
 
 def test_a_spike_may_stop_the_training_with_the_checkpoint_from_before(

@@ -324,7 +324,7 @@ def test_a_write_that_fails_leaves_the_folder_as_it_was(
     def full(*_: Any, **__: Any) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("tubelet.weights.hf_vivit.save_file", full)
+    monkeypatch.setattr("tubelet.weights.hf_vivit.save_tensors", full)
     nn.init.zeros_(model.head.weight)
     with pytest.raises(OSError, match="no space"):
         save_hf_vivit(model, folder, overwrite=True)
