@@ -31,23 +31,30 @@ BLOCK = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | 
 SKIPPED = {
     r"^make ": "sets up the environment that this test runs in; CI runs it",
     r"^source .venv": "the same",
-    r"^pip install": "the same",
-    r"^(python -m )?benchmarks|^python -m benchmarks": "measurements of minutes on real videos",
+    r"^python -m benchmarks": "measurements of minutes on real videos",
     r"^tubelet study (regularisers|variants)": "many trainings; tests/unit/studies runs them",
+    r"run_study\(": "the same",
     r"--nnodes|^#SBATCH|^head=|^srun|^    --rdzv|^    -m tubelet": "needs several machines",
+    r"strategy=\"fsdp\"": "needs torchrun; tests/integration/test_distributed.py runs it",
     r"rtsp://|camera:0": "needs a camera",
-    r"utd|\$SIZE|\$UTD|SIZE=|UTD=|manifest\.csv|^    --recipe small-data --epochs": "needs a data set that is not here",
+    r"\$SIZE|\$UTD|SIZE=|UTD=|^    --recipe small-data --epochs": "needs a data set that is not here",
     r"push_to_hub|from_pretrained\(\"me": "needs the Hub",
     r"PreprocessingConfig\(\.\.\.\)": "a placeholder",
     r"complete -W|completions/tubelet": "of an interactive shell",
-    r"^tubelet models \|": "of an interactive shell",
 }
-"""Lines that are not run, and why."""
+"""Lines of a shell, and Python examples that hold such a line, that are not run, and why."""
+
+MADE = re.compile(r"(?:--out |tubelet\.(?:train|pretrain)\([^)]*\")(runs/[\w-]+)")
+"""Runs that a page makes itself."""
 
 TINY = [
     *("--num-frames", "4", "--image-size", "32", "--tubelet-size", "2", "16", "16", "--hidden-size", "16"),
     *("--num-layers", "1", "--num-heads", "2", "--mlp-dim", "16", "--temporal-layers", "1"),
 ]
+SIZES: dict[str, Any] = {
+    **{"num_frames": 4, "image_size": 32, "tubelet_size": (2, 16, 16), "hidden_size": 16},
+    **{"num_layers": 1, "num_heads": 2, "mlp_dim": 16},
+}
 TORCHRUN = '#!/usr/bin/env bash\nexec "$PYTHON" -m torch.distributed.run "$@"\n'
 
 
@@ -69,6 +76,20 @@ def write_clips(folder: Path, count: int, seed: int) -> None:
             tubelet.write_video(folder / label / f"{number}.mp4", frames, 12.0)
 
 
+def write_kinetics(folder: Path) -> None:
+    """The clips as Kinetics names them, with its annotation files."""
+    (folder / "videos").mkdir()
+    (folder / "K400").mkdir()
+    rows: dict[str, list[str]] = {"train": [], "validate": []}
+    for number, clip in enumerate(sorted((folder / "clips").glob("*/*.mp4"))):
+        name, split = f"video{number:06d}", "validate" if number % 5 == 0 else "train"
+        shutil.copy(clip, folder / "videos" / f"{name}_000000_000001.mp4")
+        rows[split].append(f"{clip.parent.name},{name},0,1,{split}")
+    for split, lines in rows.items():
+        header = "label,youtube_id,time_start,time_end,split"
+        (folder / "K400" / f"{split}.csv").write_text("\n".join([header, *lines]) + "\n")
+
+
 @pytest.fixture(scope="module")
 def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the texts take for granted: a folder `here`, made anew for each page from `pristine` beside it."""
@@ -80,27 +101,26 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, source in (("clips.csv", "clips"), ("videos.csv", "clips"), ("test.csv", "others")):
         rows = [f"{path.relative_to(folder)},{path.parent.name}" for path in sorted((folder / source).glob("*/*.mp4"))]
         (folder / name).write_text("\n".join(["path,label", *rows]) + "\n")
-    tiny = {"num_frames": 4, "image_size": 32, "tubelet_size": (2, 16, 16), "hidden_size": 16, "num_heads": 2}
-    sizes = {**tiny, "num_layers": 1, "mlp_dim": 16}
+    write_kinetics(folder)
     for number, name in enumerate(("other", "gestures", "kinetics")):
         tubelet.train(
             folder / "clips",
             folder / "runs" / name,
             preset="vivit_tiny_16x2_fe",
-            model={**sizes, "temporal_layers": 1},
+            model={**SIZES, "temporal_layers": 1},
             epochs=1,
             workers=0,
             seed=number,
         )
         tubelet.evaluate(folder / "runs" / name, workers=0).save(folder / "runs" / name)
-    published = tubelet.create("vivit_tiny_16x2", **sizes, num_classes=2)
+    published = tubelet.create("vivit_tiny_16x2", **SIZES, num_classes=2)
     published.preprocessing = tubelet.load(folder / "runs" / "other").preprocessing
     published.labels = {"label": ["dark", "bright"]}
     for name in ("google/vivit-b-16x2-kinetics400", "folder"):
         tubelet.convert(published, folder / name, format="transformers")
-    original = tubelet.create("vivit_tiny_16x2", **{**sizes, "num_frames": 32, "image_size": 224}, num_classes=2)
+    original = tubelet.create("vivit_tiny_16x2", **{**SIZES, "num_frames": 32, "image_size": 224}, num_classes=2)
     tubelet.convert(original, folder / "checkpoint", format="scenic")
-    picture = {**sizes, "embedding": "uniform_frames", "num_frames": 1, "tubelet_size": (1, 16, 16)}
+    picture = {**SIZES, "embedding": "uniform_frames", "num_frames": 1, "tubelet_size": (1, 16, 16)}
     image = tubelet.create("vivit_tiny_16x2", **picture, sampled_frames=1, num_classes=2)
     save_image_vit(image, folder / "vit.npz")
     folder.rename(folder.with_name("pristine"))
@@ -128,9 +148,18 @@ def place(furnished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     return furnished
 
 
-def kept(text: str) -> str:
-    """A block without the lines that are not run."""
-    return "\n".join(line for line in text.splitlines() if not any(re.search(one, line) for one in SKIPPED))
+def is_skipped(line: str) -> bool:
+    return any(re.search(one, line) for one in SKIPPED)
+
+
+def short(function: Any, **model: Any) -> Any:
+    """A training from Python that is short, of a tiny model unless it starts from one."""
+
+    def call(*values: Any, **fields: Any) -> Any:
+        tiny = {} if "init" in fields else {"preset": "vivit_tiny_16x2_fe", "model": model}
+        return function(*values, **{**fields, **tiny, "epochs": 1, "workers": 0, "batch_size": 4})
+
+    return call
 
 
 def typed(line: str) -> None:
@@ -151,16 +180,22 @@ def typed(line: str) -> None:
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_does_what_it_says(page: str, place: Path) -> None:
+def test_a_page_does_what_it_says(page: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names: dict[str, Any] = {"tubelet": tubelet, "video": torch.zeros(1, 32, 3, 224, 224)}
     names["model"] = tubelet.load("runs/gestures")
-    for block in BLOCK.finditer((ROOT / page).read_text(encoding="utf-8")):
-        text = kept(block["text"])
-        if block["language"] == "python":
-            exec(compile(text, f"{page}:{block.start()}", "exec"), names)  # the example itself
-        elif block["language"] in ("", "bash") and not text.lstrip().startswith("{"):
-            for line in text.replace("\\\n", " ").splitlines():
-                typed(line)
+    for name in ("train", "pretrain"):
+        monkeypatch.setattr(tubelet, name, short(getattr(tubelet, name), **SIZES, temporal_layers=1), raising=False)
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for made in MADE.findall(text):
+        shutil.rmtree(made, ignore_errors=True)
+    for block in BLOCK.finditer(text):
+        lines = block["text"].replace("\\\n", " ").splitlines()
+        if block["language"] == "python" and not any(map(is_skipped, lines)):
+            exec(compile(block["text"], f"{page}:{block.start()}", "exec"), names)
+        elif block["language"] in ("", "bash") and not lines[0].startswith("{"):
+            for line in lines:
+                if not is_skipped(line):
+                    typed(line)
     for file in place.rglob("evaluation.json"):
         found = json.loads(file.read_text(encoding="utf-8"))
         assert not found.get("learned_from"), f"{file} is measured on videos that were learned from"
