@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from tubelet.config.run_state import EARLY, FINISHED, INTERRUPTED, TIME
 from tubelet.report.run_files import RunFiles
 
 
@@ -16,7 +17,7 @@ class TrainingState:
 
     Attributes:
         finished: whether it came to its end; None if the files do not say.
-        words: the same for a person: "30 of 30 epochs", "stopped after 26 of 572 epochs".
+        words: the same for a person: "finished, 30 of 30 epochs", "was stopped after 26 of 572 epochs".
         seconds: that it took; None if that is not known.
     """
 
@@ -37,11 +38,17 @@ def training_state(files: RunFiles) -> TrainingState | None:
     if files.events and files.events[-1].get("event") == "diverged":
         return TrainingState(False, f"diverged after {far}: {broken[-1].get('reason', 'no reason given')}", None)
     if ends:
-        early = wanted is not None and done < wanted
-        return TrainingState(True, f"ended early, after {far}" if early else f"finished, {far}", sum(seconds) or None)
+        reason = ends[-1].get("reason", FINISHED)
+        early = reason != FINISHED or (wanted is not None and done < wanted)
+        why = f" by {reason}" if reason in (EARLY, TIME) else ""
+        return TrainingState(
+            True, f"ended early{why}, after {far}" if early else f"finished, {far}", sum(seconds) or None
+        )
     if not files.events:
         return TrainingState(None, "no record of its steps (metrics.jsonl is not there)", None)
-    return TrainingState(False, f"stopped after {far}", None)
+    if files.events[-1].get("event") == INTERRUPTED:
+        return TrainingState(False, f"was stopped after {far}", None)
+    return TrainingState(False, f"still runs, or was ended from outside, after {far}", None)
 
 
 def epochs_done(files: RunFiles) -> int:

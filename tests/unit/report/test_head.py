@@ -36,13 +36,14 @@ def stopped(run_folder: Path) -> Path:
     (run_folder / "run.json").write_text(json.dumps(run))
     events = [{"event": "train", "step": step, "epoch": (step - 1) // 4 + 1, "loss": 1.0} for step in range(1, 27 * 4)]
     events.insert(40, {"event": "validation", "step": 40, "epoch": 10, "loss": 1.0, "top1": 0.5, "best": True})
+    events.append({"event": "interrupted", "step": 26 * 4, "epoch": 26})
     (run_folder / "metrics.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
     return run_folder
 
 
 def test_a_stopped_training_is_called_stopped(stopped: Path) -> None:
     text = head_of(stopped)
-    assert "This training is not finished: it stopped after 26 of 572 epochs." in text
+    assert "This training is not finished: it was stopped after 26 of 572 epochs." in text
     assert "of epoch 10, the best in validation" in text
     with (stopped / "metrics.jsonl").open("a") as file:
         file.write(json.dumps({"event": "end", "step": 572 * 4, "epoch": 572, "seconds": 4210.0}) + "\n")
@@ -50,6 +51,22 @@ def test_a_stopped_training_is_called_stopped(stopped: Path) -> None:
     assert "not finished" not in text
     assert "finished, 572 of 572 epochs" in text
     assert "70 min" in text
+
+
+def test_a_training_that_ended_without_a_word_may_still_run(stopped: Path) -> None:
+    lines = (stopped / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (stopped / "metrics.jsonl").write_text("".join(lines[:-1]))
+    assert "it still runs, or was ended from outside, after 26 of 572 epochs." in head_of(stopped)
+
+
+@pytest.mark.parametrize("reason", ["early stopping", "time"])
+def test_a_training_that_ended_early_on_purpose_is_finished_and_says_why(stopped: Path, reason: str) -> None:
+    with (stopped / "metrics.jsonl").open("a") as file:
+        end = {"event": "end", "step": 26 * 4, "epoch": 26, "seconds": 10.0, "reason": reason}
+        file.write(json.dumps(end) + "\n")
+    text = head_of(stopped)
+    assert "not finished" not in text
+    assert f"ended early by {reason}, after 26 of 572 epochs" in text
 
 
 def test_videos_that_chose_the_weights_are_no_test(stopped: Path) -> None:
