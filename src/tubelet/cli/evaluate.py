@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from tubelet.cli.arguments import TableOptions, one_source, read_or_own, require_source
+from tubelet.cli.arguments import TableOptions, one_source, read_or_own, require_source, warn_of_unfinished
 from tubelet.cli.output import Output
 from tubelet.errors import ConfigError, DataError
 from tubelet.paths import require_data, require_free
@@ -129,6 +129,7 @@ def _run(options: Options, source: str, output: Output, world: World) -> int:
     from tubelet.weights import load
 
     own = options.data is None
+    warn_of_unfinished(source, output)
     table = read_or_own(options, source, options.data, options.group_column, "tubelet evaluate MODEL DATA")
     for note in () if own else table.notes:
         output.warn(note)

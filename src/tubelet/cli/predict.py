@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from tubelet.cli.arguments import CommonOptions, require_source
+from tubelet.cli.arguments import CommonOptions, require_source, warn_of_unfinished
 from tubelet.cli.output import Output
 from tubelet.errors import ConfigError, DataError
 from tubelet.paths import beside, require_free
@@ -93,6 +93,7 @@ def run(options: Options, output: Output) -> int:
     videos = _listed(options.videos)
     if options.out is not None:
         require_free(options.out, overwrite=options.overwrite, inputs=videos)
+    warn_of_unfinished(options.model, output)
     model = merge_tokens(load(options.model), options.merge_tokens)
     predictor = Predictor(model, device=options.device, precision=options.precision)
     results = predictor.stream(videos, views=options.views, top=options.top, batch_size=options.batch_size)
