@@ -79,9 +79,9 @@ class Provenance:
         return replace(self, videos=(*self.videos, *(replace(video, run=name) for video in videos)))
 
     def without_paths(self) -> Provenance:
-        """The same for others to see: videos are known by their content alone; those without one are left out."""
+        """The same for others to see: videos by their content alone, weights by the last part of their name."""
         known = (replace(video, path="") for video in self.videos if video.content is not None)
-        return replace(self, videos=tuple(known))
+        return replace(self, videos=tuple(known), unknown=tuple(Path(source).name for source in self.unknown))
 
     def write(self, path: Path) -> None:
         """Write the list as CSV."""

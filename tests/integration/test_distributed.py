@@ -196,7 +196,7 @@ def test_an_evaluation_is_the_same_in_any_number_of_processes(damaged: Path, tmp
     predictions = {(folder / "predictions.jsonl").read_bytes() for folder in tmp_path.iterdir()}
     figures = [json.loads((folder / "evaluation.json").read_text()) for folder in tmp_path.iterdir()]
     assert len(predictions) == 1
-    assert len({json.dumps({**figure, "seconds": 0}) for figure in figures}) == 1
+    assert len({json.dumps({**figure, "seconds": 0, "date": ""}) for figure in figures}) == 1
     assert len(figures[0]["failures"]) == 2
 
 
@@ -220,7 +220,7 @@ def test_a_loss_that_is_no_number_ends_all_with_one_error_that_names_every_video
     assert first[0] == "DivergedError"
     assert second == ("EndedElsewhere", first[1])
     (event,) = read_events(tmp_path / "run" / "metrics.jsonl", "diverged")
-    assert len(event["videos"]) in (1, 6)
+    assert len(event["videos"]) == 7, "all thirteen videos are in two batches of six and seven"
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from typing import Any
 
 from tubelet.config import ModelConfig, PreprocessingConfig, TrainConfig, from_dict, to_dict
 from tubelet.data import Table
-from tubelet.errors import ConfigError, DataError, WeightsError
+from tubelet.errors import ConfigError, WeightsError
 from tubelet.model import ViViT
 from tubelet.nn.initialisation import scale_branches
 from tubelet.presets import create, preset
@@ -148,20 +148,6 @@ def classes_of(table: Table) -> int | dict[str, int]:
     if not table.heads:
         return 0
     return table.heads["label"] if list(table.heads) == ["label"] else table.heads
-
-
-def require_classes(table: Table) -> None:
-    """Hold that there is something to tell apart.
-
-    Raises:
-        DataError: a head with a single class.
-    """
-    for head, names in table.classes.items():
-        if len(names) == 1:
-            raise DataError(
-                f"all {len(table)} videos have the same {head}, {names[0]!r}: a model can only learn to tell classes "
-                "apart. Add videos of another class; where only some columns have several values, name those (labels)"
-            )
 
 
 def preprocessing_for(

@@ -34,7 +34,7 @@ from tubelet.train.environment import describe_environment
 from tubelet.train.fitting import SHARE, fitting
 from tubelet.train.lengths import with_median_frames
 from tubelet.train.memory import available_memory, expected_memory
-from tubelet.train.model import build_model, classes_of, preprocessing_for, require_classes
+from tubelet.train.model import build_model, classes_of, preprocessing_for
 from tubelet.train.run_folder import RunFolder, appearing
 from tubelet.train.splits import divide
 from tubelet.train.step import seed_step
@@ -86,7 +86,6 @@ def start_run(
     divided = world.from_first(
         lambda: divide(data if isinstance(data, Table) else read_configured(config.data), config)
     )
-    require_classes(divided.table)
     seed_step(config.seed, -1)
     given = model is not None
     if model is None:

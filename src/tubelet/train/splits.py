@@ -87,7 +87,7 @@ def _require_choice(table: Table) -> None:
             which = "" if head == "label" else f" of the head {head!r}"
             raise DataError(
                 f"all videos are of {what}{which}; a classifier needs two classes at least: add videos that show "
-                "something else"
+                "something else, or, where other columns have several values, name those (labels)"
             )
 
 

@@ -161,7 +161,7 @@ def push_to_hub(
     if not isinstance(model, ViViT):
         run = Path(model)
         model = load_native(run)
-        model.provenance = load_provenance(run, run.name)
+        model.provenance = load_provenance(run, run.name) if (run / PROVENANCE_FILE).is_file() else None
     api = HfApi(token=token, library_name="tubelet", library_version=__version__)
     with TemporaryDirectory(prefix="tubelet-") as folder:
         save(model, folder)

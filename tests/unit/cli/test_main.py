@@ -94,7 +94,11 @@ def test_every_verb_has_help_and_json(verb: str, capsys: pytest.CaptureFixture[s
         (["data", "check", "clips", "--thorogh"], "--thorough"),
     ],
 )
-def test_a_misspelt_flag_names_the_nearest(words: list[str], nearest: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_misspelt_flag_names_the_nearest(
+    words: list[str], nearest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "clips").mkdir()
     assert command.main(words) == 2
     assert nearest in capsys.readouterr().err
 

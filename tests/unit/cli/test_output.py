@@ -240,8 +240,10 @@ def test_a_prediction_that_is_stopped_leaves_the_old_file_and_says_where_its_lin
     ],
 )
 def test_words_of_other_programs_are_answered_with_ours(
-    words: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+    words: list[str], hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "clips").mkdir()
     assert main(words) == 2
     assert hint in capsys.readouterr().err
 

@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from tubelet.config import DataConfig, OptimisationConfig, RuntimeConfig, TrainConfig, ValidationConfig
+from tubelet.config import (
+    AugmentationConfig,
+    DataConfig,
+    OptimisationConfig,
+    RuntimeConfig,
+    TrainConfig,
+    ValidationConfig,
+)
 from tubelet.data.generated import write_clips
 
 TINY: dict[str, Any] = {
@@ -43,6 +50,7 @@ def tiny() -> TrainConfig:
     """One epoch of two steps."""
     return TrainConfig(
         preset="vivit_tiny_16x2_fe",
+        augmentation=AugmentationConfig(flip=0.0),
         model=TINY,
         preprocessing={"resize": 20, "frame_stride": 1},
         data=DataConfig(workers=0, cache="memory", cache_gigabytes=0.01),

@@ -124,7 +124,7 @@ def test_a_spike_is_written_down_told_and_shown_on_the_page(
     assert all(0 < step["update_ratio"] < 0.1 for step in steps[1::2])
     page = write_report(tmp_path / "run").read_text()
     assert all(Path(path).name in page for path in event["videos"])
-    for words in ("Spikes", "gradient norm 1e+06", "Gradient norm", "Change of the weights"):
+    for words in ("Spikes", "gradient norm 1e+06", "Gradient norm", "Relative change of weights"):
         assert words in page
 
 

@@ -23,6 +23,7 @@ from huggingface_hub.utils import disable_progress_bars
 from tubelet.config import ModelConfig, PreprocessingConfig
 from tubelet.errors import WeightsError
 from tubelet.model import ViViT
+from tubelet.provenance import KnownVideo, Provenance
 from tubelet.weights import load
 from tubelet.weights.hf_vivit import save_hf_vivit
 from tubelet.weights.hub import download, from_pretrained, push_to_hub
@@ -184,6 +185,18 @@ def test_a_run_is_pushed_with_its_figures_and_without_its_paths(hub: Hub, model:
     assert "4 x 3 views" in card
     assert "| epochs | 7 |" in card
     assert "secret" not in card
+
+
+def test_what_a_run_learned_from_is_pushed_as_fingerprints(hub: Hub, model: ViViT, tmp_path: Path) -> None:
+    video = KnownVideo("run", "learned", "train", "/home/me/secret/a.mp4", "00ff")
+    model.provenance = Provenance((video,), unknown=("/home/me/secret/vit.npz",))
+    save(model, tmp_path / "run")
+    push_to_hub(tmp_path / "run", "me/known", token="hf_test")
+    assert b"secret" not in hub.repositories["me/known"]["provenance.csv"]
+    known = from_pretrained("me/known").provenance
+    assert known is not None
+    assert [(one.use, one.content, one.path) for one in known.videos] == [("learned", "00ff", "")]
+    assert known.unknown == ("vit.npz",)
 
 
 def test_only_configurations_and_weights_are_downloaded(hub: Hub, model: ViViT, tmp_path: Path) -> None:

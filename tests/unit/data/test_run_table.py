@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tubelet.data import Sample, Table, write_table
-from tubelet.train.splits import read_splits
+from tubelet.data.run_table import read_splits
 
 NAMES = ["a", "a ", " a", 'say "b", c', "two\nlines", "[/red]", "01", "1", "Stra\u00dfe\u2028end", "nan", "label"]
 
