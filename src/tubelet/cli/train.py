@@ -48,11 +48,12 @@ class Sources:
     preset: str | None = None
     init: str | None = None
     epochs: int | None = None
+    warmup_epochs: float | None = None
 
     def given(self) -> dict[str, Any]:
         """The settings among them that were typed."""
-        values = {"preset": self.preset, "init": self.init, "epochs": self.epochs}
-        return {name: value for name, value in values.items() if value is not None}
+        names = ("preset", "init", "epochs", "warmup_epochs")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
 @dataclass(frozen=True, kw_only=True)

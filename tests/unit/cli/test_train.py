@@ -6,10 +6,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 
+from tubelet.cli import pretrain as pretrain_verb
+from tubelet.cli import train as train_verb
 from tubelet.cli.flags import in_flags
 from tubelet.cli.main import main
 from tubelet.video import write_video
@@ -122,3 +125,11 @@ def test_a_named_preset_is_trained_and_told(clips: Path, tmp_path: Path, capsys:
 )
 def test_the_command_line_says_flags(sentence: str, said: str) -> None:
     assert in_flags(sentence) == said
+
+
+@pytest.mark.parametrize("verb", [train_verb, pretrain_verb])
+def test_epochs_and_their_warm_up_are_taken_together(clips: Path, verb: ModuleType) -> None:
+    """One epoch is shorter than the warm-up of the recipe, which is given too."""
+    words = [str(clips), "--recipe", "kinetics400", "--epochs", "1", "--warmup-epochs", "0.5"]
+    optimisation = verb.parse(words, "tubelet").base.optimisation
+    assert (optimisation.epochs, optimisation.warmup_epochs) == (1, 0.5)
