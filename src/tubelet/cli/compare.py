@@ -114,9 +114,11 @@ def _show(comparison: Comparison, output: Output) -> None:
     for pair in comparison.pairs:
         one = pair.difference
         head = "" if pair.head == "label" else f", {pair.head}"
-        interval = "" if one.interval is None else f"{one.interval[0]:+.1%} to {one.interval[1]:+.1%}"
+        interval = "none" if one.interval is None else f"{one.interval[0]:+.1%} to {one.interval[1]:+.1%}"
         discordant = f"{one.only_first} : {one.only_second}"
         p_values = (f"{one.p_value:.3g}", f"{pair.adjusted_p_value:.3g}")
         title = f"{pair.second} − {pair.first}{head}"
         table.add_row(title, f"{one.difference:+.1%}", interval, discordant, *p_values)
     output.console.print(table)
+    methods = {pair.difference.method for pair in comparison.pairs if pair.difference.method is not None}
+    output.console.print(f"95 %: {how.describe(methods)}")

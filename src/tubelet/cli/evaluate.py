@@ -321,7 +321,7 @@ def _show_probe(evaluation: Evaluation, output: Output) -> None:
     for head, probe in evaluation.probe.heads.items():
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column("frames" if head == "label" else f"frames, {head}", no_wrap=True)
-        for title in ("top-1", "95 %", "difference", "p (McNemar)", "says the same"):
+        for title in ("top-1", "95 %", "difference", "p (McNemar)", "same answer"):
             table.add_column(title, justify="right")
         table.add_row("in order", f"{probe.top1:.1%}", _range(probe.interval), "", "", "")
         for order, one in probe.orders.items():

@@ -160,21 +160,26 @@ class ValidationConfig:
         check_types(self)
         object.__setattr__(self, "validation_split", split_name(self.validation_split))
         _at_least(self, "validate_every", 1)
+        if self.patience is not None:
+            _at_least(self, "patience", 1)
         if self.test_chooses and not self.allow_test_validation:
             raise ConfigError(
                 "validation_split='test': test videos must not choose the epoch, since what is then measured on them "
                 "is too good. Hold out training videos (hold_out=0.1), or watch the test videos without choosing "
-                "(keep='last'); allow_test_validation=True does it all the same"
+                "(keep='last', without patience); allow_test_validation=True does it all the same"
             )
-        if self.patience is not None:
-            _at_least(self, "patience", 1)
         if self.hold_out is not None and self.hold_out_groups:
             raise ConfigError("hold_out and hold_out_groups say the same thing twice; leave one out")
 
     @property
+    def chooses(self) -> bool:
+        """Whether validation chooses the weights that are delivered."""
+        return self.keep == "best" or self.patience is not None
+
+    @property
     def test_chooses(self) -> bool:
-        """Whether the weights that are delivered are chosen by the test videos."""
-        return self.validation_split == "test" and self.keep == "best"
+        """Whether the test videos choose the weights: the best epoch, or where the training stops."""
+        return self.validation_split == "test" and self.chooses
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from tubelet.config.serialise import did_you_mean
 from tubelet.config.split_names import split_name as split_name
 from tubelet.errors import DataError
+from tubelet.text import count
 from tubelet.video.file_part import FilePart
 
 
@@ -147,10 +148,10 @@ class Table:
     def describe(self) -> str:
         """One line: how many samples, classes and splits."""
         heads = [
-            f"{len(names)} classes" if head == "label" else f"{len(names)} {head} classes"
+            count(len(names), "class", "classes") if head == "label" else f"{len(names)} {head} classes"
             for head, names in self.classes.items()
         ]
-        parts = [f"{len(self)} samples", *(heads or ["no labels"])]
+        parts = [count(len(self), "sample"), *(heads or ["no labels"])]
         named = {split: count for split, count in self.splits.items() if split}
         if named:
             order = {"train": 0, "val": 1, "test": 2}

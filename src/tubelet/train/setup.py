@@ -178,7 +178,7 @@ def resume_run(
 
 def _choosing(config: TrainConfig) -> str | None:
     """The split that chooses the weights; None if the last ones are kept."""
-    return config.validation.validation_split if config.validation.keep == "best" else None
+    return config.validation.validation_split if config.validation.chooses else None
 
 
 def _adopt(model: ViViT, config: TrainConfig, table: Table) -> str:

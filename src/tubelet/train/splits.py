@@ -10,6 +10,7 @@ from tubelet.data import Table, assign_splits, hold_out
 from tubelet.data.splits import untrained_classes
 from tubelet.data.units import listed
 from tubelet.errors import ConfigError, DataError
+from tubelet.text import count
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,13 @@ def _require_choice(table: Table) -> None:
 
 def _untrained(table: Table) -> list[str]:
     """A note on the classes that are asked for and were never shown."""
-    return [
-        f"{len(names)} {'classes' if head == 'label' else f'{head} classes'} have no training video "
-        f"({listed([repr(name) for name in names], between=', ')}); they can be neither learned nor called right"
-        for head, names in untrained_classes(table).items()
-    ]
+    notes = []
+    for head, names in untrained_classes(table).items():
+        noun = "class" if head == "label" else f"{head} class"
+        have = "has" if len(names) == 1 else "have"
+        which = listed([repr(name) for name in names], between=", ")
+        notes.append(
+            f"{count(len(names), noun, f'{noun}es')} {have} no training video ({which}), so that the model cannot "
+            f"predict {'it' if len(names) == 1 else 'them'}"
+        )
+    return notes

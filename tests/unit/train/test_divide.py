@@ -63,6 +63,8 @@ def test_a_person_is_held_out_of_data_without_splits() -> None:
 def test_test_videos_do_not_choose_the_epoch_unless_they_are_let(name: str) -> None:
     with pytest.raises(ConfigError, match=r"test videos must not choose the epoch.*keep='last'"):
         config_of(validation_split=name)
+    with pytest.raises(ConfigError, match="without patience"):
+        config_of(validation_split=name, keep="last", patience=3)
     watched = divide(table_of("train", "test"), config_of(validation_split=name, keep="last"))
     assert watched.validation is not None
     assert not any("choose" in note for note in watched.notes)
@@ -76,4 +78,4 @@ def test_one_class_is_refused_and_classes_without_training_videos_are_told() -> 
     table = table_of("train", "val", classes=3)
     kept = tuple(s for s in table.samples if s.split == "val" or s.labels["label"] < 2)
     notes = divide(dataclasses.replace(table, samples=kept), config_of()).notes
-    assert any("1 classes have no training video ('class 2')" in note for note in notes)
+    assert any("1 class has no training video ('class 2')" in note for note in notes)
