@@ -29,12 +29,15 @@ FILES = (PREDICTIONS_FILE, CALIBRATION_FOLDER, PROBE_FOLDER, EVALUATION_FILE)
 @contextmanager
 def staging(beside: Path) -> Iterator[Path]:
     """A hidden folder to write an evaluation to before it is given its place by `keep` or `keep_in`."""
+    is_new = not beside.exists()
     beside.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=".evaluation-", dir=beside))
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        if is_new and not any(beside.iterdir()):
+            beside.rmdir()
 
 
 def keep(staged: Path, run: Path, *, own: bool) -> Path:

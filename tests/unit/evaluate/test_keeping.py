@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -87,3 +88,10 @@ def test_a_folder_of_the_user_s_is_replaced_only_if_that_is_asked_for(tmp_path: 
             keep_in(staged, out, overwrite=False)
     assert json.loads((out / "evaluation.json").read_text())["top1"] == 0.25
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_an_evaluation_that_fails_leaves_no_folder(tmp_path: Path) -> None:
+    with contextlib.suppress(KeyboardInterrupt), staging(tmp_path / "out") as staged:
+        evaluation("test").save(staged)
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
