@@ -1,8 +1,9 @@
-"""Text that people read: nothing in a name that a terminal would obey, and numbers that fit their nouns."""
+"""Text that people read: names without what a terminal would obey, numbers that fit their nouns, the time."""
 
 from __future__ import annotations
 
 import re
+import time
 
 _OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 """Control characters (escape sequences begin with one), line separators, what turns the direction of writing, and the
@@ -22,6 +23,11 @@ def printable_lines(text: str) -> str:
 def count(number: int, noun: str, plural: str | None = None) -> str:
     """A number with its noun: `1 video`, `2 videos`; `plural` where an s does not make it."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def moment() -> str:
+    """The present time as files have it: ISO 8601, to the second, with the offset from UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
 def _written_out(found: re.Match[str]) -> str:

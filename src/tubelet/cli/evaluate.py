@@ -123,7 +123,6 @@ def run(options: Options, output: Output) -> int:
 
 
 def _run(options: Options, source: str, output: Output, world: World) -> int:
-    from tubelet.data.known import with_known_splits
     from tubelet.evaluate.evaluator import own_split
     from tubelet.evaluate.keeping import staging
     from tubelet.weights import load
@@ -135,8 +134,6 @@ def _run(options: Options, source: str, output: Output, world: World) -> int:
         output.warn(note)
     split = options.split or own_split(table)
     model = load(source)
-    if model.provenance is not None:
-        table = with_known_splits(table, model.provenance)
     home = _home(options, source) if world.first else None
     with staging(home) if home is not None else nullcontext() as staged:
         evaluation = _measured(options, model, table, split, staged, output, world)
@@ -292,7 +289,6 @@ def _other_split(table: Table, wanted: str | None, split: str | None) -> str:
             f"--calibrate-on {wanted}: a temperature is fitted on other videos than it is measured on; "
             "the data needs two splits, --split test --calibrate-on val for instance"
         )
-    table.split(wanted)  # an error if there is none
     return split_name(wanted)
 
 

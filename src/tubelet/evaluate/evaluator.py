@@ -30,6 +30,7 @@ from tubelet.evaluate.tubelets import forward_sharing, shared_tubelets
 from tubelet.evaluate.views import ViewPlan, plan_views
 from tubelet.inference import Evaluating
 from tubelet.model import ViViT
+from tubelet.text import moment
 from tubelet.weights import load
 
 Average = Literal["logits", "probabilities"]
@@ -138,7 +139,7 @@ class Task:
     def described(self, evaluation: Evaluation) -> Evaluation:
         """An evaluation of these clips with what it is of."""
         chosen = self.selection
-        return replace(evaluation, date=_now()).measured_on(
+        return replace(evaluation, date=moment()).measured_on(
             chosen.uses, left_out=chosen.left_out, unknown=chosen.unknown, data=self.data, split=self.split
         )
 
@@ -185,10 +186,6 @@ def set_up(
 def own_split(table: Table) -> str | None:
     """The split of a run that its figures are of: test, or else val, or else all that is there."""
     return next((name for name in ("test", "val") if name in table.splits), None)
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
 def evaluate_clips(

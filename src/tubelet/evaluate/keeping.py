@@ -59,7 +59,7 @@ def keep(staged: Path, run: Path, *, own: bool) -> Path:
     if leads and before is not None and (before.split, new.split) == ("val", "test"):
         set_aside(run)
         return _settle(staged, run, None)
-    name = f"{new.split or 'all'}-{re.sub('[^A-Za-z0-9]+', '-', new.views).strip('-')}"
+    name = _name(new)
     if not own and new.data is not None:
         name = f"{_slug(new.data)}-{name}"
     folder = _place(run, name, new)
@@ -97,8 +97,12 @@ def set_aside(run: Path) -> Path | None:
     if not (run / EVALUATION_FILE).is_file():
         return None
     before = Evaluation.load(run)
-    folder = _place(run, f"{before.split or 'all'}-{re.sub('[^A-Za-z0-9]+', '-', before.views).strip('-')}", before)
-    return _settle(run, folder, None)
+    return _settle(run, _place(run, _name(before), before), None)
+
+
+def _name(evaluation: Evaluation) -> str:
+    """What the folder of an evaluation is called: split and views."""
+    return f"{evaluation.split or 'all'}-{re.sub('[^A-Za-z0-9]+', '-', evaluation.views).strip('-')}"
 
 
 def _place(run: Path, name: str, evaluation: Evaluation) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from tubelet.data.run_table import read_splits
 from tubelet.errors import ConfigError, DataError
 from tubelet.model import ViViT
 from tubelet.pretrain.trainer import Pretrainer
+from tubelet.text import moment
 from tubelet.train.checkpoint import load_checkpoint
 from tubelet.train.environment import describe_environment
 from tubelet.train.model import build_model
@@ -92,7 +92,7 @@ def resume_pretraining(
     with pretrainer.writing_to(out):
         pretrainer.restore(checkpoint)
     position = pretrainer.position
-    run["resumed"].append({"when": _now(), "step": position.step, **describe_environment(pretrainer.device)})
+    run["resumed"].append({"when": moment(), "step": position.step, **describe_environment(pretrainer.device)})
     out.write_run(run)
     notes = [f"resumed after {position.epoch} epochs and {position.batch} steps of the next", describe_size(pretrainer)]
     return pretrainer, notes
@@ -153,7 +153,7 @@ def _description(pretrainer: Pretrainer, table: Table, notes: list[str]) -> dict
     return {
         "tubelet": __version__,
         "kind": PRETRAINING,
-        "created": _now(),
+        "created": moment(),
         "config": to_dict(pretrainer.config),
         "model": to_dict(model.config),
         "preprocessing": to_dict(model.preprocessing),
@@ -171,7 +171,3 @@ def _description(pretrainer: Pretrainer, table: Table, notes: list[str]) -> dict
         "environment": describe_environment(pretrainer.device),
         "resumed": [],
     }
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S%z")

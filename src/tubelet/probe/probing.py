@@ -27,6 +27,7 @@ from tubelet.probe.export import write_features
 from tubelet.probe.knn import knn_votes
 from tubelet.probe.linear import PENALTIES, fit_linear
 from tubelet.provenance import Provenance
+from tubelet.text import moment
 from tubelet.weights import load
 
 HELD_OUT = 0.2
@@ -231,7 +232,7 @@ def probe(
         (clips, crops),
         min(neighbours, len(vectors[0].table)),
         source,
-        time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        moment(),
         chosen.count("learned"),
         chosen.count("chose"),
         chosen.left_out,

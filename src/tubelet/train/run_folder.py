@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tubelet.config.run_state import RunState, run_state
 from tubelet.data import Failure
 from tubelet.distributed.world import ALONE, World
 from tubelet.errors import ConfigError
+from tubelet.text import moment
 from tubelet.weights.files import replacing, storage_errors
 
 PRETRAINING = "pretraining"
@@ -66,10 +66,6 @@ class RunFolder:
     def remove(self) -> None:
         """Take the run away, with everything in it."""
         shutil.rmtree(self.path)
-
-    def state(self) -> RunState:
-        """How far the run is, and how it ended."""
-        return run_state(self.path)
 
     def read_run(self) -> dict[str, Any]:
         """What `run.json` says."""
@@ -168,7 +164,7 @@ class FailureLog:
         if new:
             self._known.update(failure.path for failure in new)
         if new and self._writes:
-            when = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+            when = moment()
             with self._path.open("a", encoding="utf-8") as file:
                 for failure in new:
                     file.write(json.dumps({"path": failure.path, "reason": failure.reason, "when": when}) + "\n")

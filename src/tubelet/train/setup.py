@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -29,6 +28,7 @@ from tubelet.distributed.world import ALONE, World
 from tubelet.errors import ConfigError, DataError
 from tubelet.features import FeatureClips
 from tubelet.model import ViViT
+from tubelet.text import moment
 from tubelet.train.checkpoint import load_checkpoint
 from tubelet.train.environment import describe_environment
 from tubelet.train.fitting import SHARE, fitting
@@ -166,7 +166,7 @@ def resume_run(
         trainer.restore(checkpoint)
     if world.first:
         environment = describe_environment(trainer.device, world.size)
-        run["resumed"].append({"when": _now(), "step": trainer.position.step, **environment})
+        run["resumed"].append({"when": moment(), "step": trainer.position.step, **environment})
         out.write_run(run)
     position = trainer.position
     if position.ended is not None:
@@ -309,7 +309,7 @@ def _description(trainer: Trainer, table: Table, notes: Sequence[str]) -> dict[s
     assert model.preprocessing is not None
     return {
         "tubelet": __version__,
-        "created": _now(),
+        "created": moment(),
         "config": to_dict(trainer.config),
         "model": to_dict(model.config),
         "preprocessing": to_dict(model.preprocessing),
@@ -337,7 +337,3 @@ def require_same(stored: Mapping[str, Any], wanted: Mapping[str, Any], prefix: s
             f"{full} was {value!r} when the run began and cannot become {there!r}: a resumed run ends as if it had "
             "never stopped. Leave it out, or start a new run with init"
         )
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
