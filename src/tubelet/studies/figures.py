@@ -78,7 +78,11 @@ def _ladder(axes: Axes, rows: Sequence[Row], costs: Sequence[float], colours: di
     axes.invert_yaxis()
     axes.grid(True, axis="x")
     axes.set_xlim(*_span([*means, *(x for x, _ in trained)], [*halves, *(0.0 for _ in trained)]))
-    axes.set_xlabel(f"top-1, % (line: training videos); {costs[0]:,.1f} M multiply-adds a video")
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    text = f"top-1, % (line: training videos); {costs[0]:,.1f} M multiply-adds a video"
+    # of the figure: the axes are narrow beside long titles, and a label wider than they are would be cut off
+    figure.supxlabel(text, fontsize=axes.xaxis.label.get_fontsize(), color=colours[MUTED])
 
 
 def _scatter(axes: Axes, rows: Sequence[Row], costs: Sequence[float], colours: dict[str, str]) -> None:
