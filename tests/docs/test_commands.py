@@ -31,6 +31,7 @@ BLOCK = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | 
 SKIPPED = {
     r"^make ": "sets up the environment that this test runs in; CI runs it",
     r"^source .venv": "the same",
+    r"^pip install": "CI installs the package in .ci/smoke",
     r"^python -m benchmarks": "measurements of minutes on real videos",
     r"^tubelet study (regularisers|variants)": "many trainings; tests/unit/studies runs them",
     r"run_study\(": "the same",
