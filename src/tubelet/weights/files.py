@@ -196,12 +196,16 @@ def parse_json(text: str, where: str) -> dict[str, Any]:
         WeightsError: the text is not JSON, or not an object.
     """
     try:
-        data = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+        data = json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:  # ValueError: no JSON, or a number of thousands of digits
         raise WeightsError(f"{where}: expected JSON, but {error}") from error
     if not isinstance(data, dict):
         raise WeightsError(f"{where}: expected a JSON object, got {type(data).__name__}")
     return data
+
+
+def _no_number(constant: str) -> float:
+    raise ValueError(f"{constant} is no number")
 
 
 def _flush(path: Path) -> None:

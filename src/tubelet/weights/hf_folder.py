@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from tubelet.config import ModelConfig, PreprocessingConfig
+from tubelet.config.model import LARGEST_SIZE
 from tubelet.errors import ConfigError, WeightsError
 from tubelet.model import ViViT
 from tubelet.weights.adapt import adapt
 from tubelet.weights.files import load_tensors, read_json
 from tubelet.weights.hf_preprocessing import Family, read_preprocessing, with_pixel_range
-from tubelet.weights.native import LARGEST_SIZE
 from tubelet.weights.pickled import load_pickled
 from tubelet.weights.tensors import FLOATS, Incoming, listing, put_tensors
 
@@ -270,8 +270,6 @@ def build(
     """
     try:
         fields = ModelConfig(**config)
-        if fields.num_tokens > LARGEST_SIZE:
-            raise ConfigError(f"{fields.num_tokens} tokens are more than any ViViT has")
         with torch.device("meta"):
             expected = {name: list(tensor.shape) for name, tensor in ViViT(fields).state_dict().items()}
         for name, incoming in tensors.items():
