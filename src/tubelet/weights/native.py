@@ -24,12 +24,11 @@ from tubelet.model import ViViT
 from tubelet.provenance import PROVENANCE_FILE, Provenance
 from tubelet.version import __version__
 from tubelet.weights.files import load_header, load_tensors, parse_json, read_json, replacing, save_tensors
+from tubelet.weights.saveable import require_saveable
 from tubelet.weights.tensors import FLOATS, Incoming, empty_model, listing, put_tensors
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
-LARGEST_SIZE = 10_000_000
-"""No size in a ViViT's configuration is larger; one that is would cost minutes before it is found not to fit."""
 
 
 def save(model: ViViT, folder: str | Path, *, overwrite: bool = False) -> None:
@@ -43,9 +42,11 @@ def save(model: ViViT, folder: str | Path, *, overwrite: bool = False) -> None:
         overwrite: replace a model of ours that is in the folder already.
 
     Raises:
-        WeightsError: there is a model already and `overwrite` is False; or something that is not ours.
+        WeightsError: there is a model already and `overwrite` is False; or something that is not ours; or the layers
+            or labels are not those that `model.config` describes.
     """
     folder = Path(folder)
+    require_saveable(model)
     _refuse_to_overwrite(folder, overwrite)
     folder.mkdir(parents=True, exist_ok=True)
     described = describe(model)
@@ -182,30 +183,12 @@ def _model_config(described: Mapping[str, Any], shapes: Mapping[str, list[int]],
         raise ConfigError(f"unknown key {listing(unknown)}; written by a newer version ({described.get('tubelet')})?")
     if "tubelet" not in described or "model" not in described:
         raise ConfigError('expected the keys "tubelet" and "model"; this is not a configuration of tubelet')
-    for name, size in _numbers(described["model"]):
-        if size > LARGEST_SIZE:
-            raise ConfigError(f"model: {name}={size} is no size of a ViViT")
     config = from_dict(ModelConfig, described["model"], where="model")
     if config.num_layers + (config.temporal_layers or 0) > len(shapes):
         raise ConfigError(
             f"model: num_layers={config.num_layers} layers, but {WEIGHTS_FILE} holds only {len(shapes)} tensors"
         )
-    if config.num_tokens > LARGEST_SIZE:
-        raise ConfigError(
-            f"model: {config.num_tokens} tokens are more than any ViViT has; num_frames or image_size is wrong"
-        )
     return config
-
-
-def _numbers(value: Any, name: str = "") -> Iterable[tuple[str, int]]:
-    if isinstance(value, int):
-        yield name, value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _numbers(item, name or str(key))
-    elif isinstance(value, list):
-        for item in value:
-            yield from _numbers(item, name)
 
 
 def _check_shapes(config: ModelConfig, shapes: Mapping[str, list[int]], file: Path) -> None:
