@@ -155,9 +155,11 @@ def _by_config(
 def _from_name(name: str) -> ImageViT:
     if "/" not in name:
         return timm_format.from_timm_model(timm_format.build(name, name, pretrained=True), name)
-    from tubelet.weights.hub import download
+    from tubelet.weights.hub import download, hub_note
 
-    return dataclasses.replace(_from_folder(download(name), None), source=name)
+    folder = download(name)
+    vit = _from_folder(folder, None)
+    return dataclasses.replace(vit, source=name, notes=(hub_note(name, folder), *vit.notes))
 
 
 def _facts_of_config(config: Mapping[str, Any], tensors: Mapping[str, Any], source: str) -> timm_format.TimmFacts:
