@@ -20,13 +20,17 @@ import torch
 from torch import Tensor
 
 from tubelet.errors import WeightsError
-from tubelet.weights.files import load_tensors, save_tensors, storage_errors
+from tubelet.weights.files import file_checksum, load_tensors, save_tensors, storage_errors
 from tubelet.weights.pickled import load_pickled
 
 WEIGHTS_FILE = "model.safetensors"
 STATE_FILE = "state.pt"
 SHARDED_FILE = ".metadata"
 """Of `torch.distributed.checkpoint`: there are tensors in parts beside it."""
+
+
+PARTS = "parts"
+"""Key of the state of a sharded checkpoint: the checksums of its other files, by name."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +99,17 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     try:
         weights = {} if sharded else load_tensors(place / WEIGHTS_FILE)[0]
         state = load_pickled(place / STATE_FILE)
+        _compare(place, state.pop(PARTS, {}))
     except WeightsError as error:
         raise WeightsError(f"{error}. If checkpoints/best is whole, copy it to {folder}") from error
     return Checkpoint(weights, state, place, sharded)
+
+
+def _compare(folder: Path, checksums: dict[str, int]) -> None:
+    """Hold that the files of a sharded checkpoint are as they were written."""
+    for name, checksum in checksums.items():
+        if not (folder / name).is_file() or file_checksum(folder / name) != checksum:
+            raise WeightsError(f"{folder / name} is damaged: it is not what was written with the checkpoint")
 
 
 def start_writing(folder: Path) -> Path:

@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import shutil
-import uuid
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -55,8 +54,11 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[st
         metadata: of its header.
     """
     metadata = dict(metadata or {})
+    path.unlink(missing_ok=True)
+    path.touch()  # with the mode of any new file
+    mode = path.stat().st_mode & 0o777
     save_file(dict(tensors), path, {**metadata, CHECKSUM: _checksum(tensors, metadata)})
-    path.chmod(mode_of_new_files(path.parent))
+    path.chmod(mode)
 
 
 def load_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -113,15 +115,13 @@ def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str
     return str(value)
 
 
-def mode_of_new_files(folder: Path) -> int:
-    """The permissions that a new file in this folder gets. Made and looked at: asking for the umask would change it."""
-    probe = folder / f".{uuid.uuid4().hex}.mode"
-    descriptor = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-    try:
-        return os.fstat(descriptor).st_mode & 0o777
-    finally:
-        os.close(descriptor)
-        probe.unlink()
+def file_checksum(file: Path) -> int:
+    """CRC-32 of all bytes of a file."""
+    value = 0
+    with file.open("rb") as opened:
+        while part := opened.read(1 << 22):
+            value = zlib.crc32(part, value)
+    return value
 
 
 @contextmanager

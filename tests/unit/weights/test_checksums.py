@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from safetensors.torch import load_file, save_file
 import tubelet
 from tubelet import WeightsError
 from tubelet.data import Sample
+from tubelet.distributed.world import ALONE
 from tubelet.features.store import Features, FeatureStore
 from tubelet.train.checkpoint import load_checkpoint, save_checkpoint
+from tubelet.train.sharded import load_sharded, save_sharded
 from tubelet.weights.files import load_tensors, save_tensors
 from tubelet.weights.pickled import load_pickled
 from unit.weights.kinds import tiny
@@ -92,6 +95,29 @@ def test_a_flipped_bit_in_a_checkpoint_is_named(name: str, tmp_path: Path) -> No
     flip(file, file.read_bytes().index(bits(moments)) + 2000)
     with pytest.raises(WeightsError, match=rf"{name} is damaged: .*checksum.*checkpoints/best"):
         load_checkpoint(tmp_path / "last")
+
+
+def test_a_flipped_bit_in_a_part_of_a_sharded_checkpoint_is_named(tmp_path: Path) -> None:
+    model, other = torch.nn.Linear(300, 2), torch.nn.Linear(300, 2)
+    optimisers = [torch.optim.SGD(layer.parameters(), momentum=0.9) for layer in (model, other)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch says that there is one process
+        save_sharded(tmp_path / "last", ALONE, model, None, optimisers[0], {"step": 1})
+    assert load_checkpoint(tmp_path / "last").state == {"step": 1}
+    load_sharded(tmp_path / "last", other, None, optimisers[1])
+    assert torch.equal(other.weight, model.weight)
+    file = next((tmp_path / "last").glob("*.distcp"))
+    flip(file, file.read_bytes().index(bits(model.weight.detach())) + 1000)
+    with pytest.raises(WeightsError, match=rf"{file.name} is damaged"):
+        load_checkpoint(tmp_path / "last")
+
+
+def test_files_have_the_mode_of_any_new_file_and_leave_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    (tmp_path / "x").touch(mode=0o600)  # of a process that was killed
+    save_tensors(TENSORS, tmp_path / "x")
+    assert (tmp_path / "x").stat().st_mode == (tmp_path / "other").stat().st_mode
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["other", "x"]
 
 
 def test_a_flipped_bit_in_weights_of_torch_is_named(tmp_path: Path) -> None:
