@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
+from tubelet.text import as_message
+
 
 class TubeletError(Exception):
     """Base of every error that tubelet raises on purpose; the command line prints it as one line, no traceback.
@@ -15,6 +17,9 @@ class TubeletError(Exception):
     """
 
     exit_code: ClassVar[int] = 2
+
+    def __str__(self) -> str:
+        return as_message(super().__str__())
 
 
 class ConfigError(TubeletError, ValueError):
@@ -51,4 +56,4 @@ class VideoError(TubeletError, ValueError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+        return as_message(f"{self.path}: {self.reason}")

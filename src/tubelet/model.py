@@ -134,6 +134,9 @@ class ViViT(nn.Module):
         self._check_input(video, frame_mask)
         if frame_mask is not None:
             video = hold_masked_frames(video, frame_mask)
+        weights = next(self.embedding.parameters()).dtype
+        if weights in (torch.float16, torch.bfloat16):  # pixels come in float32
+            video = video.to(weights)
         return self.embedding(video)
 
     def encode_tokens(

@@ -58,9 +58,24 @@ def require_model(source: str | Path) -> bool:
     if re.match(r"[A-Za-z0-9+]+://", name):
         raise WeightsError(f"{name}: download it first, and load the file")
     hub_name = HUB_NAME.fullmatch(name) is not None and path.suffix not in WEIGHTS_SUFFIXES
-    if not hub_name or path.parent.is_dir():
+    if not hub_name:
         raise WeightsError(f"{name}: no such file or folder{beside(path)}")
+    refuse_mistyped(name)
     return False
+
+
+def refuse_mistyped(hub_name: str) -> None:
+    """Hold that a name as the Hub has them is not a mistyped path: whoever owns it there would answer.
+
+    Raises:
+        WeightsError: its first part is a folder here.
+    """
+    path = Path(hub_name)
+    if path.parent.is_dir():
+        raise WeightsError(
+            f"{hub_name}: no such file or folder{beside(path)} (not looked for on the Hugging Face Hub, since there is "
+            f"a folder {path.parent} here; from another folder it is)"
+        )
 
 
 def require_data(source: str | Path) -> None:

@@ -26,6 +26,7 @@ from tubelet.text import printable, printable_lines
 
 if TYPE_CHECKING:
     from tubelet.data import Table
+    from tubelet.model import ViViT
 
 T = TypeVar("T")
 
@@ -97,6 +98,16 @@ def warn_of_unfinished(source: str, output: Output) -> None:
         return
     if not state.finished:
         output.warn(f"the training of this run is not finished: {state}; these are its weights so far")
+
+
+def load_model(source: str, output: Output) -> ViViT:
+    """`tubelet.load`, and what its report notes: that the weights came from the Hub, for instance."""
+    from tubelet.weights import load
+
+    model = load(source)
+    for note in model.load_report.notes:
+        output.note(note)
+    return model
 
 
 def read_or_own(options: TableOptions, model: str, data: str | None, group_column: str | None, usage: str) -> Table:

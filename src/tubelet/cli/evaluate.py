@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from tubelet.cli.arguments import TableOptions, one_source, read_or_own, require_source, warn_of_unfinished
+from tubelet.cli.arguments import TableOptions, load_model, one_source, read_or_own, require_source, warn_of_unfinished
 from tubelet.cli.output import Output
 from tubelet.errors import ConfigError, DataError
 from tubelet.paths import require_data, require_free
@@ -125,7 +125,6 @@ def run(options: Options, output: Output) -> int:
 def _run(options: Options, source: str, output: Output, world: World) -> int:
     from tubelet.evaluate.evaluator import own_split
     from tubelet.evaluate.keeping import staging
-    from tubelet.weights import load
 
     own = options.data is None
     warn_of_unfinished(source, output)
@@ -133,7 +132,7 @@ def _run(options: Options, source: str, output: Output, world: World) -> int:
     for note in () if own else table.notes:
         output.warn(note)
     split = options.split or own_split(table)
-    model = load(source)
+    model = load_model(source, output)
     home = _home(options, source) if world.first else None
     with staging(home) if home is not None else nullcontext() as staged:
         evaluation = _measured(options, model, table, split, staged, output, world)

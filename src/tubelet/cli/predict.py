@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from tubelet.cli.arguments import CommonOptions, require_source, warn_of_unfinished
+from tubelet.cli.arguments import CommonOptions, load_model, require_source, warn_of_unfinished
 from tubelet.cli.output import Output
 from tubelet.errors import ConfigError, DataError
 from tubelet.paths import beside, require_free
@@ -84,7 +84,6 @@ def run(options: Options, output: Output) -> int:
     from tubelet.evaluate import parse_views
     from tubelet.nn.merging import merge_tokens
     from tubelet.predict import Predictor
-    from tubelet.weights import load
 
     parse_views(options.views)  # before the model is loaded, which takes seconds
     if options.timeline is not None:
@@ -94,7 +93,7 @@ def run(options: Options, output: Output) -> int:
     if options.out is not None:
         require_free(options.out, overwrite=options.overwrite, inputs=videos)
     warn_of_unfinished(options.model, output)
-    model = merge_tokens(load(options.model), options.merge_tokens)
+    model = merge_tokens(load_model(options.model, output), options.merge_tokens)
     predictor = Predictor(model, device=options.device, precision=options.precision)
     results = predictor.stream(videos, views=options.views, top=options.top, batch_size=options.batch_size)
     summary = _Summary(len(videos))
@@ -171,7 +170,6 @@ def _listed(names: Sequence[str]) -> list[str]:
 def _timelines(options: Options, out: Path, output: Output) -> int:
     from tubelet.cli.timeline import TimelineSettings, run_timelines
     from tubelet.nn.merging import merge_tokens
-    from tubelet.weights import load
 
     if options.views != "1x1" or options.out is not None:
         raise ConfigError("--views and --out mean nothing with --timeline, which slides one window over each video")
@@ -186,7 +184,7 @@ def _timelines(options: Options, out: Path, output: Output) -> int:
         options.overwrite,
     )
     how = {"device": options.device, "precision": options.precision, "top": options.top}
-    model = merge_tokens(load(options.model), options.merge_tokens)
+    model = merge_tokens(load_model(options.model, output), options.merge_tokens)
     return run_timelines(model, _listed(options.videos), settings, output, **how)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from tubelet.cli.arguments import TableOptions, one_source, read_or_own, require_source
+from tubelet.cli.arguments import TableOptions, load_model, one_source, read_or_own, require_source
 from tubelet.cli.output import Output
 from tubelet.paths import require_data, require_free
 
@@ -72,7 +72,7 @@ def run(options: Options, output: Output) -> int:
     table = read_or_own(options, options.model, options.data, options.group_column, "tubelet probe MODEL DATA")
     with output.progress("features") as progress:
         result = probe(
-            options.model,
+            load_model(options.model, output),
             table,
             train_split=options.train_split,
             test_split=options.test_split,

@@ -17,6 +17,12 @@ Pool = Literal["cls", "mean", "max", "weighted", "first"]
 CONV_STEM_STRIDE = 4
 """Pixels of height and width that one cell of the convolutional stem's feature map stands for."""
 
+LARGEST_SIZE = 10_000_000
+"""No size and no number of tokens is larger; one that is would cost minutes before it is found not to fit."""
+
+LARGEST_FACTOR = 1000.0
+"""Of `residual_init`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
@@ -168,6 +174,11 @@ class ModelConfig:
         for name in at_least_one:
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)} must be at least 1")
+        for name in (*at_least_one, "image_size", "tubelet_size", "temporal_layers", "sampled_frames", "heads"):
+            given = getattr(self, name)
+            sizes = given if isinstance(given, tuple) else given.values() if isinstance(given, dict) else (given or 0,)
+            if max(sizes, default=0) > LARGEST_SIZE:
+                raise ConfigError(f"{name}={given} is no size of a ViViT; the largest possible is {LARGEST_SIZE:,}")
         for name in ("image_size", "tubelet_size"):
             if min(getattr(self, name)) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)} must be at least 1 in every direction")
@@ -175,10 +186,13 @@ class ModelConfig:
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)} is a probability; use a number from 0 to below 1")
         for name in ("layer_norm_eps", "output_norm_eps"):
-            if getattr(self, name) is not None and getattr(self, name) <= 0:
-                raise ConfigError(f"{name}={getattr(self, name)} must be above 0")
-        if self.residual_init <= 0:
-            raise ConfigError(f"residual_init={self.residual_init} must be above 0: from 0 some kernels never move")
+            if getattr(self, name) is not None and not 0 < getattr(self, name) <= 1:
+                raise ConfigError(f"{name}={getattr(self, name)} must be above 0 and at most 1")
+        if not 0 < self.residual_init <= LARGEST_FACTOR:
+            raise ConfigError(
+                f"residual_init={self.residual_init} must be above 0, from which some kernels never move, and at most "
+                f"{LARGEST_FACTOR}"
+            )
         if self.hidden_size % self.num_heads:
             raise ConfigError(
                 f"hidden_size={self.hidden_size} is not a multiple of num_heads={self.num_heads}; "
@@ -219,6 +233,11 @@ class ModelConfig:
                 f"{CONV_STEM_STRIDE} pixels; use a height and width that are multiples of {CONV_STEM_STRIDE}"
             )
         self.grid_of(self.num_frames, *self.image_size)
+        if self.num_tokens > LARGEST_SIZE:
+            raise ConfigError(
+                f"{self.num_tokens:,} tokens are more than any ViViT has; num_frames={self.num_frames} or "
+                f"image_size={self.image_size} is wrong"
+            )
 
     def _check_variant(self) -> None:
         if self.token_drop and self.pool == "first":

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from tubelet.config.serialise import check_types
 from tubelet.errors import ConfigError
+
+LARGEST_SIZE = 1_000_000
+"""Of every number of frames and pixels."""
+
+LARGEST_CLIP = 1_000_000_000
+"""Frames times height times width: a gigabyte for each channel."""
+
+LARGEST_VALUE = 1e6
+"""Of mean and std, in units of the range of pixels; the smallest std is its inverse."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +56,20 @@ class PreprocessingConfig:
     def __post_init__(self) -> None:
         if isinstance(self.crop_size, int):
             object.__setattr__(self, "crop_size", (self.crop_size, self.crop_size))
-        for name in ("num_frames", "frame_stride", "resize"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"preprocessing.{name}={getattr(self, name)} must be at least 1")
-        if self.median_frames is not None and self.median_frames < 1:
-            raise ConfigError(f"preprocessing.median_frames={self.median_frames} must be at least 1, or left out")
+        check_types(self)
+        for name in ("num_frames", "frame_stride", "resize", "crop_size", "median_frames"):
+            given = getattr(self, name)
+            sizes = given if isinstance(given, tuple) else () if given is None else (given,)
+            if any(size < 1 for size in sizes):
+                raise ConfigError(f"preprocessing.{name}={given} must be at least 1")
+            if any(size > LARGEST_SIZE for size in sizes):
+                raise ConfigError(f"preprocessing.{name}={given} must be at most {LARGEST_SIZE:,}")
+        pixels = self.num_frames * self.crop_size[0] * self.crop_size[1]
+        if pixels > LARGEST_CLIP:
+            raise ConfigError(
+                f"preprocessing: num_frames={self.num_frames} and crop_size={self.crop_size} make a clip of {pixels:,} "
+                f"pixels; at most {LARGEST_CLIP:,} are possible"
+            )
         if self.sampling == "uniform" and self.frame_stride != 1:
             raise ConfigError(
                 f"frame_stride={self.frame_stride} means nothing with sampling='uniform', which spreads the frames "
@@ -61,8 +80,13 @@ class PreprocessingConfig:
                 f"resize={self.resize} leaves a short side smaller than the crop of {self.crop_size[0]}; "
                 f"use resize={self.crop_size[0]} or more"
             )
-        if len(self.mean) != len(self.std) or 0 in self.std:
-            raise ConfigError(f"mean {self.mean} and std {self.std} need one value per channel each, std above 0")
+        in_range = all(abs(value) <= LARGEST_VALUE for value in self.mean)  # which no NaN is
+        if not in_range or not all(1 / LARGEST_VALUE <= value <= LARGEST_VALUE for value in self.std):
+            raise ConfigError(
+                f"mean {self.mean} and std {self.std} are of pixels from 0 to 1: expected numbers, std above 0"
+            )
+        if len(self.mean) != len(self.std):
+            raise ConfigError(f"mean {self.mean} and std {self.std} need one value per channel each")
 
     @property
     def span(self) -> int:

@@ -1,11 +1,12 @@
 """Features on disk, one small file for each sample, and as many of them in memory as are allowed.
 
     FOLDER/3f9c.../about.json             what all features in this folder were made with
-    FOLDER/3f9c.../a1/a1b2....safetensors the features of one sample; its header says which file they are of
+    FOLDER/3f9c.../a1/a1b2....safetensors the features of one sample; its header says which video they are of
 
 The names are digests of everything that decides a feature (`tubelet.features.identity`), so another model, other
 preprocessing, a video that has changed or another release has other names. What lies under a name is compared with
-what was asked for before it is used. Each file appears whole or not at all, so several processes may share a folder.
+what was asked for, and with its checksum, before it is used. Each file appears whole or not at all, so several
+processes may share a folder.
 """
 
 from __future__ import annotations
@@ -18,13 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from jaxtyping import Bool, Float
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from tubelet.data import Sample
-from tubelet.errors import ConfigError
+from tubelet.errors import ConfigError, WeightsError
 from tubelet.features.identity import describe_sample, digest
-from tubelet.weights.files import save_tensors
+from tubelet.weights.files import load_tensors, save_tensors
 
 
 @dataclass(frozen=True)
@@ -124,14 +124,16 @@ class FeatureStore:
 
 
 def _read(file: Path, header: Mapping[str, str]) -> Features | None:
-    try:
-        with safe_open(file, framework="pt") as stored:
-            if stored.metadata() != header:
-                return None
-            tensors = {name: stored.get_tensor(name).clone() for name in stored.keys()}  # noqa: SIM118  # no container
-            return Features(tensors["values"], tensors.get("mask"))
-    except (FileNotFoundError, SafetensorError):
+    if not file.is_file():
         return None
+    try:
+        tensors, about = load_tensors(file)
+    except WeightsError:  # damaged
+        return None
+    if about != header:
+        return None
+    copies = {name: tensor.clone() for name, tensor in tensors.items()}  # what is loaded is the file itself, mapped
+    return Features(copies["values"], copies.get("mask"))
 
 
 def _write_whole(file: Path, write: Any) -> None:

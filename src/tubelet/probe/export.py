@@ -19,7 +19,7 @@ def write_features(file: Path, parts: Sequence[tuple[Table, Tensor]]) -> None:
 
     Its tensors are `features`, float32 [N, D], and `labels.HEAD`, int64 [N], for each head. Its metadata, each a JSON
     text, are `paths` (absolute), `starts` and `ends` (seconds or null) and `splits`, a list of N each, and `classes`,
-    the class names by head.
+    the class names by head; and the checksum of `save_tensors`.
 
     Args:
         file: written whole or not at all; one that exists is replaced.

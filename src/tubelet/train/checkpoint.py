@@ -17,17 +17,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from tubelet.errors import WeightsError
-from tubelet.weights.files import save_tensors, storage_errors
+from tubelet.weights.files import file_checksum, load_tensors, save_tensors, storage_errors
+from tubelet.weights.pickled import load_pickled
 
 WEIGHTS_FILE = "model.safetensors"
 STATE_FILE = "state.pt"
 SHARDED_FILE = ".metadata"
 """Of `torch.distributed.checkpoint`: there are tensors in parts beside it."""
+
+
+PARTS = "parts"
+"""Key of the state of a sharded checkpoint: the checksums of its other files, by name."""
 
 
 @dataclass(frozen=True)
@@ -94,11 +97,19 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         raise WeightsError(f"{folder} holds no checkpoint; training writes one after each validation, and in between")
     sharded = (place / SHARDED_FILE).is_file()
     try:
-        weights = {} if sharded else load_file(place / WEIGHTS_FILE)
-        state = torch.load(place / STATE_FILE, map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError) as error:
-        raise WeightsError(f"{place} is damaged ({error}); if checkpoints/best is whole, copy it there") from error
+        weights = {} if sharded else load_tensors(place / WEIGHTS_FILE)[0]
+        state = load_pickled(place / STATE_FILE)
+        _compare(place, state.pop(PARTS, {}))
+    except WeightsError as error:
+        raise WeightsError(f"{error}. If checkpoints/best is whole, copy it to {folder}") from error
     return Checkpoint(weights, state, place, sharded)
+
+
+def _compare(folder: Path, checksums: dict[str, int]) -> None:
+    """Hold that the files of a sharded checkpoint are as they were written."""
+    for name, checksum in checksums.items():
+        if not (folder / name).is_file() or file_checksum(folder / name) != checksum:
+            raise WeightsError(f"{folder / name} is damaged: it is not what was written with the checkpoint")
 
 
 def start_writing(folder: Path) -> Path:

@@ -23,8 +23,8 @@ from torch.distributed.checkpoint.state_dict_saver import save
 
 from tubelet.distributed.world import World
 from tubelet.errors import WeightsError
-from tubelet.train.checkpoint import STATE_FILE, finish_writing, flush, start_writing
-from tubelet.weights.files import storage_errors
+from tubelet.train.checkpoint import PARTS, STATE_FILE, finish_writing, flush, start_writing
+from tubelet.weights.files import file_checksum, storage_errors
 
 
 def save_sharded(
@@ -65,7 +65,8 @@ def _write_parts(
         tensors |= {f"optimiser.{number}.{name}": value for name, value in values.items()}
     save(tensors, storage_writer=FileSystemWriter(writing))
     if world.first:
-        torch.save(state, writing / STATE_FILE)
+        checksums = {file.name: file_checksum(file) for file in writing.iterdir()}
+        torch.save({**state, PARTS: checksums}, writing / STATE_FILE)
         flush(writing / STATE_FILE)
         finish_writing(writing, folder)
     world.wait()

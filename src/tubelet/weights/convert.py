@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from tubelet.errors import ConfigError
 from tubelet.model import ViViT
 from tubelet.weights.adapt import adapt
@@ -12,6 +14,7 @@ from tubelet.weights.hf_vivit import save_hf_vivit
 from tubelet.weights.load import load
 from tubelet.weights.native import save, save_provenance
 from tubelet.weights.report import LoadReport
+from tubelet.weights.saveable import require_saveable
 from tubelet.weights.scenic import save_scenic
 
 LAYOUTS: dict[str, tuple[str, ...]] = {
@@ -23,7 +26,7 @@ LAYOUTS: dict[str, tuple[str, ...]] = {
 
 
 def convert(
-    source: str | Path | ViViT,
+    source: str | Path | nn.Module,
     out: str | Path,
     format: str = "native",
     *,
@@ -58,8 +61,9 @@ def convert(
         raise ConfigError(
             f"format={format!r} has no layout {layout!r}; " + (f"use {known}" if known else "leave it out")
         )
-    if isinstance(source, ViViT):
-        model = adapt(source, **fields) if fields else source
+    if isinstance(source, nn.Module):
+        model = require_saveable(source)
+        model = adapt(model, **fields) if fields else model
     else:
         model = load(source, **fields)
     notes = _write(model, out, format, layout, overwrite)

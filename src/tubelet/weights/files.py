@@ -6,17 +6,21 @@ import errno
 import json
 import os
 import shutil
-import uuid
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
+import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from tubelet.errors import StorageError, WeightsError
+
+CHECKSUM = "tubelet_crc32"
+"""Metadata key of the checksum that `save_tensors` writes and `load_tensors` compares."""
 
 LARGEST_JSON = 64 * 1024 * 1024
 """Bytes of a JSON file that is still read: a configuration with the labels of any data set is far below."""
@@ -40,26 +44,84 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
-    """Write a safetensors file that has the mode of any new file here; safetensors itself lets only its owner read it.
+    """Write a safetensors file with a checksum of its tensors and metadata.
+
+    It has the mode of any new file here; safetensors itself lets only its owner read it.
 
     Args:
         tensors: contiguous, none of which share memory, on the CPU.
         path: of the file.
         metadata: of its header.
     """
-    save_file(dict(tensors), path, metadata=None if metadata is None else dict(metadata))
-    path.chmod(mode_of_new_files(path.parent))
+    metadata = dict(metadata or {})
+    path.unlink(missing_ok=True)
+    path.touch()  # with the mode of any new file
+    mode = path.stat().st_mode & 0o777
+    save_file(dict(tensors), path, {**metadata, CHECKSUM: _checksum(tensors, metadata)})
+    path.chmod(mode)
 
 
-def mode_of_new_files(folder: Path) -> int:
-    """The permissions that a new file in this folder gets. Made and looked at: asking for the umask would change it."""
-    probe = folder / f".{uuid.uuid4().hex}.mode"
-    descriptor = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+def load_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a safetensors file, on the CPU, and its metadata without the checksum.
+
+    A file that `save_tensors` wrote is compared with its checksum; others have none.
+
+    Raises:
+        WeightsError: the file cannot be read, is damaged, or holds a type that torch does not have.
+    """
+    with _reading(file), safe_open(file, framework="pt") as opened:
+        metadata = dict(opened.metadata() or {})
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  # not a dict
+    stored = metadata.pop(CHECKSUM, None)
+    if stored is not None and stored != _checksum(tensors, metadata):
+        raise WeightsError(
+            f"{file} is damaged: its contents do not have the checksum that was written with them; restore the file "
+            f"from a copy, or make it anew (if a program changed it on purpose, remove {CHECKSUM!r} from its metadata)"
+        )
+    return tensors, metadata
+
+
+def load_header(file: Path) -> tuple[dict[str, list[int]], dict[str, str]]:
+    """Shape by name, and the metadata, of a safetensors file; no numbers are read, so the checksum is not compared.
+
+    Raises:
+        WeightsError: the file cannot be read, or is not a whole safetensors file.
+    """
+    with _reading(file), safe_open(file, framework="pt") as opened:
+        shapes = {name: list(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118  # not a dict
+        return shapes, dict(opened.metadata() or {})
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
     try:
-        return os.fstat(descriptor).st_mode & 0o777
-    finally:
-        os.close(descriptor)
-        probe.unlink()
+        with file.open("rb"):  # for the system's reason: safetensors says "no such file" where permission is missing
+            yield
+    except OSError as error:
+        raise WeightsError(f"{file}: cannot be read: {error.strerror or error}") from error
+    except (SafetensorError, AttributeError, RuntimeError) as error:
+        raise WeightsError(
+            f"{file}: not a whole safetensors file ({error}); it is damaged, or another format"
+        ) from error
+
+
+def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """CRC-32 of metadata, names, types, shapes and numbers, in the order of the names."""
+    entries = sorted(tensors.items())
+    header = [sorted(metadata.items()), [[name, str(tensor.dtype), list(tensor.shape)] for name, tensor in entries]]
+    value = zlib.crc32(json.dumps(header).encode())
+    for _, tensor in entries:
+        value = zlib.crc32(tensor.detach().reshape(-1).view(torch.uint8).numpy(), value)
+    return str(value)
+
+
+def file_checksum(file: Path) -> int:
+    """CRC-32 of all bytes of a file."""
+    value = 0
+    with file.open("rb") as opened:
+        while part := opened.read(1 << 22):
+            value = zlib.crc32(part, value)
+    return value
 
 
 @contextmanager
@@ -134,12 +196,16 @@ def parse_json(text: str, where: str) -> dict[str, Any]:
         WeightsError: the text is not JSON, or not an object.
     """
     try:
-        data = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+        data = json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:  # ValueError: no JSON, or a number of thousands of digits
         raise WeightsError(f"{where}: expected JSON, but {error}") from error
     if not isinstance(data, dict):
         raise WeightsError(f"{where}: expected a JSON object, got {type(data).__name__}")
     return data
+
+
+def _no_number(constant: str) -> float:
+    raise ValueError(f"{constant} is no number")
 
 
 def _flush(path: Path) -> None:

@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import math
-import pickle
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
@@ -18,12 +16,13 @@ import torch
 from torch import Tensor
 
 from tubelet.config import ModelConfig, PreprocessingConfig
+from tubelet.config.model import LARGEST_SIZE
 from tubelet.errors import ConfigError, WeightsError
 from tubelet.model import ViViT
 from tubelet.weights.adapt import adapt
-from tubelet.weights.files import read_json
+from tubelet.weights.files import load_tensors, read_json
 from tubelet.weights.hf_preprocessing import Family, read_preprocessing, with_pixel_range
-from tubelet.weights.native import LARGEST_SIZE, read_tensors
+from tubelet.weights.pickled import load_pickled
 from tubelet.weights.tensors import FLOATS, Incoming, listing, put_tensors
 
 CONFIG_FILE = "config.json"
@@ -215,7 +214,7 @@ def read_weights(folder: Path) -> Stored:
     """
     for name in (SAFETENSORS_FILE, PICKLED_FILE):
         file, index = folder / name, folder / f"{name}.index.json"
-        read = read_tensors if name == SAFETENSORS_FILE else read_pickled
+        read = _read_safetensors if name == SAFETENSORS_FILE else read_pickled
         if file.is_file():
             return Stored(read(file), str(file))
         if index.is_file():
@@ -231,7 +230,7 @@ def read_pickled(file: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: the file is damaged, or holds anything but tensors.
     """
-    tensors = open_pickled(file)
+    tensors = load_pickled(file, mmap=True)
     is_tensors = isinstance(tensors, dict) and all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in tensors.items()
     )
@@ -241,36 +240,6 @@ def read_pickled(file: Path) -> dict[str, Tensor]:
         if tensor.layout != torch.strided or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
             raise WeightsError(f"{file}: {name} claims the shape {list(tensor.shape)}, which the file does not hold")
     return tensors
-
-
-def open_pickled(file: Path) -> Any:
-    """What a file of `torch.save` holds, as far as that is tensors, numbers, strings and tables of them.
-
-    Nothing in it is executed. The bytes are mapped, not copied.
-
-    Raises:
-        WeightsError: the file is damaged, or holds anything else.
-    """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            packed = [entry.filename for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED]
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise WeightsError(
-            f"{file}: not a whole file of torch.save ({error}); it is damaged, or older than torch 1.6"
-        ) from error
-    if packed:
-        raise WeightsError(
-            f"{file}: {listing(packed)} compressed, which torch.save never does; the file was tampered with"
-        )
-    try:
-        return torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:
-        raise WeightsError(
-            f"{file}: holds more than tensors, so it could run code; nothing of it was run. "
-            "Save the weights as safetensors, or ask for a file that holds only weights"
-        ) from error
-    except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, OSError, EOFError) as error:
-        raise WeightsError(f"{file}: not a whole file of torch.save ({error!s:.200}); it is damaged") from error
 
 
 def build(
@@ -301,8 +270,6 @@ def build(
     """
     try:
         fields = ModelConfig(**config)
-        if fields.num_tokens > LARGEST_SIZE:
-            raise ConfigError(f"{fields.num_tokens} tokens are more than any ViViT has")
         with torch.device("meta"):
             expected = {name: list(tensor.shape) for name, tensor in ViViT(fields).state_dict().items()}
         for name, incoming in tensors.items():
@@ -349,6 +316,10 @@ def finished(
     model.preprocessing = preprocessing
     model.load_report = replace(model.load_report, notes=(*model.load_report.notes, *notes))
     return adapt(model, **fields) if fields else model
+
+
+def _read_safetensors(file: Path) -> dict[str, Tensor]:
+    return load_tensors(file)[0]
 
 
 def _read_shards(index: Path, read: Callable[[Path], dict[str, Tensor]]) -> dict[str, Tensor]:

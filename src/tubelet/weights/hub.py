@@ -25,9 +25,10 @@ from huggingface_hub.errors import (
 
 from tubelet.errors import WeightsError
 from tubelet.model import ViViT
+from tubelet.paths import HUB_NAME, refuse_mistyped
 from tubelet.provenance import PROVENANCE_FILE
 from tubelet.version import __version__
-from tubelet.weights.load import load
+from tubelet.weights.load import load, load_downloaded
 from tubelet.weights.model_card import model_card
 from tubelet.weights.native import load_native, load_provenance, save
 
@@ -66,17 +67,17 @@ def from_pretrained(
     Raises:
         WeightsError: the Hub cannot be reached or has no such model, or it is none that tubelet can read.
     """
-    folder = Path(repo_id).expanduser()
-    if not folder.is_dir():
-        folder = download(
-            str(repo_id),
-            revision,
-            token=token,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-            force_download=force_download,
-        )
-    return load(folder, **fields)
+    if Path(repo_id).expanduser().is_dir():
+        return load(repo_id, **fields)
+    folder = download(
+        str(repo_id),
+        revision,
+        token=token,
+        cache_dir=cache_dir,
+        local_files_only=local_files_only,
+        force_download=force_download,
+    )
+    return load_downloaded(folder, str(repo_id), **fields)
 
 
 def download(
@@ -101,8 +102,11 @@ def download(
         the folder in the cache.
 
     Raises:
-        WeightsError: the Hub cannot be reached or has no such model, or the model has no weights.
+        WeightsError: the Hub cannot be reached or has no such model, the model has no weights, or the first part of its
+            name is a folder here, so that it is a mistyped path.
     """
+    if HUB_NAME.fullmatch(repo_id):
+        refuse_mistyped(repo_id)
     api = HfApi(token=token, library_name="tubelet", library_version=__version__)
     for weights in (SAFETENSORS, PICKLED):
         with _in_one_sentence(repo_id, revision, "load"):
@@ -121,6 +125,16 @@ def download(
         f"{repo_id} on the Hugging Face Hub has neither model.safetensors nor pytorch_model.bin; "
         "it is no model that tubelet can read"
     )
+
+
+def hub_note(repo_id: str, folder: Path) -> str:
+    """The note of a report that weights came from the Hub, not from a folder that was named: of what and which commit.
+
+    Args:
+        repo_id: owner/name.
+        folder: that `download` gave.
+    """
+    return f"weights: {repo_id} from the Hugging Face Hub, revision {folder.name}"
 
 
 def push_to_hub(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -22,6 +23,11 @@ from tubelet.weights.tensors import Incoming
 HYBRID = re.compile(r"(^|/)(conv_root|gn_root|block\d+)/")
 POSITIONS = ("Transformer/posembed_input/pos_embedding", "pos_embedding")
 
+LARGEST_UNPACKED = 64 * 1024 * 1024
+"""Bytes that a file may hold unpacked whatever its own size is."""
+LARGEST_RATIO = 16
+"""How many times larger than the file its arrays may be, beyond that; weights hardly get smaller when packed."""
+
 
 def read_npz(file: Path) -> dict[str, Tensor]:
     """The arrays of an `.npz` file. Nothing is unpickled, and no memory is taken for what is not there.
@@ -31,6 +37,11 @@ def read_npz(file: Path) -> dict[str, Tensor]:
     """
     try:
         with zipfile.ZipFile(file) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+            if unpacked > max(LARGEST_UNPACKED, LARGEST_RATIO * file.stat().st_size):
+                raise WeightsError(
+                    f"{file}: {file.stat().st_size} bytes that unpack to {unpacked}; no weights can be packed so"
+                )
             return {
                 member.removesuffix(".npy"): _array(archive.read(member), member.removesuffix(".npy"), file)
                 for member in archive.namelist()
@@ -106,7 +117,7 @@ def _array(data: bytes, name: str, file: Path) -> Tensor:
         version = np.lib.format.read_magic(stream)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran_order, dtype = read(stream)
-    except ValueError as error:
+    except (ValueError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError) as error:
         raise WeightsError(f"{file}: {name} is not an array ({error})") from error
     if dtype.hasobject:
         raise WeightsError(f"{file}: {name} holds pickled Python objects, which could run code; they are never read")
@@ -118,7 +129,7 @@ def _array(data: bytes, name: str, file: Path) -> Tensor:
         return torch.from_numpy(array.copy()).view(torch.bfloat16)
     array = np.frombuffer(data, dtype, offset=stream.tell()).reshape(shape, order="F" if fortran_order else "C")
     try:
-        return torch.from_numpy(np.ascontiguousarray(array.astype(dtype.newbyteorder("="))).copy())
+        return torch.from_numpy(np.array(array, dtype.newbyteorder("="), order="C"))
     except TypeError as error:
         raise WeightsError(f"{file}: {name} holds {dtype}, which are not numbers of a model") from error
 

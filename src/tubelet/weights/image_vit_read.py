@@ -14,12 +14,12 @@ from torch import nn
 from tubelet.config import ModelConfig
 from tubelet.errors import WeightsError
 from tubelet.weights import image_vit_timm as timm_format
-from tubelet.weights.files import read_json
-from tubelet.weights.hf_folder import open_pickled, read_weights
+from tubelet.weights.files import load_tensors, read_json
+from tubelet.weights.hf_folder import read_weights
 from tubelet.weights.image_vit import ImageViT, per_channel
 from tubelet.weights.image_vit_hf import from_hf_folder, from_hf_tensors
 from tubelet.weights.image_vit_npz import from_npz, read_npz
-from tubelet.weights.native import read_tensors
+from tubelet.weights.pickled import load_pickled
 from tubelet.weights.scenic import read_parameters
 
 PICKLES = (".pth", ".pt", ".bin")
@@ -130,7 +130,7 @@ def _from_file(file: Path, architecture: str | None) -> ImageViT:
         return dataclasses.replace(from_npz(parameters, source), format="scenic", notes=tuple(notes))
     if file.suffix not in SUFFIXES:
         raise WeightsError(f"{file}: an image model's file is called {', '.join(SUFFIXES)}")
-    tensors = read_tensors(file) if file.suffix == ".safetensors" else _read_pickle(file)
+    tensors = load_tensors(file)[0] if file.suffix == ".safetensors" else _read_pickle(file)
     return _by_config(file.parent, _config_in(file.parent) or {}, tensors, source, architecture)
 
 
@@ -155,9 +155,11 @@ def _by_config(
 def _from_name(name: str) -> ImageViT:
     if "/" not in name:
         return timm_format.from_timm_model(timm_format.build(name, name, pretrained=True), name)
-    from tubelet.weights.hub import download
+    from tubelet.weights.hub import download, hub_note
 
-    return dataclasses.replace(_from_folder(download(name), None), source=name)
+    folder = download(name)
+    vit = _from_folder(folder, None)
+    return dataclasses.replace(vit, source=name, notes=(hub_note(name, folder), *vit.notes))
 
 
 def _facts_of_config(config: Mapping[str, Any], tensors: Mapping[str, Any], source: str) -> timm_format.TimmFacts:
@@ -180,7 +182,7 @@ def _facts_of_config(config: Mapping[str, Any], tensors: Mapping[str, Any], sour
 
 def _read_pickle(file: Path) -> Mapping[str, Any]:
     """A state dict written by `torch.save`, also where a training script has wrapped it. Nothing in it is executed."""
-    contents = open_pickled(file)
+    contents = load_pickled(file, mmap=True)
     for wrapper in WRAPPERS:
         if isinstance(contents, Mapping) and isinstance(contents.get(wrapper), Mapping):
             contents = contents[wrapper]

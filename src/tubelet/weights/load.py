@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -56,7 +57,23 @@ def load(source: str | Path, *, allow_unexpected: Iterable[str] = (), **fields: 
         folder = Path(download(name))
     except WeightsError as error:
         raise WeightsError(f"there is no folder {name} here, and {error}") from error
-    return _with_provenance(_load_folder(folder, allowed, fields), folder, name)
+    return load_downloaded(folder, name, allow_unexpected=allowed, **fields)
+
+
+def load_downloaded(folder: Path, name: str, *, allow_unexpected: Iterable[str] = (), **fields: Any) -> ViViT:
+    """Load what `tubelet.weights.hub.download` brought; a note of the report says which revision of what.
+
+    Args:
+        folder: in the cache, called like the commit.
+        name: on the Hub.
+        allow_unexpected, fields: as of `load`.
+    """
+    from tubelet.weights.hub import hub_note
+
+    model = _with_provenance(_load_folder(folder, tuple(allow_unexpected), fields), folder, name)
+    notes = (hub_note(name, folder), *model.load_report.notes)
+    model.load_report = dataclasses.replace(model.load_report, source=name, notes=notes)
+    return model
 
 
 def _with_provenance(model: ViViT, folder: Path, source: str) -> ViViT:

@@ -28,6 +28,8 @@ LARGEST_CHUNK = 2**30
 LARGEST_OBJECT = 2**31 - 1
 LONGEST_LIST = 10_000
 """Of a msgpack list, whose memory msgpack takes before it reads; the trees themselves are maps."""
+DEEPEST = 64
+"""Maps within maps; the trees of models have about ten."""
 
 DTYPES = {
     "float64": torch.float64,
@@ -118,6 +120,7 @@ def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_map(unpacker: Any, path: tuple[str, ...], wanted: Wanted) -> dict[str, Any]:
+    _check_depth(len(path))
     found: dict[str, Any] = {}
     for _ in range(unpacker.read_map_header()):
         key = unpacker.unpack()
@@ -132,6 +135,11 @@ def _read_map(unpacker: Any, path: tuple[str, ...], wanted: Wanted) -> dict[str,
             unpacker.skip()
             found[key] = None
     return found
+
+
+def _check_depth(depth: int) -> None:
+    if depth > DEEPEST:
+        raise ValueError(f"a tree that is more than {DEEPEST} maps deep")
 
 
 def _extension(code: int, payload: bytes) -> Any:
@@ -165,12 +173,13 @@ def _no_extension(code: int, payload: bytes) -> Any:
     raise ValueError("an array that is not (shape, type, bytes)")
 
 
-def _joined(node: Any) -> Any:
+def _joined(node: Any, depth: int = 0) -> Any:
     """Put arrays together that were written in chunks."""
     if not isinstance(node, dict):
         return node
+    _check_depth(depth)
     if CHUNKED not in node:
-        return {key: _joined(value) for key, value in node.items()}
+        return {key: _joined(value, depth + 1) for key, value in node.items()}
     shape, chunks = _sequence(node.get("shape"), int), _sequence(node.get("chunks"), Tensor)
     if shape is None or not chunks or any(chunk.dtype != chunks[0].dtype for chunk in chunks):
         raise ValueError("a chunked array without a shape and chunks of one type")

@@ -17,21 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor
 
 from tubelet.config import ModelConfig, PreprocessingConfig, from_dict, to_dict
 from tubelet.errors import ConfigError, WeightsError
 from tubelet.model import ViViT
 from tubelet.provenance import PROVENANCE_FILE, Provenance
 from tubelet.version import __version__
-from tubelet.weights.files import parse_json, read_json, replacing, save_tensors
+from tubelet.weights.files import load_header, load_tensors, parse_json, read_json, replacing, save_tensors
+from tubelet.weights.saveable import require_saveable
 from tubelet.weights.tensors import FLOATS, Incoming, empty_model, listing, put_tensors
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
-LARGEST_SIZE = 10_000_000
-"""No size in a ViViT's configuration is larger; one that is would cost minutes before it is found not to fit."""
 
 
 def save(model: ViViT, folder: str | Path, *, overwrite: bool = False) -> None:
@@ -45,9 +42,11 @@ def save(model: ViViT, folder: str | Path, *, overwrite: bool = False) -> None:
         overwrite: replace a model of ours that is in the folder already.
 
     Raises:
-        WeightsError: there is a model already and `overwrite` is False; or something that is not ours.
+        WeightsError: there is a model already and `overwrite` is False; or something that is not ours; or the layers
+            or labels are not those that `model.config` describes.
     """
     folder = Path(folder)
+    require_saveable(model)
     _refuse_to_overwrite(folder, overwrite)
     folder.mkdir(parents=True, exist_ok=True)
     described = describe(model)
@@ -104,7 +103,7 @@ def load_native(folder: str | Path, *, allow_unexpected: Iterable[str] = ()) -> 
     weights_file = folder / WEIGHTS_FILE
     if not weights_file.is_file():
         raise WeightsError(f"{folder}: expected {WEIGHTS_FILE} and {CONFIG_FILE}, but there is no {WEIGHTS_FILE}")
-    shapes, metadata = read_header(weights_file)
+    shapes, metadata = load_header(weights_file)
     described, notes = _description(folder, metadata)
     where = str(folder / CONFIG_FILE)
     try:
@@ -113,7 +112,7 @@ def load_native(folder: str | Path, *, allow_unexpected: Iterable[str] = ()) -> 
         model = empty_model(config, _preprocessing(described, where), _labels(described, where))
     except ConfigError as error:
         raise WeightsError(f"{where}: {error}") from error
-    tensors = read_tensors(weights_file)
+    tensors, _ = load_tensors(weights_file)
     dtypes = {tensor.dtype for tensor in tensors.values()}
     if len(dtypes) == 1 and (dtype := dtypes.pop()) in FLOATS:
         model.to(dtype)
@@ -134,7 +133,7 @@ def is_native(folder: Path) -> bool:
     """Whether the model in the folder is one of ours."""
     if (folder / CONFIG_FILE).is_file():
         return "tubelet" in read_json(folder / CONFIG_FILE)
-    return (folder / WEIGHTS_FILE).is_file() and "tubelet" in read_header(folder / WEIGHTS_FILE)[1]
+    return (folder / WEIGHTS_FILE).is_file() and "tubelet" in load_header(folder / WEIGHTS_FILE)[1]
 
 
 def describe(model: ViViT) -> dict[str, Any]:
@@ -145,37 +144,6 @@ def describe(model: ViViT) -> dict[str, Any]:
         "preprocessing": None if model.preprocessing is None else to_dict(model.preprocessing),
         "labels": model.labels,
     }
-
-
-def read_header(file: Path) -> tuple[dict[str, list[int]], dict[str, str]]:
-    """Shape by name, and the metadata, of a safetensors file; no numbers are read.
-
-    Raises:
-        WeightsError: the file is not a whole safetensors file.
-    """
-    try:
-        with safe_open(file, framework="pt") as opened:
-            shapes = {name: list(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118  # not a dict
-            return shapes, dict(opened.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(
-            f"{file}: not a whole safetensors file ({error}); it is damaged, or another format"
-        ) from error
-
-
-def read_tensors(file: Path) -> dict[str, Tensor]:
-    """Every tensor of a safetensors file, on the CPU.
-
-    Raises:
-        WeightsError: the file is not a whole safetensors file, or holds a type that torch does not have.
-    """
-    try:
-        with safe_open(file, framework="pt") as opened:
-            return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  # not a dict
-    except (SafetensorError, OSError, AttributeError, RuntimeError) as error:
-        raise WeightsError(
-            f"{file}: not a whole safetensors file ({error}); it is damaged, or another format"
-        ) from error
 
 
 def _refuse_to_overwrite(folder: Path, overwrite: bool) -> None:
@@ -215,30 +183,12 @@ def _model_config(described: Mapping[str, Any], shapes: Mapping[str, list[int]],
         raise ConfigError(f"unknown key {listing(unknown)}; written by a newer version ({described.get('tubelet')})?")
     if "tubelet" not in described or "model" not in described:
         raise ConfigError('expected the keys "tubelet" and "model"; this is not a configuration of tubelet')
-    for name, size in _numbers(described["model"]):
-        if size > LARGEST_SIZE:
-            raise ConfigError(f"model: {name}={size} is no size of a ViViT")
     config = from_dict(ModelConfig, described["model"], where="model")
     if config.num_layers + (config.temporal_layers or 0) > len(shapes):
         raise ConfigError(
             f"model: num_layers={config.num_layers} layers, but {WEIGHTS_FILE} holds only {len(shapes)} tensors"
         )
-    if config.num_tokens > LARGEST_SIZE:
-        raise ConfigError(
-            f"model: {config.num_tokens} tokens are more than any ViViT has; num_frames or image_size is wrong"
-        )
     return config
-
-
-def _numbers(value: Any, name: str = "") -> Iterable[tuple[str, int]]:
-    if isinstance(value, int):
-        yield name, value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _numbers(item, name or str(key))
-    elif isinstance(value, list):
-        for item in value:
-            yield from _numbers(item, name)
 
 
 def _check_shapes(config: ModelConfig, shapes: Mapping[str, list[int]], file: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tubelet.config import from_dict, to_dict
+from tubelet.text import as_message
 
 Status = Literal["loaded", "adapted", "new", "unused"]
 STATUSES: tuple[Status, ...] = ("loaded", "adapted", "new", "unused")
@@ -78,7 +79,7 @@ class LoadReport:
         for status, kind, count, how in rows:
             lines.append(f"  {status:<8}{count:>4}  {kind:<{width}}  {how}".rstrip())
         lines += [f"  note: {note}" for note in self.notes]
-        return "\n".join(lines)
+        return "\n".join(map(as_message, lines))
 
 
 def _rows(entries: tuple[Entry, ...]) -> list[tuple[str, str, int, str]]:

@@ -20,6 +20,7 @@ import torch
 from huggingface_hub import HfApi, constants
 from huggingface_hub.utils import disable_progress_bars
 
+from tubelet.cli.main import main
 from tubelet.config import ModelConfig, PreprocessingConfig
 from tubelet.errors import WeightsError
 from tubelet.model import ViViT
@@ -27,6 +28,7 @@ from tubelet.provenance import KnownVideo, Provenance
 from tubelet.weights import load
 from tubelet.weights.hf_vivit import save_hf_vivit
 from tubelet.weights.hub import download, from_pretrained, push_to_hub
+from tubelet.weights.image_vit_read import read_image_vit
 from tubelet.weights.native import load_native, save
 
 COMMIT = "c" * 40
@@ -277,3 +279,35 @@ def test_without_a_login_nothing_is_pushed(hub: Hub, model: ViViT) -> None:
     with pytest.raises(WeightsError, match=r"^the Hugging Face Hub .* upload me/waves"):
         push_to_hub(model, "me/waves", token=False)
     assert hub.repositories == {}
+
+
+@pytest.mark.parametrize("door", [load, download, from_pretrained, read_image_vit], ids=lambda door: door.__name__)
+def test_a_mistyped_path_is_never_looked_for_on_the_hub(
+    door: Any, hub: Hub, model: ViViT, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever owns the name of the folder there would decide which weights answer."""
+    push_to_hub(model, "runs/tpyo", token="hf_test")
+    (tmp_path / "here" / "runs" / "typo").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    hub.asked_for.clear()
+    with pytest.raises(
+        WeightsError, match=r"runs/tpyo: no such .* did you mean runs/typo\?.*not looked for on the Hugg"
+    ):
+        door("runs/tpyo")
+    assert hub.asked_for == []
+
+
+@pytest.mark.parametrize("door", [load, from_pretrained], ids=lambda door: door.__name__)
+def test_a_report_says_which_revision_came_from_the_hub(door: Any, hub: Hub, model: ViViT) -> None:
+    push_to_hub(model, "me/waves", token="hf_test")
+    report = door("me/waves").load_report
+    assert f"weights: me/waves from the Hugging Face Hub, revision {COMMIT}" in report.notes
+
+
+def test_a_verb_says_which_revision_came_from_the_hub(
+    hub: Hub, model: ViViT, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    push_to_hub(model, "me/waves", token="hf_test")
+    (tmp_path / "x.mp4").write_bytes(b"no video")
+    main(["predict", "me/waves", str(tmp_path / "x.mp4")])
+    assert f"me/waves from the Hugging Face Hub, revision {COMMIT}" in capsys.readouterr().err

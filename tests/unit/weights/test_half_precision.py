@@ -1,0 +1,39 @@
+"""Folders in half precision: what they hold is predicted with, and is what float32 gives of the same weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import tubelet
+from tubelet import PreprocessingConfig
+from unit.weights.kinds import KINDS, tiny
+
+FRAMES = torch.randint(0, 255, (8, 3, 24, 30), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("format", ["native", "transformers"])
+def test_a_folder_in_half_precision_predicts_as_in_single(format: str, dtype: torch.dtype, tmp_path: Path) -> None:
+    model = tiny(image_size=(16, 16))
+    model.preprocessing = PreprocessingConfig(num_frames=4, resize=20, crop_size=(16, 16))
+    tubelet.convert(model.to(dtype), tmp_path, format=format)
+    loaded = tubelet.load(tmp_path)
+    assert loaded.head.weight.dtype == dtype
+    half = tubelet.predict(loaded, FRAMES)
+    single = tubelet.predict(loaded.float(), FRAMES)
+    torch.testing.assert_close(half.logits.double(), single.logits, atol=0.03, rtol=0.03)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_in_half_precision_takes_pixels_in_single(kind: str) -> None:
+    model = tiny(**KINDS[kind])
+    video = torch.randn(1, model.config.num_frames, 3, *model.config.image_size)
+    expected = model(video)
+    got = model.bfloat16()(video)
+    for name in expected if isinstance(expected, dict) else (None,):
+        one, other = (logits if name is None else logits[name] for logits in (expected, got))
+        assert other.dtype == torch.bfloat16
+        torch.testing.assert_close(other.float(), one, atol=0.05, rtol=0.05)
