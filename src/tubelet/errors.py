@@ -36,8 +36,26 @@ class StorageError(TubeletError, OSError):
     exit_code = 1
 
 
+class InUseError(TubeletError):
+    """A folder in which another process works."""
+
+    exit_code = 1
+
+
 class DataError(TubeletError, ValueError):
     """A data set description that cannot be used: no samples, no labels, unknown classes, an unusable split."""
+
+
+class UnreadableError(DataError):
+    """The data was right when the work began, and its videos cannot be read any more: a disk is gone, for instance."""
+
+    exit_code = 1
+
+
+class WorkerError(TubeletError, RuntimeError):
+    """A process that reads videos was ended from outside, or does not answer."""
+
+    exit_code = 1
 
 
 class VideoError(TubeletError, ValueError):

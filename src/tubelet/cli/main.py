@@ -70,7 +70,7 @@ exit codes, the same for every verb:
   0    done
   1    something did not work, or at least one video could not be read; the results that there are, are written
   2    the command, a setting or a file is not right; the message says what to do
-  130  interrupted by Ctrl-C; 143 ended by SIGTERM
+  130  interrupted by Ctrl-C; 143 ended by SIGTERM, 129 by SIGHUP (the terminal was closed)
   141  the reader of standard output went away"""
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -18,7 +21,13 @@ from torch.utils.data import DataLoader, Sampler
 from tubelet.data.dataset import ClipDataset, Draw, Failure, Item
 from tubelet.data.draws import generator_of
 from tubelet.data.table import Table
-from tubelet.errors import ConfigError, DataError
+from tubelet.errors import ConfigError, DataError, WorkerError
+
+PATIENCE = 1800.0
+"""Seconds that a worker may take for a batch, by default."""
+
+MOST_WORKERS = 64
+"""Or eight for each core, if that is more."""
 
 
 @dataclass
@@ -214,13 +223,65 @@ def _sizes(clips: int, batch_size: int, drop_last: bool, even_end: bool) -> list
 
 
 class ClipLoader(DataLoader[Batch]):
-    """A torch `DataLoader` whose epoch can be set. Made by `make_loader`."""
+    """A torch `DataLoader` whose epoch can be set. Made by `make_loader`.
+
+    Iterating raises a WorkerError if a worker was ended from outside or does not answer in time.
+    """
 
     batch_sampler: EpochBatches
+
+    patience = PATIENCE
+
+    def __iter__(self) -> Any:  # torch's type is that of its own iterator
+        batches = super().__iter__()
+        workers = getattr(batches, "_workers", ())
+        while True:
+            with _watched(workers, self.patience):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
 
     def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
         """See `EpochBatches.set_epoch`; call it before each epoch."""
         self.batch_sampler.set_epoch(epoch, start_batch)
+
+
+@contextmanager
+def _watched(workers: Sequence[Any], patience: float) -> Iterator[None]:
+    """Wait for a batch inside the `with`: workers that do not answer in time are ended.
+
+    torch's own timeout does not help where a worker was halted: for a batch that it has announced there is none.
+    """
+    if not workers:
+        yield
+        return
+    hangs = threading.Event()
+
+    def end() -> None:
+        hangs.set()
+        for worker in workers:
+            worker.kill()  # what is halted would not hear a SIGTERM
+
+    timer = threading.Timer(patience, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except Exception as error:
+        if hangs.is_set():
+            raise WorkerError(
+                f"the processes that read videos gave no batch in {patience:g} seconds: they hang, most often on a "
+                "network disk that does not answer. See that the videos can be read; a training goes on with --resume"
+            ) from error
+        if any(not worker.is_alive() for worker in workers):
+            raise WorkerError(
+                "a process that reads videos was ended from outside, most often by the system for want of memory; use "
+                "fewer --workers or a smaller --batch-size; a training goes on with --resume"
+            ) from error
+        raise
+    finally:
+        timer.cancel()
 
 
 def make_loader(
@@ -239,6 +300,7 @@ def make_loader(
     pairs: bool = False,
     pin_memory: bool | None = None,
     prefetch: int = 2,
+    patience: float = PATIENCE,
 ) -> ClipLoader:
     """Batches of a data set. The same whatever the number of workers.
 
@@ -258,6 +320,7 @@ def make_loader(
         pairs: see `EpochBatches`.
         pin_memory: None does where CUDA is.
         prefetch: batches that each worker prepares ahead.
+        patience: seconds that a worker may take for a batch until it counts as one that hangs.
 
     Raises:
         DataError: no samples, or none that would fill a batch.
@@ -267,8 +330,9 @@ def make_loader(
         raise DataError("no samples to load")
     if workers is None:
         workers = min(8, usable_cores())
-    if workers < 0:
-        raise ConfigError(f"workers={workers} must be 0 or more")
+    most = max(MOST_WORKERS, 8 * usable_cores())
+    if not 0 <= workers <= most:
+        raise ConfigError(f"workers={workers} must be from 0 to {most}: each is a process, for {usable_cores()} cores")
     batches = EpochBatches(
         dataset.table,
         batch_size,
@@ -289,7 +353,7 @@ def make_loader(
         if "fork" not in multiprocessing.get_all_start_methods():
             raise ConfigError("a cache in memory needs workers=0 on this system: its processes cannot share memory so")
         context = multiprocessing.get_context("fork")
-    return ClipLoader(
+    loader = ClipLoader(
         dataset,  # type: ignore[arg-type]  # torch ties the type of an item to that of a batch
         batch_sampler=batches,
         num_workers=workers,
@@ -300,6 +364,8 @@ def make_loader(
         prefetch_factor=prefetch if workers else None,
         multiprocessing_context=context,
     )
+    loader.patience = patience
+    return loader
 
 
 def usable_cores() -> int:

@@ -9,11 +9,13 @@ import os
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import av
 
 from tubelet.config import to_dict
 from tubelet.config.shards import ShardConfig
@@ -21,9 +23,10 @@ from tubelet.data.check import Problem
 from tubelet.data.known import content_keys
 from tubelet.data.loader import usable_cores
 from tubelet.data.shard_writer import ShardWriter, Stored, write_lines, write_whole
-from tubelet.data.shards import DESCRIPTION, FAILURES, FORMAT, INDEX, PREPARING
+from tubelet.data.shards import DESCRIPTION, FAILURES, FORMAT, INDEX, PREPARING, read_description
 from tubelet.data.table import Sample, Table
 from tubelet.errors import ConfigError, DataError, VideoError
+from tubelet.folder_lock import FolderLock
 from tubelet.video import FilePart, open_video
 from tubelet.video.transcode import transcode
 
@@ -90,8 +93,8 @@ def prepare(
 ) -> PrepareReport:
     """Put the videos of a table into shards, which `read_table` reads like any other source.
 
-    A preparation that was stopped, or killed, is taken up again by the same call: finished shards are kept. The shards
-    are the same whatever the number of workers.
+    A preparation that was stopped, or killed at any moment, is taken up again by the same call: finished shards are
+    kept. The shards are the same whatever the number of workers.
 
     Args:
         table: as read, with its splits.
@@ -101,14 +104,36 @@ def prepare(
         progress: called with (videos done, videos in all).
 
     Raises:
-        ConfigError: the folder holds something else.
+        ConfigError: the folder holds something else, or the videos have changed since the preparation began.
+        InUseError: another process prepares the same folder.
         DataError: not one video can be read, or one is a folder of frames and to be copied.
     """
     config, folder, began = config or ShardConfig(), Path(out), time.perf_counter()
     videos = _videos(table)
     if config.copy:
         _require_files(videos)
-    _take_up(folder, _plan(table, videos, config))
+    contents = content_keys(table.samples)
+    plan = _plan(table, videos, contents, config)
+    with FolderLock() as lock:
+        if _take_up(folder, plan, lock):
+            return _clean_up(folder, videos, began)
+        stored, failures = _fill_shards(folder, table, videos, config, workers, progress)
+        if not stored:
+            first = failures[0]
+            raise DataError(f"not one of {len(videos)} videos can be read; first {first.path}: {first.reason}")
+        _conclude(folder, table, videos, contents, stored, failures, config, plan)
+        return _clean_up(folder, videos, began)
+
+
+def _fill_shards(
+    folder: Path,
+    table: Table,
+    videos: list[_Video],
+    config: ShardConfig,
+    workers: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[dict[str, Stored], list[Problem]]:
+    """Put all videos into shards; where each of them is, and those that cannot be read."""
     by_split: dict[str, list[_Video]] = {}
     for video in _shuffled(videos, config.seed):
         by_split.setdefault(table.samples[video.rows[0]].split or NO_SPLIT, []).append(video)
@@ -126,9 +151,7 @@ def prepare(
                 stored |= writer.stored
     finally:
         pool.shutdown(cancel_futures=True)
-    if not stored:
-        raise DataError(f"not one of {len(videos)} videos can be read; first {failures[0].path}: {failures[0].reason}")
-    return _conclude(folder, table, videos, stored, failures, config, began)
+    return stored, failures
 
 
 def _fill(
@@ -187,24 +210,26 @@ def _make(video: _Video, folder: Path, config: ShardConfig) -> _Made:
         return _Made(staged, "mp4", shift)
     except VideoError as error:
         return _Made(None, problem=error.reason)
+    except (av.FFmpegError, OverflowError) as error:
+        if isinstance(error, OSError | MemoryError):  # of the disk that is written to, or of this machine
+            raise
+        reason = error.strerror if isinstance(error, av.FFmpegError) else str(error)
+        return _Made(None, problem=f"its frames or their times do not fit into an MP4 ({reason})")
 
 
 def _conclude(
     folder: Path,
     table: Table,
     videos: list[_Video],
+    contents: Sequence[str | None],
     stored: dict[str, Stored],
     failures: list[Problem],
     config: ShardConfig,
-    began: float,
-) -> PrepareReport:
+    plan: dict[str, Any],
+) -> None:
     """Write the index, and last of all what makes the folder one of shards."""
     rows = {row: (video, stored[video.key]) for video in videos if video.key in stored for row in video.rows}
-    contents = content_keys([table.samples[row] for row in sorted(rows)])
-    index = [
-        _row(table, table.samples[row], *rows[row]) | {"content": content}
-        for row, content in zip(sorted(rows), contents, strict=True)
-    ]
+    index = [_row(table, table.samples[row], *rows[row]) | {"content": contents[row]} for row in sorted(rows)]
     names = sorted({one.shard for one in stored.values()})
     shards = {name: {"bytes": (folder / name).stat().st_size} for name in names}
     write_lines(folder / INDEX, index)
@@ -217,17 +242,27 @@ def _conclude(
         "left_out": len(failures),
         "settings": to_dict(config),
         "shards": shards,
+        "plan": _digest(plan),
     }
     write_whole(folder / DESCRIPTION, json.dumps(description, indent=2, ensure_ascii=False) + "\n")
+
+
+def _clean_up(folder: Path, videos: list[_Video], began: float) -> PrepareReport:
+    """Remove what only the preparation needs, and read what there is."""
     shutil.rmtree(folder / PREPARING)
+    description = read_description(folder)
+    lines = (folder / FAILURES).read_text(encoding="utf-8").split("\n")
+    failures = tuple(Problem(**json.loads(line)) for line in lines if line)
+    left_out = {failure.path for failure in failures}
+    shards = description["shards"]
     return PrepareReport(
         str(folder),
-        len(index),
-        len(stored),
+        description["samples"],
+        description["videos"],
         len(shards),
         sum(facts["bytes"] for facts in shards.values()),
-        sum(_size(video.path) for video in videos if video.key in stored),
-        tuple(failures),
+        sum(_size(video.path) for video in videos if video.path not in left_out),
+        failures,
         time.perf_counter() - began,
     )
 
@@ -279,31 +314,52 @@ def _shuffled(videos: list[_Video], seed: int) -> list[_Video]:
     return sorted(videos, key=lambda video: hashlib.blake2b(f"{seed}/{video.name}".encode(), digest_size=8).digest())
 
 
-def _plan(table: Table, videos: list[_Video], config: ShardConfig) -> dict[str, Any]:
+def _plan(table: Table, videos: list[_Video], contents: Sequence[str | None], config: ShardConfig) -> dict[str, Any]:
     """Everything that the shards depend on."""
     digest = hashlib.blake2b(digest_size=16)
     for video in videos:
         samples = [_facts(table, table.samples[row], 0.0) for row in video.rows]
-        digest.update(json.dumps([video.name, _size(video.path), samples]).encode())
+        digest.update(json.dumps([video.name, contents[video.rows[0]], samples]).encode())
     return {"settings": to_dict(config), "classes": table.classes, "videos": len(videos), "digest": digest.hexdigest()}
 
 
-def _take_up(folder: Path, plan: dict[str, Any]) -> None:
-    """Make the folder ready to be filled, or hold that it is the beginning of the same preparation."""
-    if (folder / DESCRIPTION).exists():
-        raise ConfigError(f"{folder} holds shards already; name another folder. Shards are never overwritten")
-    known = folder / PREPARING / PLAN
-    if known.is_file():
-        if json.loads(known.read_text(encoding="utf-8")) != plan:
-            raise ConfigError(
-                f"{folder} holds the beginning of a preparation of other videos, or with other settings; go on with "
-                "those, or name another folder"
-            )
-        return
-    if folder.exists() and (not folder.is_dir() or any(entry.name != PREPARING for entry in folder.iterdir())):
-        raise ConfigError(f"{folder} exists and holds no shards; name a folder that is new or empty")
-    (folder / PREPARING).mkdir(parents=True, exist_ok=True)
-    write_whole(known, json.dumps(plan, ensure_ascii=False))
+def _digest(plan: dict[str, Any]) -> str:
+    return hashlib.blake2b(json.dumps(plan, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def _take_up(folder: Path, plan: dict[str, Any], lock: FolderLock) -> bool:
+    """Make the folder ready to be filled, or hold that it is the beginning of the same preparation.
+
+    Returns:
+        whether all is in it already, and the process was killed just before it was done.
+    """
+    preparing, known = folder / PREPARING, folder / PREPARING / PLAN
+    while True:
+        finished, begun = (folder / DESCRIPTION).exists(), known.is_file()
+        if finished and not preparing.is_dir():
+            raise ConfigError(f"{folder} holds shards already; name another folder. Shards are never overwritten")
+        others = folder.exists() and (not folder.is_dir() or any(entry.name != PREPARING for entry in folder.iterdir()))
+        if others and not begun and not finished:
+            raise ConfigError(f"{folder} exists and holds no shards; name a folder that is new or empty")
+        preparing.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.hold(preparing)
+            break
+        except FileNotFoundError:  # whoever had it has just ended
+            continue
+    if finished:
+        same = read_description(folder).get("plan") == _digest(plan)
+    elif known.is_file():
+        same = json.loads(known.read_text(encoding="utf-8")) == plan
+    else:
+        same = True
+        write_whole(known, json.dumps(plan, ensure_ascii=False))
+    if not same:
+        raise ConfigError(
+            f"{folder} holds the beginning of a preparation of other videos, of videos that have changed since, or "
+            "with other settings; go on with those, or name another folder"
+        )
+    return finished
 
 
 def _staged(folder: Path, key: str) -> Path:

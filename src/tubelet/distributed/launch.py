@@ -120,9 +120,9 @@ def _end(children: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 class _PassedOn:
-    """Inside the `with`, Ctrl-C and SIGTERM go to the children, who know what to do."""
+    """Inside the `with`, Ctrl-C, SIGTERM and SIGHUP go to the children, who know what to do."""
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
     def __init__(self, children: Sequence[subprocess.Popen[bytes]]) -> None:
         self._children = children

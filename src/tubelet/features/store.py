@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,7 @@ class FeatureStore:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not about.exists():
                 _write_whole(about, lambda path: path.write_text(json.dumps(description, indent=2), encoding="utf-8"))
+            _remove_leftovers(self.folder)
         except OSError as error:
             raise ConfigError(f"no place for features in {folder} ({error.strerror}); name another folder") from error
 
@@ -136,8 +138,31 @@ def _read(file: Path, header: Mapping[str, str]) -> Features | None:
     return Features(copies["values"], copies.get("mask"))
 
 
+def _here() -> str:
+    """What stands before the number of a process in the name of a file that it has not finished."""
+    return f".{socket.gethostname()}."
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what processes of this machine that were killed did not finish."""
+    for file in folder.glob("**/.*.unfinished"):
+        name, _, process = file.name.removesuffix(".unfinished").rpartition(".")
+        if f"{name}.".endswith(_here()) and process.isdecimal() and not _runs(int(process)):
+            file.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is somebody else's
+        return True
+    return True
+
+
 def _write_whole(file: Path, write: Any) -> None:
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}.unfinished")
+    unfinished = file.with_name(f".{file.name}{_here()}{os.getpid()}.unfinished")
     try:
         write(unfinished)
         os.replace(unfinished, file)

@@ -37,7 +37,7 @@ class PretrainResult:
     Attributes:
         folder: of the run: the `init` of a training; `tubelet.load(folder)` gives the model too.
         model: without head, in evaluation mode.
-        loss: mean over the clips of the last epoch.
+        loss: mean over the clips of the last epoch; NaN if none could be read.
         steps: of the whole pretraining.
         seconds: of this call.
         picture: what the model guesses of some clips; None if not one of them could be read.
@@ -89,14 +89,16 @@ def pretrain(
     Raises:
         ConfigError: settings that do not exist or fit together; a run that would be overwritten; several processes.
         DataError: no usable data; not one video that can be read.
+        UnreadableError: videos that could be read before cannot be read any more.
+        InUseError: another process works in `out`.
         DivergedError: loss or gradient became infinite or no number. The last checkpoint is from before.
         SpikeError: one was far above the usual, and `on_spike` says stop. The last checkpoint is from before.
-        TrainingInterrupted: Ctrl-C or SIGTERM, after a checkpoint was written.
+        TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP, after a checkpoint was written.
     """
     require_alone("pretraining")
     reporter = reporter or ConsoleReporter()
     folder, started = RunFolder(os.fspath(out)), time.perf_counter()
-    with restored_generators(), StopRequest() as stop:
+    with restored_generators(), StopRequest() as stop, folder.lock:
         if resume:
             pretrainer, notes = resume_pretraining(data, folder, config, fields)
         else:
@@ -122,13 +124,13 @@ def pretrain(
 
 def _fit(pretrainer: Pretrainer, reporter: Reporter, stop: StopRequest) -> float:
     """From where the pretrainer stands to the end; the mean loss of the last epoch."""
-    position, epochs, loss = pretrainer.position, pretrainer.config.optimisation.epochs, float("nan")
+    position, epochs = pretrainer.position, pretrainer.config.optimisation.epochs
     try:
         while position.epoch < epochs:
             pace = _epoch(pretrainer, reporter, stop)
-            position.epoch, position.batch, loss = position.epoch + 1, 0, pace.mean_loss
-            pretrainer.log.write("epoch", step=position.step, epoch=position.epoch, loss=loss)
-            reporter.epoch(f"epoch {position.epoch:>{len(str(epochs))}}/{epochs}  loss {loss:.4f}  {pace}")
+            position.epoch, position.batch = position.epoch + 1, 0
+            pretrainer.log.write("epoch", step=position.step, epoch=position.epoch, loss=position.mean_loss)
+            reporter.epoch(events.learned_line(position, epochs, pace, digits=4))
     except StopAsked:
         pretrainer.save()
         pretrainer.log.write("interrupted", step=position.step, epoch=position.epoch)
@@ -136,12 +138,13 @@ def _fit(pretrainer: Pretrainer, reporter: Reporter, stop: StopRequest) -> float
         raise TrainingInterrupted(events.how_to_go_on(pretrainer, "pretrain"), stop.signal_number or 0) from None
     pretrainer.save()
     pretrainer.deliver()
-    return loss
+    return position.mean_loss
 
 
 def _epoch(pretrainer: Pretrainer, reporter: Reporter, stop: StopRequest) -> Pace:
     """Take the steps that are left of the epoch."""
     position, optimisation, pace = pretrainer.position, pretrainer.config.optimisation, Pace()
+    position.begin_epoch()
     for batch in until_stopped(pretrainer.batches(), stop):
         pace.data_came()
         events.note_failures(pretrainer, reporter, batch)
@@ -162,13 +165,13 @@ def _epoch(pretrainer: Pretrainer, reporter: Reporter, stop: StopRequest) -> Pac
                 )
             except DivergedError as error:
                 raise events.diverged(pretrainer, batch, error) from None
-            pace.step_done(len(batch), result.loss)
-        position.step, position.batch = position.step + 1, position.batch + 1
+            pace.step_done(len(batch))
+        position.count(len(batch), len(batch.failures), result.loss if len(batch) else 0.0)
         if len(batch):
             events.note_step(pretrainer, reporter, result, pace, digits=4)
             events.note_spikes(pretrainer, reporter, batch, result)
-        if pretrainer.checkpoint_is_due():
-            pretrainer.save()
+            if pretrainer.checkpoint_is_due():
+                pretrainer.save()
         if stop:
             raise StopAsked
     return pace

@@ -14,9 +14,9 @@ from tubelet.errors import ConfigError, DataError
 from tubelet.model import ViViT
 from tubelet.pretrain.trainer import Pretrainer
 from tubelet.text import moment
-from tubelet.train.checkpoint import load_checkpoint
 from tubelet.train.environment import describe_environment
 from tubelet.train.model import build_model
+from tubelet.train.restore import restore
 from tubelet.train.run_folder import PRETRAINING, RunFolder, appearing
 from tubelet.train.setup import require_same
 from tubelet.train.step import seed_step
@@ -69,8 +69,10 @@ def resume_pretraining(
 
     Raises:
         ConfigError: no pretraining there, or a setting that would change what is learned.
+        InUseError: another process works in it.
+        WeightsError: no checkpoint of it is whole.
     """
-    out.require_run()
+    out.take_up()
     run = out.read_run()
     if not out.is_pretraining():
         raise ConfigError(f"{out.path} holds a training, not a pretraining; go on with it by `tubelet train --resume`")
@@ -88,14 +90,13 @@ def resume_pretraining(
     )
     model.provenance = load_provenance(out.path, out.path.name)
     pretrainer = Pretrainer(model, chosen, wanted)
-    checkpoint = load_checkpoint(out.last)
     with pretrainer.writing_to(out):
-        pretrainer.restore(checkpoint)
+        damage = restore(pretrainer, out)
     position = pretrainer.position
     run["resumed"].append({"when": moment(), "step": position.step, **describe_environment(pretrainer.device)})
     out.write_run(run)
-    notes = [f"resumed after {position.epoch} epochs and {position.batch} steps of the next", describe_size(pretrainer)]
-    return pretrainer, notes
+    where = f"resumed after {position.epoch} epochs and {position.batch} steps of the next"
+    return pretrainer, [*damage, where, describe_size(pretrainer)]
 
 
 def without_labels(table: Table) -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from tubelet.config import PretrainConfig
@@ -19,6 +19,7 @@ from tubelet.train.log import EventLog
 from tubelet.train.mirrors import require_installed
 from tubelet.train.optimiser import make_optimiser
 from tubelet.train.parts import require_parts_are_exact
+from tubelet.train.position import Position
 from tubelet.train.run_folder import FailureLog, RunFolder
 from tubelet.train.schedule import cosine_with_warmup
 from tubelet.train.trainer import FIRST_CHECKPOINT_SECONDS, compiled
@@ -26,21 +27,6 @@ from tubelet.train.watch import StepWatch
 from tubelet.weights import save
 
 STATE_FORMAT = 1
-
-
-@dataclass
-class Position:
-    """How far a pretraining is.
-
-    Attributes:
-        step: batches done in all.
-        epoch: epochs done.
-        batch: batches done of the next one.
-    """
-
-    step: int = 0
-    epoch: int = 0
-    batch: int = 0
 
 
 class Pretrainer:
@@ -82,7 +68,7 @@ class Pretrainer:
         self.total_steps = self.steps_per_epoch * optimisation.epochs
         self.watch = StepWatch(self.optimiser, config.monitoring)
         self.position = Position()
-        self.clips_read = self.clips_failed = 0
+        self.failed_in_a_row = 0
         self._saved_at, self._saves = time.monotonic(), 0
 
     @property
@@ -128,9 +114,10 @@ class Pretrainer:
             "position": asdict(self.position),
             "optimiser": self.optimiser.state_dict(),
             "log_position": self.log.position(),
+            "failures": len(self.failures),
             "watch": self.watch.state_dict(),
         }
-        save_checkpoint(self.folder.last, self.masked.state_dict(), state)
+        save_checkpoint(self.folder.last, self.masked.state_dict(), state, self.folder.previous)
         self._saved_at, self._saves = time.monotonic(), self._saves + 1
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -139,6 +126,7 @@ class Pretrainer:
         self.optimiser.load_state_dict(checkpoint.state["optimiser"])
         self.position = Position(**checkpoint.state["position"])
         self.log.rewind(checkpoint.state["log_position"])
+        self.failures.rewind(checkpoint.state.get("failures"))
         self.watch.load_state_dict(checkpoint.state.get("watch", {}))
 
     def deliver(self) -> None:

@@ -2,10 +2,11 @@
 
     checkpoints/last/model.safetensors   the weights that are trained
     checkpoints/last/state.pt            everything else that the next step depends on
+    checkpoints/previous/                the one before it, for a damaged `last`
     checkpoints/best/                    the same, as it was after the best validation
 
-A new checkpoint is written to a folder beside the old one, flushed to the disk, and takes its name in two renames. A
-process that is killed in between leaves the old one under the name `last.previous`, which `load_checkpoint` knows.
+A new checkpoint is written to a folder beside the old one, flushed to the disk, and takes its name when the old one has
+been renamed. At every moment `last` or `previous` is whole. `clear_leftovers` removes what a killed process left.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tubelet.errors import WeightsError
+from tubelet.errors import StorageError, WeightsError
 from tubelet.weights.files import file_checksum, load_tensors, save_tensors, storage_errors
 from tubelet.weights.pickled import load_pickled
 
 WEIGHTS_FILE = "model.safetensors"
 STATE_FILE = "state.pt"
+WRITING, REMOVING = "writing", "removing"
+"""What the names of folders end with that are not checkpoints yet, or no longer."""
+
 SHARDED_FILE = ".metadata"
 """Of `torch.distributed.checkpoint`: there are tensors in parts beside it."""
 
@@ -50,13 +54,17 @@ class Checkpoint:
     sharded: bool = False
 
 
-def save_checkpoint(folder: Path, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
+def save_checkpoint(folder: Path, weights: dict[str, Tensor], state: dict[str, Any], keep: Path | None = None) -> None:
     """Write a checkpoint; a crash at any moment leaves the one that was there before, or this one.
 
     Args:
-        folder: of this checkpoint.
+        folder: of this checkpoint, in a folder of checkpoints of a run that exists.
         weights: the model's state dict.
         state: numbers, strings, tensors, and dictionaries, lists and tuples of them: nothing that runs code on loading.
+        keep: the name that the checkpoint before it gets; None removes it.
+
+    Raises:
+        StorageError: it cannot be written, or the run is gone.
     """
     with storage_errors(folder):
         writing = start_writing(folder)
@@ -65,7 +73,7 @@ def save_checkpoint(folder: Path, weights: dict[str, Tensor], state: dict[str, A
         torch.save(state, writing / STATE_FILE)
         flush(writing / WEIGHTS_FILE)
         flush(writing / STATE_FILE)
-        finish_writing(writing, folder)
+        finish_writing(writing, folder, keep)
 
 
 def copy_checkpoint(source: Path, folder: Path) -> None:
@@ -81,28 +89,36 @@ def copy_checkpoint(source: Path, folder: Path) -> None:
         finish_writing(writing, folder)
 
 
-def has_checkpoint(folder: Path) -> bool:
-    """Whether there is one to load."""
-    return any((place / STATE_FILE).is_file() for place in (folder, _beside(folder, "previous")))
-
-
 def load_checkpoint(folder: Path) -> Checkpoint:
     """Read a checkpoint; nothing in it is executed.
 
     Raises:
         WeightsError: there is none, or it is damaged.
     """
-    place = folder if (folder / STATE_FILE).is_file() else _beside(folder, "previous")
-    if not (place / STATE_FILE).is_file():
-        raise WeightsError(f"{folder} holds no checkpoint; training writes one after each validation, and in between")
-    sharded = (place / SHARDED_FILE).is_file()
+    if not folder.is_dir():
+        raise WeightsError(f"{folder}: there is no such checkpoint")
+    sharded = (folder / SHARDED_FILE).is_file()
     try:
-        weights = {} if sharded else load_tensors(place / WEIGHTS_FILE)[0]
-        state = load_pickled(place / STATE_FILE)
-        _compare(place, state.pop(PARTS, {}))
-    except WeightsError as error:
-        raise WeightsError(f"{error}. If checkpoints/best is whole, copy it to {folder}") from error
-    return Checkpoint(weights, state, place, sharded)
+        weights = {} if sharded else load_tensors(folder / WEIGHTS_FILE)[0]
+        state = load_pickled(folder / STATE_FILE)
+        if not isinstance(state, dict) or "position" not in state:
+            raise WeightsError(f"{folder / STATE_FILE} is damaged, or no checkpoint of tubelet")
+        _compare(folder, state.pop(PARTS, {}))
+    except OSError as error:
+        raise WeightsError(f"{folder} is damaged ({error})") from error
+    return Checkpoint(weights, state, folder, sharded)
+
+
+def clear_leftovers(checkpoints: Path) -> None:
+    """Remove what a process that was killed left beside whole checkpoints."""
+    with storage_errors(checkpoints):
+        for folder in checkpoints.glob(f"*.{WRITING}"):
+            shutil.rmtree(folder)
+        for folder in checkpoints.glob(f"*.{REMOVING}"):
+            shutil.rmtree(folder)
+        for folder in checkpoints.glob("*.previous"):  # of versions that kept one checkpoint
+            name = folder.with_suffix("")
+            shutil.rmtree(folder) if name.exists() else folder.rename(name)
 
 
 def _compare(folder: Path, checksums: dict[str, int]) -> None:
@@ -113,23 +129,38 @@ def _compare(folder: Path, checksums: dict[str, int]) -> None:
 
 
 def start_writing(folder: Path) -> Path:
-    """An empty folder beside `folder`, to write a checkpoint in."""
-    writing = _beside(folder, "writing")
+    """An empty folder beside `folder`, to write a checkpoint in.
+
+    Raises:
+        StorageError: the run that it belongs to is gone.
+    """
+    run = folder.parent.parent
+    if not run.is_dir():
+        raise StorageError(
+            f"{run} was removed or renamed while it was written to; give it its name back, and go on with --resume"
+        )
+    folder.parent.mkdir(exist_ok=True)
+    writing = _beside(folder, WRITING)
     _remove(writing)
-    writing.mkdir(parents=True)
+    writing.mkdir()
     return writing
 
 
-def finish_writing(writing: Path, folder: Path) -> None:
-    """Give a checkpoint, whose files are on the disk, its name."""
+def finish_writing(writing: Path, folder: Path, keep: Path | None = None) -> None:
+    """Give a checkpoint, whose files are on the disk, its name, and the one before it the name `keep`."""
     flush(writing)
-    previous = _beside(folder, "previous")
+    removing = _beside(keep or folder, REMOVING)
+    _remove(removing)
     if folder.exists():
-        _remove(previous)
-        folder.rename(previous)
+        if keep is None:
+            folder.rename(removing)
+        else:
+            if keep.exists():
+                keep.rename(removing)
+            folder.rename(keep)
     writing.rename(folder)
     flush(folder.parent)
-    _remove(previous)
+    _remove(removing)
 
 
 def _beside(folder: Path, what: str) -> Path:

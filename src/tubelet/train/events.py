@@ -7,9 +7,10 @@ from typing import Protocol, runtime_checkable
 
 from tubelet.config.run_state import EARLY, TIME
 from tubelet.data import Batch, ClipDataset, Failure
-from tubelet.errors import DataError
+from tubelet.errors import DataError, UnreadableError
 from tubelet.evaluate import Evaluation
 from tubelet.train.log import EventLog
+from tubelet.train.position import Position
 from tubelet.train.progress import Pace, Reporter
 from tubelet.train.run_folder import FailureLog, RunFolder
 from tubelet.train.step import DivergedError, StepResult
@@ -17,18 +18,10 @@ from tubelet.train.trainer import Trainer
 from tubelet.train.watch import SpikeError, StepWatch
 
 HOPELESS = 100
-"""So many videos that cannot be read, and not one that can, end a training."""
+"""So many clips in a row that cannot be read, or all of an epoch, end a training."""
 
 SHOWN = 8
 """Videos that an error names; `metrics.jsonl` has all of them."""
-
-
-@runtime_checkable
-class Progress(Protocol):
-    """How far something that learns is: steps and epochs done."""
-
-    step: int
-    epoch: int
 
 
 @runtime_checkable
@@ -40,8 +33,7 @@ class Learner(Protocol):
     failures: FailureLog
     clips: ClipDataset
     watch: StepWatch
-    clips_read: int
-    clips_failed: int
+    failed_in_a_row: int
 
     @property
     def total_steps(self) -> int:
@@ -49,7 +41,7 @@ class Learner(Protocol):
         ...
 
     @property
-    def position(self) -> Progress:
+    def position(self) -> Position:
         """How far it is."""
         ...
 
@@ -57,7 +49,7 @@ class Learner(Protocol):
 def note_failures(
     learner: Learner, reporter: Reporter, batch: Batch, what: str = "videos", clips: int | None = None
 ) -> None:
-    """Write down and tell which videos cannot be read; give up if there is nothing but such.
+    """Write down and tell which videos cannot be read; give up where there are only such for a while.
 
     Args:
         learner: whose videos they are.
@@ -67,18 +59,25 @@ def note_failures(
         clips: that could be read; by default those of the batch.
 
     Raises:
-        DataError: not one video could be read so far, and enough were tried.
+        DataError: not one video could be read so far, and many, or all, were tried.
+        UnreadableError: videos could be read, and then so many in a row could not.
     """
     for failure in learner.failures.note(batch.failures):
         reporter.message(f"cannot be read and is left out: {failure.path}: {failure.reason}")
-    learner.clips_read += len(batch) if clips is None else clips
-    learner.clips_failed += len(batch.failures)
-    if not learner.clips_read and learner.clips_failed >= min(HOPELESS, len(learner.clips)):
-        first = batch.failures[0]
-        raise DataError(
-            f"not one of the first {learner.clips_failed} {what} can be read, so there is nothing to learn from; "
-            f"{first.path}: {first.reason}"
+    some = len(batch) if clips is None else clips
+    learner.failed_in_a_row = 0 if some else learner.failed_in_a_row + len(batch.failures)
+    if learner.failed_in_a_row < min(HOPELESS, len(learner.clips)):
+        return
+    example = f"{batch.failures[0].path}: {batch.failures[0].reason}"
+    if learner.position.epoch or learner.position.clips:
+        raise UnreadableError(
+            f"the last {learner.failed_in_a_row} {what} in a row could not be read, and those before could; {example}. "
+            f"When they are there again, go on with --resume; {learner.folder.last} is from before"
         )
+    raise DataError(
+        f"not one of the first {learner.failed_in_a_row} {what} can be read, so there is nothing to learn from; "
+        f"{example}"
+    )
 
 
 def note_step(learner: Learner, reporter: Reporter, result: StepResult, pace: Pace, digits: int = 3) -> None:
@@ -119,15 +118,36 @@ def note_validation(trainer: Trainer, evaluation: Evaluation) -> None:
 
 
 def epoch_line(trainer: Trainer, pace: Pace, evaluation: Evaluation | None, improved: bool) -> str:
-    """An epoch in one line."""
-    epochs = trainer.epochs
-    text = f"epoch {trainer.position.epoch:>{len(str(epochs))}}/{epochs}"
-    if pace.clips:
-        text += f"  loss {pace.mean_loss:.3f}  {pace}"
+    """An epoch of a training in one line."""
+    text = learned_line(trainer.position, trainer.epochs, pace)
     if evaluation is not None:
         loss = "-" if evaluation.loss is None else f"{evaluation.loss:.3f}"
         text += f"  validation top-1 {evaluation.top1:6.2%} loss {loss}{'  best' if improved else ''}"
+        text += _unreadable(len(evaluation.failures), evaluation.num_videos)
     return text
+
+
+def nothing_validated(trainer: Trainer, evaluation: Evaluation) -> UnreadableError:
+    """The error of a validation that has no readable video: it says nothing of the weights, and chooses none."""
+    trainer.failures.note(Failure(-1, failure.path, failure.reason) for failure in evaluation.failures)
+    first = evaluation.failures[0]
+    return UnreadableError(
+        f"not one of the {evaluation.num_videos} validation videos can be read, so the weights cannot be judged; "
+        f"{first.path}: {first.reason}. When they are there again, go on with --resume, which validates again; "
+        "or start a new run with --validation-split none"
+    )
+
+
+def learned_line(position: Position, epochs: int, pace: Pace, digits: int = 3) -> str:
+    """What was learned in the epoch that is over: its number, the loss with so many digits, the pace."""
+    text = f"epoch {position.epoch:>{len(str(epochs))}}/{epochs}"
+    if pace.clips:
+        text += f"  loss {position.mean_loss:.{digits}f}  {pace}"
+    return text + _unreadable(position.clips_failed, position.clips + position.clips_failed)
+
+
+def _unreadable(failed: int, total: int) -> str:
+    return f"  {failed} of {total} clips unreadable ({failed / total:.1%})" if failed else ""
 
 
 def note_end(trainer: Trainer, reporter: Reporter, seconds: float) -> None:

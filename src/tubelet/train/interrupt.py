@@ -19,6 +19,12 @@ T = TypeVar("T")
 GRACE_SECONDS = 2.0
 """After the second signal, until the process is ended from outside of Python."""
 
+HANGUP = getattr(signal, "SIGHUP", None)
+"""The terminal was closed. Windows has none."""
+
+STOPPING: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM, *(() if HANGUP is None else (HANGUP,)))
+"""Signals that stop a training after a checkpoint."""
+
 SHOW_CURSOR = "\x1b[?25h"
 """A bar hides it."""
 
@@ -28,7 +34,7 @@ class TrainingInterrupted(KeyboardInterrupt):
 
     Args:
         message: for the user.
-        signal_number: SIGINT (Ctrl-C) or SIGTERM; a shell expects the exit code 128 + this.
+        signal_number: SIGINT (Ctrl-C), SIGTERM or SIGHUP; a shell expects the exit code 128 + this.
     """
 
     def __init__(self, message: str, signal_number: int) -> None:
@@ -37,20 +43,22 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 
 class StopRequest:
-    """Inside the `with`, Ctrl-C and SIGTERM are answered and set `signal_number` instead of ending the process at once.
+    """Inside the `with`, Ctrl-C, SIGTERM and SIGHUP are answered and set `signal_number`; the process goes on.
 
     The second one ends it as usual, within seconds even where a long operation of torch keeps Python from doing so:
-    checkpoints are whole or not there. Outside the main thread Python has no say in signals, and nothing changes.
+    checkpoints are whole or not there. SIGHUP, which comes when the terminal is closed, is left alone where it is
+    ignored (`nohup`). Outside the main thread Python has no say in signals, and nothing changes.
 
     Args:
         what: is done to the end first, for the answer: "this step".
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    SIGNALS = STOPPING
 
     def __init__(self, what: str = "this step") -> None:
         self.signal_number: int | None = None
         self._before: dict[int, Any] = {}
+        self._terminals = [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
         self._listener = _Listener(f"stopping after {what}; press Ctrl-C once more to stop now", self.SIGNALS)
 
     def __bool__(self) -> bool:
@@ -58,11 +66,14 @@ class StopRequest:
 
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._request) for number in self.SIGNALS}
+            signals = [number for number in self.SIGNALS if not _is_left_alone(number)]
+            self._before = {number: signal.signal(number, self._request) for number in signals}
             self._listener.start()
         return self
 
     def _request(self, number: int, frame: FrameType | None) -> None:
+        if number == HANGUP:
+            _let_go_of_terminal(self._terminals)
         self.signal_number = number
         self._restore()
 
@@ -121,6 +132,19 @@ class _Listener:
                     elif heard == 2 and not self._closed.wait(GRACE_SECONDS) and not _in_conversation():
                         _write(SHOW_CURSOR if sys.stderr.isatty() else "")
                         os._exit(128 + number)
+
+
+def _is_left_alone(number: int) -> bool:
+    """Whether whoever started this process wants it to live on when the terminal is closed."""
+    return number == HANGUP and signal.getsignal(number) == signal.SIG_IGN
+
+
+def _let_go_of_terminal(descriptors: Collection[int]) -> None:
+    """What is written to a terminal that is gone would be an error."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in descriptors:
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 def _write(text: str) -> None:

@@ -20,12 +20,16 @@ class EventLog:
 
     Args:
         path: the file; continued if it exists.
+
+    Attributes:
+        whole: False if it had lost lines when it went back.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         with storage_errors(path):
             self._file = path.open("ab")
+        self.whole = True
         self._listeners: list[tuple[Listener, Callable[[], None]]] = []
 
     def write(self, event: str, **fields: Any) -> None:
@@ -46,8 +50,16 @@ class EventLog:
         return self._file.tell()
 
     def rewind(self, position: int) -> None:
-        """Forget what was written after `position`, by a process that got further than its last checkpoint."""
-        self._file.truncate(position)
+        """Forget what was written after `position`, by a process that got further than its last checkpoint.
+
+        Of a file that is shorter than that the whole lines are kept.
+        """
+        size = self._file.seek(0, os.SEEK_END)
+        self.whole = size >= position
+        if not self.whole:
+            position = self._path.read_bytes().rfind(b"\n") + 1
+        with storage_errors(self._path):
+            self._file.truncate(position)
         self._file.seek(0, os.SEEK_END)
 
     @contextmanager

@@ -99,17 +99,19 @@ def train(
     Raises:
         ConfigError: settings that do not exist or fit together; a run that would be overwritten.
         DataError: no usable data; not one training video that can be read.
+        UnreadableError: videos that could be read before cannot be read any more.
+        InUseError: another process works in `out`.
         DivergedError: loss or gradient became infinite or no number. The last checkpoint is from before.
         SpikeError: one was far above the usual, and `on_spike` says stop. The last checkpoint is from before.
         StorageError: the folder cannot be written; a training that has not begun leaves none.
-        TrainingInterrupted: Ctrl-C or SIGTERM, after a checkpoint was written.
+        TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP, after a checkpoint was written.
     """
     reporter = reporter or ConsoleReporter()
     given = model if isinstance(model, ViViT) else None
     if model is not None and given is None:
         fields["model"] = model
     folder, started = RunFolder(os.fspath(out)), time.perf_counter()
-    with restored_generators(), joined() as world, StopRequest() as stop:
+    with restored_generators(), joined() as world, StopRequest() as stop, folder.lock:
         if not world.first:
             reporter = SilentReporter()
         if resume:
@@ -155,7 +157,7 @@ def fit(trainer: Trainer, reporter: Reporter, stop: StopRequest) -> Evaluation |
     """Train from where the trainer stands to the end; returns the last validation."""
     evaluation, position = None, trainer.position
     try:
-        if position.ended is None and position.step < trainer.total_steps:
+        if position.ended is None:
             prepare(trainer, reporter, stop)
         while position.ended is None:
             pace = train_epoch(trainer, reporter, stop)
@@ -184,6 +186,7 @@ def prepare(trainer: Trainer, reporter: Reporter, stop: StopRequest) -> None:
 def train_epoch(trainer: Trainer, reporter: Reporter, stop: StopRequest) -> Pace:
     """Take the steps that are left of the epoch."""
     position, pace = trainer.position, Pace()
+    position.begin_epoch()
     for batch, agreement in agreed(trainer.batches(), trainer.world, stop, trainer.is_late):
         pace.data_came()
         try:
@@ -191,15 +194,15 @@ def train_epoch(trainer: Trainer, reporter: Reporter, stop: StopRequest) -> Pace
         except DataError as error:
             raise trainer.world.alike(error) from None
         result = take_step(trainer, batch, agreement) if agreement.clips else None
-        position.step, position.batch = position.step + 1, position.batch + 1
+        position.count(agreement.clips, len(batch.failures), result.loss if result is not None else 0.0)
         if result is not None:
-            pace.step_done(agreement.clips, result.loss)
+            pace.step_done(agreement.clips)
             events.note_step(trainer, reporter, result, pace)
             _note_spikes(trainer, reporter, batch, result)
-        if trainer.plan():
-            reporter.begin(position.step, trainer.total_steps)
-        elif agreement.late or trainer.checkpoint_is_due():
-            trainer.save()
+            if trainer.plan():
+                reporter.begin(position.step, trainer.total_steps)
+            elif agreement.late or trainer.checkpoint_is_due():
+                trainer.save()
         if position.step >= trainer.total_steps:
             break
     return pace
@@ -252,6 +255,14 @@ def finish_epoch(trainer: Trainer, reporter: Reporter, stop: StopRequest, pace: 
     last = position.step >= trainer.total_steps
     milestone = done % config.validation.validate_every == 0 or last
     evaluation = trainer.validate(_validating(reporter, stop)) if milestone else None
+    if evaluation is not None and len(evaluation.failures) == evaluation.num_videos:
+        if not trainer.delivers_last and not trainer.failed_in_a_row:
+            trainer.save()
+        error = events.nothing_validated(trainer, evaluation)
+        if not trainer.delivers_last:
+            raise trainer.world.alike(error)
+        reporter.message(str(error))
+        evaluation = None
     position.epoch, position.batch = done, 0
     improved = False
     if evaluation is not None:

@@ -161,7 +161,6 @@ class Pace:
         """Count from here."""
         self._started = self._lap = time.perf_counter()
         self.clips = 0
-        self._loss = 0.0
         self._waited = 0.0
 
     def data_came(self) -> None:
@@ -170,16 +169,10 @@ class Pace:
         self._waited += now - self._lap
         self._lap = now
 
-    def step_done(self, clips: int, loss: float) -> None:
+    def step_done(self, clips: int) -> None:
         """A step on so many clips is over."""
         self.clips += clips
-        self._loss += clips * loss
         self._lap = time.perf_counter()
-
-    @property
-    def mean_loss(self) -> float:
-        """Over the clips so far."""
-        return self._loss / self.clips if self.clips else float("nan")
 
     @property
     def seconds(self) -> float:

@@ -13,6 +13,7 @@ from typing import Any
 from tubelet.data import Failure
 from tubelet.distributed.world import ALONE, World
 from tubelet.errors import ConfigError
+from tubelet.folder_lock import LOCK_FILE, FolderLock
 from tubelet.text import moment
 from tubelet.weights.files import replacing, storage_errors
 
@@ -27,7 +28,7 @@ SEEN_WITHIN = 60.0
 
 
 class RunFolder:
-    """Paths inside a run folder.
+    """Paths inside a run folder, and the lock on it.
 
     Args:
         path: of the folder.
@@ -40,7 +41,9 @@ class RunFolder:
         self.metrics = self.path / "metrics.jsonl"
         self.failures = self.path / "failures.jsonl"
         self.last = self.path / "checkpoints" / "last"
+        self.previous = self.path / "checkpoints" / "previous"
         self.best = self.path / "checkpoints" / "best"
+        self.lock = FolderLock()
 
     @classmethod
     def of(cls, weights: str | Path) -> RunFolder:
@@ -63,9 +66,22 @@ class RunFolder:
         if not self.run.is_file():
             raise ConfigError(f"{self.path} holds no run to resume (no {self.run.name}); start one without resume")
 
+    def take_up(self, world: World = ALONE) -> None:
+        """Lock the run, to go on with it; of several processes the first one does.
+
+        Raises:
+            ConfigError: there is none.
+            InUseError: another process works in it.
+            StorageError: it cannot be written to.
+        """
+        self.require_run()
+        if world.first:
+            with storage_errors(self.path):
+                self.lock.hold(self.path)
+
     def remove(self) -> None:
         """Take the run away, with everything in it."""
-        shutil.rmtree(self.path)
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def read_run(self) -> dict[str, Any]:
         """What `run.json` says."""
@@ -95,9 +111,7 @@ def appearing(out: RunFolder, world: World = ALONE) -> Iterator[RunFolder]:
         return
     out.require_unused()
     with storage_errors(out.path):
-        if hidden.exists():
-            shutil.rmtree(hidden)
-        hidden.mkdir(parents=True)
+        _claim(hidden, out)
     try:
         yield RunFolder(hidden)
         out.require_unused()
@@ -109,6 +123,23 @@ def appearing(out: RunFolder, world: World = ALONE) -> Iterator[RunFolder]:
     world.wait()
 
 
+def _claim(hidden: Path, out: RunFolder) -> None:
+    """Make the hidden folder, empty but for the lock, or hold that another process prepares a run there."""
+    while True:
+        out.require_unused()
+        hidden.mkdir(parents=True, exist_ok=True)
+        try:
+            out.lock.hold(out.path if hidden.parent == out.path else hidden)
+            break
+        except FileNotFoundError:  # whoever had it has just ended
+            continue
+    for entry in hidden.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.name != LOCK_FILE:
+            entry.unlink()
+
+
 def _hidden(path: Path) -> Path:
     """Where a run is prepared: beside its folder, or in it if that is there (it may be the present one, or a disk)."""
     return path / PREPARING if path.is_dir() else path.with_name(f".{path.name}{PREPARING}")
@@ -118,6 +149,7 @@ def _appear(hidden: Path, out: RunFolder) -> None:
     """Give what was prepared its place; the file that makes a folder a run comes last."""
     if hidden.parent != out.path:
         hidden.rename(out.path)
+        out.lock.renamed(out.path)
         return
     for entry in sorted(hidden.iterdir(), key=lambda entry: entry.name == out.run.name):
         entry.rename(out.path / entry.name)
@@ -125,7 +157,7 @@ def _appear(hidden: Path, out: RunFolder) -> None:
 
 def _visible(folder: Path) -> Iterator[Path]:
     """What is in a folder, without what a start that was killed has left there."""
-    return (entry for entry in folder.iterdir() if entry.name != PREPARING)
+    return (entry for entry in folder.iterdir() if entry.name not in (PREPARING, LOCK_FILE))
 
 
 def _require_seen(out: RunFolder, world: World) -> None:
@@ -150,19 +182,29 @@ class FailureLog:
     def __init__(self, path: Path, writes: bool = True) -> None:
         self._path = path
         self._writes = writes
-        self._known: set[str] = set()
+        self._known: dict[str, None] = {}
         if path.exists():
             lines = path.read_bytes().splitlines(keepends=True)
-            self._known = {json.loads(line)["path"] for line in lines if line.endswith(b"\n")}
+            self._known = {json.loads(line)["path"]: None for line in lines if line.endswith(b"\n")}
 
     def __len__(self) -> int:
         return len(self._known)
+
+    def rewind(self, count: int | None) -> None:
+        """Forget all but the first so many, which were there at a checkpoint; None (not known) keeps all."""
+        if count is None or count >= len(self):
+            return
+        self._known = dict.fromkeys(list(self._known)[:count])
+        if self._writes:
+            lines = self._path.read_bytes().splitlines(keepends=True)[:count]
+            with replacing(self._path) as path:
+                path.write_bytes(b"".join(lines))
 
     def note(self, failures: Iterable[Failure]) -> list[Failure]:
         """Write down those that are new, and return them."""
         new = [failure for failure in failures if failure.path not in self._known]
         if new:
-            self._known.update(failure.path for failure in new)
+            self._known.update((failure.path, None) for failure in new)
         if new and self._writes:
             when = moment()
             with self._path.open("a", encoding="utf-8") as file:

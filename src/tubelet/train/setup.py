@@ -29,12 +29,12 @@ from tubelet.errors import ConfigError, DataError
 from tubelet.features import FeatureClips
 from tubelet.model import ViViT
 from tubelet.text import moment
-from tubelet.train.checkpoint import load_checkpoint
 from tubelet.train.environment import describe_environment
 from tubelet.train.fitting import SHARE, fitting
 from tubelet.train.lengths import with_median_frames
 from tubelet.train.memory import available_memory, expected_memory
 from tubelet.train.model import build_model, classes_of, preprocessing_for
+from tubelet.train.restore import restore
 from tubelet.train.run_folder import RunFolder, appearing
 from tubelet.train.splits import divide
 from tubelet.train.step import seed_step
@@ -137,8 +137,10 @@ def resume_run(
 
     Raises:
         ConfigError: no run, or a setting that would change what is learned.
+        InUseError: another process works in it.
+        WeightsError: no checkpoint of it is whole.
     """
-    out.require_run()
+    out.take_up(world)
     run = out.read_run()
     stored = from_dict(TrainConfig, run["config"], where=f"{out.run}: config")
     wanted = override(config or stored, **changes)
@@ -161,9 +163,8 @@ def resume_run(
     split = wanted.validation.validation_split
     validation = table.split(split) if split in table.splits else None
     trainer = Trainer(model, table.split("train"), validation, wanted, world)
-    checkpoint = load_checkpoint(out.last)
     with trainer.writing_to(out):
-        trainer.restore(checkpoint)
+        damage = restore(trainer, out, world)
     if world.first:
         environment = describe_environment(trainer.device, world.size)
         run["resumed"].append({"when": moment(), "step": trainer.position.step, **environment})
@@ -173,7 +174,7 @@ def resume_run(
         where = f"this run is complete ({position.ended}): {position.step} steps in {position.epoch} epochs are done"
     else:
         where = f"resumed after {position.epoch} epochs and {position.batch} steps of the next"
-    return trainer, [where, _size(trainer), *_features(trainer)]
+    return trainer, [*damage, where, _size(trainer), *_features(trainer)]
 
 
 def _choosing(config: TrainConfig) -> str | None:

@@ -34,6 +34,7 @@ def save_sharded(
     average: nn.Module | None,
     optimiser: torch.optim.Optimizer,
     state: dict[str, Any],
+    keep: Path | None = None,
 ) -> None:
     """Write a checkpoint; all processes call it. A crash at any moment leaves the one before, or this one.
 
@@ -44,9 +45,10 @@ def save_sharded(
         average: of its weights.
         optimiser: over its parameters.
         state: the rest; the first process's counts.
+        keep: the name that the checkpoint before it gets; None removes it.
     """
     with storage_errors(folder):
-        _write_parts(folder, world, model, average, optimiser, state)
+        _write_parts(folder, world, model, average, optimiser, state, keep)
 
 
 def _write_parts(
@@ -56,6 +58,7 @@ def _write_parts(
     average: nn.Module | None,
     optimiser: torch.optim.Optimizer,
     state: dict[str, Any],
+    keep: Path | None = None,
 ) -> None:
     writing = world.from_first(lambda: start_writing(folder))
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
@@ -68,7 +71,7 @@ def _write_parts(
         checksums = {file.name: file_checksum(file) for file in writing.iterdir()}
         torch.save({**state, PARTS: checksums}, writing / STATE_FILE)
         flush(writing / STATE_FILE)
-        finish_writing(writing, folder)
+        finish_writing(writing, folder, keep)
     world.wait()
 
 
@@ -98,7 +101,7 @@ def load_sharded(folder: Path, model: nn.Module, average: nn.Module | None, opti
             warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)  # which is meant
             load(tensors, storage_reader=reader, no_dist=not dist.is_initialized())
     except (OSError, CheckpointException, KeyError, EOFError) as error:
-        raise WeightsError(f"{folder} is damaged ({error}); if checkpoints/best is whole, copy it there") from error
+        raise WeightsError(f"{folder} is damaged ({error})") from error
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         kind, _, rest = key.partition(".")

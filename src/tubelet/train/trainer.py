@@ -44,6 +44,7 @@ from tubelet.train.mirrors import require_installed
 from tubelet.train.optimiser import load_optimiser, make_optimiser
 from tubelet.train.parallel import Parallel, load_whole
 from tubelet.train.parts import require_batches_for_norms, require_parts_are_exact
+from tubelet.train.position import Position
 from tubelet.train.run_folder import FailureLog, RunFolder
 from tubelet.train.schedule import cosine_with_warmup
 from tubelet.train.sharded import load_sharded, save_sharded
@@ -77,22 +78,16 @@ class Best:
 
 
 @dataclass
-class Position:
+class TrainPosition(Position):
     """How far a training is.
 
     Attributes:
-        step: batches done in all.
-        epoch: epochs done, validation included.
-        batch: batches done of the next one.
         best: the best validation so far.
         since_best: validations since then.
         planned_steps: steps of the whole training where a time budget decides; None for all epochs.
         ended: why nothing is left to do (`tubelet.config.run_state`); None as long as there is.
     """
 
-    step: int = 0
-    epoch: int = 0
-    batch: int = 0
     best: Best | None = None
     since_best: int = 0
     planned_steps: int | None = None
@@ -158,9 +153,9 @@ class Trainer:
         )
         self.steps_per_epoch = self.loader.batch_sampler.batches
         self.watch = StepWatch(self.optimiser, config.monitoring)
-        self.position = Position()
+        self.position = TrainPosition()
         self.validation_seconds: float | None = None
-        self.clips_read = self.clips_failed = 0
+        self.failed_in_a_row = 0
         minutes = optimisation.minutes
         self.budget = None if minutes is None else TimeBudget(minutes)
         self._saved_at, self._saves = time.monotonic(), 0
@@ -295,13 +290,14 @@ class Trainer:
             state["budget"] = self.budget.state_dict()
         if self.world.first:
             state["log_position"] = self.log.position()
+            state["failures"] = len(self.failures)
         average = None if self.average is None else self.average.model
         if self.parallel.sharded:
-            save_sharded(self.folder.last, self.world, self.model, average, self.optimiser, state)
+            save_sharded(self.folder.last, self.world, self.model, average, self.optimiser, state, self.folder.previous)
         elif self.world.first:
             state["optimiser"] = self.optimiser.state_dict()
             state["average"] = average.state_dict() if average is not None else None
-            save_checkpoint(self.folder.last, self.model.state_dict(), state)
+            save_checkpoint(self.folder.last, self.model.state_dict(), state, self.folder.previous)
         self._saved_at, self._saves = time.monotonic(), self._saves + 1
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -316,13 +312,14 @@ class Trainer:
             if self.average is not None:
                 self.average.load_state_dict(state["average"])
         best = state["position"]["best"]
-        self.position = Position(**{**state["position"], "best": Best(**best) if best else None})
-        if self.position.ended is None and self.position.step >= self.all_steps:
+        self.position = TrainPosition(**{**state["position"], "best": Best(**best) if best else None})
+        if self.position.ended is None and not self.position.batch and self.position.step >= self.all_steps:
             self.position.ended = FINISHED  # a run from before this was written down
         if self.budget is None and self.position.ended is None:
             self.position.planned_steps = None  # the limit was taken away
         if self.world.first:
             self.log.rewind(state["log_position"])
+            self.failures.rewind(state.get("failures"))
         self.watch.load_state_dict(state.get("watch", {}))  # a run from before there was any has none
         if self.budget is not None and "budget" in state:
             self.budget.load_state_dict(state["budget"])

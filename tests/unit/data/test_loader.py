@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import shutil
+import signal
+import time
 from collections import Counter
 from collections.abc import Callable
 from itertools import chain
@@ -25,7 +28,7 @@ from tubelet.data import (
     read_table,
     timed,
 )
-from tubelet.errors import ConfigError, DataError
+from tubelet.errors import ConfigError, DataError, WorkerError
 
 MakeTable = Callable[..., Table]
 
@@ -238,3 +241,28 @@ def test_class_weights_raise_rare_classes(plain_table: MakeTable) -> None:
     assert weights[1] / weights[0] == pytest.approx(9, rel=0.02)
     assert float(weights[0] * 0.9 + weights[1] * 0.1) == pytest.approx(1)
     assert class_weights(table, beta=0.0).tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"), [(signal.SIGSTOP, "gave no batch in 1 seconds: they hang"), (signal.SIGKILL, "was ended")]
+)
+def test_a_worker_that_hangs_or_was_ended_is_an_error_that_says_so(
+    folder: Path, small: PreprocessingConfig, number: signal.Signals, reason: str
+) -> None:
+    loader = make_loader(ClipDataset(read_table(folder), small), 1, workers=1, patience=1.0, pin_memory=False)
+    batches = iter(loader)
+    next(batches)
+    (worker,) = loader._iterator._workers
+    os.kill(worker.pid, number)
+    with pytest.raises(WorkerError, match=reason) as raised:
+        list(batches)
+    assert "--resume" in str(raised.value)
+    until = time.monotonic() + 10
+    while worker.is_alive() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not worker.is_alive(), "a halted process would outlive the training"
+
+
+def test_more_workers_than_a_machine_can_bear_are_refused(folder: Path, small: PreprocessingConfig) -> None:
+    with pytest.raises(ConfigError, match="workers=2147483648 must be from 0 to"):
+        make_loader(ClipDataset(read_table(folder), small), 1, workers=2**31)

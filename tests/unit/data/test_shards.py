@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import functools
+import importlib
 import itertools
 import json
 import os
@@ -21,10 +24,11 @@ from torchvision.transforms.v2 import functional as transforms
 from tubelet.cli.main import main
 from tubelet.config import AugmentationConfig, PreprocessingConfig, ShardConfig
 from tubelet.data import ClipDataset, Table, assign_splits, check, make_loader, prepare, read_table, write_table
-from tubelet.errors import ConfigError, DataError, VideoError
+from tubelet.errors import ConfigError, DataError, InUseError, VideoError
 from tubelet.video import FilePart, open_video, read_video, write_video
 from tubelet.video.transcode import stored_size
 
+preparing = importlib.import_module("tubelet.data.prepare")  # the function has the same name
 COPY = ShardConfig(copy=True, shard_megabytes=0.02)
 
 
@@ -221,6 +225,95 @@ def test_a_stopped_preparation_goes_on_and_ends_as_an_undisturbed_one(table: Tab
     assert all(path.stat().st_mtime_ns == before for path, before in kept.items())
     with pytest.raises(ConfigError, match="never overwritten"):
         prepare(table, tmp_path / "out", config)
+
+
+def test_a_preparation_that_was_killed_when_all_was_there_is_done_with_the_same_call(
+    table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It dies while it removes what it needs no longer, at each file in turn."""
+    whole = prepare(table, tmp_path / "whole", COPY)
+    files = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
+    for number in range(100):
+        out, removed = tmp_path / f"out{number}", 0
+
+        def dying(path: Any, *args: Any, real: Any, out: Path = out, number: int = number, **options: Any) -> None:
+            nonlocal removed
+            removed += (out / "shards.json").exists()
+            if removed > number:
+                raise StoppedError
+            real(path, *args, **options)
+
+        with monkeypatch.context() as patched:
+            for name in ("unlink", "rmdir"):
+                patched.setattr(os, name, functools.partial(dying, real=getattr(os, name)))
+            try:
+                prepare(table, out, COPY)
+                break
+            except StoppedError:
+                pass
+        assert (out / ".preparing").is_dir()
+        with pytest.raises(ConfigError, match="go on with those"):
+            prepare(table, out, dataclasses.replace(COPY, seed=7))
+        again = prepare(table, out, COPY)
+        assert {path.name: path.read_bytes() for path in out.iterdir()} == files
+        assert dataclasses.replace(again, folder=whole.folder, seconds=whole.seconds) == whole
+    assert number > 3, "it died several times"
+
+
+def test_a_preparation_is_not_taken_up_with_videos_that_have_changed(folder: Path, tmp_path: Path) -> None:
+    data, out = tmp_path / "data", tmp_path / "out"
+    shutil.copytree(folder, data)
+
+    def stop(done: int, total: int) -> None:
+        raise StoppedError
+
+    with pytest.raises(StoppedError):
+        prepare(read_table(data), out, COPY, progress=stop)
+    video = data / "wave" / "3.mp4"
+    content = video.read_bytes()
+    os.utime(video, (1, 1))  # the time of a file says nothing of its content
+    with pytest.raises(StoppedError):
+        prepare(read_table(data), out, COPY, progress=stop)
+    video.write_bytes(content[:-8] + bytes(8))  # the same size
+    with pytest.raises(ConfigError, match="videos that have changed since"):
+        prepare(read_table(data), out, COPY)
+    video.write_bytes(content)
+    assert prepare(read_table(data), out, COPY).videos == 12
+
+
+def test_two_preparations_of_one_folder_are_kept_apart(table: Table, tmp_path: Path) -> None:
+    raised = []
+
+    def again(done: int, total: int) -> None:
+        with pytest.raises(InUseError, match=f"process {os.getpid()} on") as error:
+            prepare(table, tmp_path / "out", COPY)
+        raised.append(error)
+
+    assert prepare(table, tmp_path / "out", COPY, progress=again).videos == len(raised) == 12
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_a_video_that_cannot_be_encoded_anew_is_left_out_and_a_full_disk_is_not_its_fault(
+    table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = table.samples[-1].path
+
+    def encode(source: str, path: Path, **settings: Any) -> float:
+        if source == refused:
+            raise av.error.PatchWelcomeError(1, "Not yet implemented in FFmpeg, patches welcome")
+        path.write_bytes(b"video")
+        return 0.0
+
+    monkeypatch.setattr(preparing, "transcode", encode)
+    report = prepare(table, tmp_path / "out")
+    assert [(one.path, report.videos) for one in report.failures] == [(refused, 11)]
+
+    def full(source: str, path: Path, **settings: Any) -> float:
+        raise av.error.err_check(-errno.ENOSPC, str(path))
+
+    monkeypatch.setattr(preparing, "transcode", full)
+    with pytest.raises(OSError, match="No space left"):
+        prepare(table, tmp_path / "second")
 
 
 def test_a_shard_that_is_missing_or_cut_off_is_named(table: Table, tmp_path: Path) -> None:

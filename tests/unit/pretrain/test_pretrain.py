@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from reporters import StopsAt, Told
 from tubelet.cli.main import main
 from tubelet.config import PretrainConfig, from_dict, override, pretrain_config, replace, to_dict, train_config
 from tubelet.data import read_table
-from tubelet.errors import ConfigError, DataError
+from tubelet.errors import ConfigError, DataError, UnreadableError
 from tubelet.presets import preset
 from tubelet.pretrain import PretrainResult, pretrain
 from tubelet.train import SilentReporter, TrainingInterrupted, read_events, train
@@ -194,9 +195,33 @@ def test_stopped_and_resumed_it_ends_bit_identical(clips: Path, tmp_path: Path, 
     assert ours["position"] == theirs["position"]
     for key, moments in theirs["optimiser"]["state"].items():
         assert all(torch.equal(ours["optimiser"]["state"][key][name], value) for name, value in moments.items())
-    logs = [[event for event in comparable(folder) if event["event"] == "train"] for folder in (broken, whole)]
+    logs = [
+        [event for event in comparable(folder) if event["event"] in ("train", "epoch")] for folder in (broken, whole)
+    ]
     assert logs[0] == logs[1]
     assert (broken / "reconstructions.png").read_bytes() == (whole / "reconstructions.png").read_bytes()
+
+
+def test_a_pretraining_whose_videos_vanish_stops_and_a_complete_one_knows_its_loss(
+    clips: Path, tmp_path: Path, tiny: PretrainConfig
+) -> None:
+    config = override(tiny, cache="none", checkpoint_steps=1)
+    whole = run(clips, tmp_path / "whole", config)
+    data, gone = tmp_path / "data", tmp_path / "gone"
+    shutil.copytree(clips, data)
+
+    class Vanish(SilentReporter):
+        def step(self, step: int, text: str) -> None:
+            if step == 3:
+                data.rename(gone)
+
+    with pytest.raises(UnreadableError, match="last 8 videos in a row could not be read"):
+        pretrain(data, tmp_path / "run", config=config, reporter=Vanish())
+    gone.rename(data)
+    for _ in range(2):  # the second time it is complete
+        again = pretrain(out=tmp_path / "run", resume=True, reporter=SilentReporter())
+        assert (again.loss, again.num_failures) == (whole.loss, 0)
+    assert same(again.model.state_dict(), whole.model.state_dict())
 
 
 def test_labels_do_not_matter_and_other_splits_are_not_opened(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -109,6 +111,44 @@ def test_ctrl_c_is_answered_at_once_and_the_second_one_ends_what_python_cannot_i
     finally:
         process.kill()
         process.communicate()
+
+
+def test_a_terminal_that_is_closed_stops_it_unless_that_is_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        with StopRequest() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert stop.signal_number == signal.SIGHUP
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as `nohup` has it
+        with StopRequest() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+TALKS = """
+import sys, time
+from tubelet.train.interrupt import StopRequest
+with StopRequest() as stop:
+    print("ready", flush=True)
+    while not stop:
+        time.sleep(0.01)
+    print("bye", flush=True)
+    print("bye", file=sys.stderr, flush=True)
+open(sys.argv[1], "w").write("saved")
+"""
+
+
+def test_what_is_written_to_a_closed_terminal_is_no_error(tmp_path: Path) -> None:
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execv(sys.executable, [sys.executable, "-c", TALKS, str(tmp_path / "said")])
+    assert os.read(terminal, 5) == b"ready"
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+    assert (tmp_path / "said").read_text() == "saved"
 
 
 def test_the_answer_is_for_the_signals_of_a_request_alone(capfd: pytest.CaptureFixture[str]) -> None:

@@ -104,8 +104,8 @@ def test_the_share_of_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
         now += 1
         pace.data_came()
         now += 3
-        pace.step_done(8, 0.5)
-    assert (pace.clips_per_second, pace.data_wait_share, pace.mean_loss) == (2, 0.25, 0.5)
+        pace.step_done(8)
+    assert (pace.clips_per_second, pace.data_wait_share, pace.clips) == (2, 0.25, 32)
 
 
 @pytest.mark.parametrize(

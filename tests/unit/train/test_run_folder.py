@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +17,12 @@ import torch
 
 from reporters import KilledAt, KilledError, Told
 from tubelet.config import TrainConfig, override
-from tubelet.errors import StorageError
-from tubelet.train import SilentReporter, train
+from tubelet.errors import InUseError, StorageError, WeightsError
+from tubelet.folder_lock import FolderLock
+from tubelet.train import SilentReporter, read_events, train
 from tubelet.train import checkpoint as checkpoint_module
 from tubelet.train import trainer as trainer_module
-from tubelet.train.run_folder import RunFolder
+from tubelet.train.run_folder import RunFolder, appearing
 from tubelet.weights import load
 
 
@@ -89,14 +94,147 @@ def test_the_first_checkpoint_comes_early(
     assert "resumed after 0 epochs and 1 steps of the next" in told.messages
 
 
-def test_a_run_killed_between_two_renames_of_its_best_checkpoint_is_resumed(
+def older_version(run: RunFolder) -> None:
+    """It kept one checkpoint, and was killed between the two renames."""
+    run.last.rename(run.last.with_name("last.previous"))
+    shutil.rmtree(run.previous)
+
+
+def killed(clips: Path, tmp_path: Path, tiny: TrainConfig, step: int = 5) -> RunFolder:
+    """A run that was killed after so many steps, of which every one wrote a checkpoint."""
+    with pytest.raises(KilledError):
+        train(clips, tmp_path / "run", config=override(tiny, checkpoint_steps=1), reporter=KilledAt(step))
+    return RunFolder(tmp_path / "run")
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+DAMAGE: dict[str, tuple[Callable[[RunFolder], Any], str | None]] = {
+    "nothing": (lambda run: None, None),
+    "last gone": (lambda run: shutil.rmtree(run.last), "previous"),
+    "killed between two renames": (lambda run: run.last.rename(run.last.with_name("last.writing")), "previous"),
+    "of an older version": (older_version, None),
+    "weights cut": (lambda run: cut(run.last / "model.safetensors"), "previous"),
+    "state of something else": (lambda run: torch.save({"position": {"step": 1}}, run.last / "state.pt"), "previous"),
+    "two damaged": (lambda run: (cut(run.last / "state.pt"), shutil.rmtree(run.previous)), "best"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_run_goes_on_from_the_newest_whole_checkpoint_and_ends_as_if_undisturbed(
+    clips: Path, tmp_path: Path, tiny: TrainConfig, damage: str
+) -> None:
+    whole = train(clips, tmp_path / "whole", config=tiny, reporter=SilentReporter())
+    run = killed(clips, tmp_path, tiny)
+    spoil, used = DAMAGE[damage]
+    spoil(run)
+    told = Told()
+    again = train(out=run.path, resume=True, reporter=told)
+    pairs = zip(whole.model.state_dict().values(), again.model.state_dict().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    assert (used is None) == (not any("goes on from" in message for message in told.messages))
+    assert used is None or any(
+        f"goes on from {run.path / 'checkpoints' / used}" in message for message in told.messages
+    )
+    assert sorted(path.name for path in run.last.parent.iterdir()) == ["best", "last", "previous"]
+    assert not list(run.path.glob(".*"))
+
+
+def test_a_run_without_a_whole_checkpoint_names_each_and_stays_as_it_is(
     clips: Path, tmp_path: Path, tiny: TrainConfig
 ) -> None:
-    first = train(clips, tmp_path / "run", config=override(tiny, epochs=1), reporter=SilentReporter())
-    folder = RunFolder(tmp_path / "run")
-    folder.last.rename(folder.last.with_name("last.previous"))
-    shutil.rmtree(folder.best)
-    again = train(out=tmp_path / "run", resume=True, reporter=SilentReporter())
-    pairs = zip(first.model.state_dict().values(), again.model.state_dict().values(), strict=True)
-    assert all(torch.equal(a, b) for a, b in pairs)
-    assert folder.best.is_dir()
+    run = killed(clips, tmp_path, tiny)
+    for folder in (run.last, run.previous, run.best):
+        cut(folder / "state.pt")
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    with pytest.raises(WeightsError, match=r"no checkpoint to go on from: .*last.*previous.*best"):
+        train(out=run.path, resume=True, reporter=SilentReporter())
+    assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("left", [0, 100])
+def test_a_log_that_lost_lines_is_told_of_and_stays_readable(
+    clips: Path, tmp_path: Path, tiny: TrainConfig, left: int
+) -> None:
+    run = killed(clips, tmp_path, tiny)
+    whole = run.metrics.read_bytes()
+    run.metrics.write_bytes(whole[:left]) if left else run.metrics.unlink()
+    told = Told()
+    train(out=run.path, resume=True, reporter=told)
+    assert any("metrics.jsonl is shorter than it was" in message for message in told.messages)
+    assert [event["step"] for event in read_events(run.metrics, "train")] == [5, 6]
+
+
+def test_two_processes_do_not_work_in_one_run(clips: Path, tmp_path: Path, tiny: TrainConfig) -> None:
+    """The second one, to resume or to begin, says which is there, and changes nothing."""
+    raised: list[str] = []
+
+    class Second(SilentReporter):
+        def step(self, step: int, text: str) -> None:
+            with pytest.raises(InUseError) as error:
+                train(out=tmp_path / "run", resume=True, reporter=SilentReporter())
+            raised.append(str(error.value))
+
+    train(clips, tmp_path / "run", config=override(tiny, epochs=1), reporter=Second())
+    assert len(raised) == 3
+    assert f"process {os.getpid()} on {socket.gethostname()}" in raised[0]
+    assert len(read_events(tmp_path / "run" / "metrics.jsonl", "train")) == 3
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+def test_a_run_that_is_being_prepared_is_not_prepared_twice(tmp_path: Path) -> None:
+    out = RunFolder(tmp_path / "run")
+    with out.lock, appearing(out) as hidden:
+        hidden.run.write_text("{}")
+        second = RunFolder(tmp_path / "run")
+        with pytest.raises(InUseError, match=f"process {os.getpid()}"), second.lock, appearing(second):
+            pass
+        assert hidden.run.is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert [path.name for path in out.path.iterdir()] == ["run.json"]
+
+
+def test_a_lock_ends_with_its_process_also_where_a_child_lives_on(tmp_path: Path) -> None:
+    """A loader's workers live for seconds after a training was killed."""
+    code = (
+        "import os, sys, time; from pathlib import Path; from tubelet.folder_lock import FolderLock\n"
+        "FolderLock().hold(Path(sys.argv[1]))\n"
+        "if os.fork() == 0: print('ready', flush=True)\n"
+        "time.sleep(60)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        with FolderLock() as lock, pytest.raises(InUseError, match=f"process {process.pid} on"):
+            lock.hold(tmp_path)
+        process.kill()
+        process.wait()
+        with FolderLock() as lock:
+            lock.hold(tmp_path)
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+@pytest.mark.parametrize("how", ["removed", "renamed"])
+def test_a_training_whose_folder_is_gone_ends_with_an_error(
+    clips: Path, tmp_path: Path, tiny: TrainConfig, how: str
+) -> None:
+    class Gone(SilentReporter):
+        def step(self, step: int, text: str) -> None:
+            if step == 4 and how == "removed":
+                shutil.rmtree(tmp_path / "run")
+            elif step == 4:
+                (tmp_path / "run").rename(tmp_path / "elsewhere")
+
+    with pytest.raises(StorageError, match=r"run was removed or renamed.*--resume"):
+        train(clips, tmp_path / "run", config=tiny, reporter=Gone())
+    assert not (tmp_path / "run").exists()
+    if how == "renamed":
+        train(out=tmp_path / "elsewhere", resume=True, reporter=SilentReporter())
