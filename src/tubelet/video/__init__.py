@@ -4,6 +4,7 @@ from tubelet.video.clip import Clip, VideoMetadata
 from tubelet.video.decode import BACKENDS, Decoder, open_video, read_frames, read_video
 from tubelet.video.encode import write_video
 from tubelet.video.file_part import FilePart, video_exists
+from tubelet.video.limits import Limits
 from tubelet.video.preprocessing import Preprocessing, Views
 from tubelet.video.sampling import (
     Clips,
@@ -24,6 +25,7 @@ __all__ = [
     "Clips",
     "Decoder",
     "FilePart",
+    "Limits",
     "Preprocessing",
     "VideoMetadata",
     "Views",

@@ -10,9 +10,11 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy
 import torch
 from jaxtyping import Float64, UInt8
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tubelet.errors import VideoError
+from tubelet.video.limits import LIMITS, Limits
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class VideoMetadata:
         rotation: degrees, counterclockwise, by which the stored frames were turned to stand upright: 0, 90, 180 or 270.
         variable_frame_rate: whether frames are shown for different times.
         backend: `pyav`, `torchcodec` or `frames`.
-        start: seconds of the first frame on the file's own clock; few files start at another time than 0.
+        start: seconds of the first frame, counted from the start of the file, which is that of its sound if this
+            begins earlier; few files start at another time than 0.
         frame_list: where the list of frames comes from: `packets`, the timestamps of all packets in the file; `header`,
             the index in the header of a large file; `decoded`, the whole file was decoded once because packets and
             frames do not agree, and frames are now found by decoding from the start.
@@ -57,10 +60,11 @@ class Clip:
     Attributes:
         frames: uint8 [T, 3, H, W], RGB. The memory is laid out frame by frame, row by row, pixel by pixel
             (channels last), as the decoder writes it; `.contiguous()` gives planes.
-        timestamps: float64 [T], seconds on the file's own clock.
+        timestamps: float64 [T], seconds from the start of the file, as players count them.
         indices: which frames of the video these are, counted from 0 in the order in which they are shown.
         path: the file, or the folder of images.
-        damaged: those of `indices` of which the decoder says that it could restore them only in part.
+        damaged: those of `indices` that are damaged, as far as the decoder knows: its data is incomplete or not valid,
+            or the frame may refer to one of which it is. The decoder fills in what is missing.
 
     Raises:
         VideoError: the parts do not fit each other.
@@ -124,7 +128,7 @@ class VisitingDecoder(Protocol):
 
     @property
     def damaged(self) -> frozenset[int]:
-        """Numbers of the frames handed over so far of which the decoder says that they are restored only in part."""
+        """Numbers of the frames known so far to be damaged; decoding may find more."""
         ...
 
     def visit(self, indices: Sequence[int], visitor: Callable[[int, Tensor], None]) -> None:
@@ -142,7 +146,11 @@ class VisitingDecoder(Protocol):
 
 
 def collect(
-    decoder: VisitingDecoder, indices: Sequence[int], transform: Callable[[Tensor], Tensor] | None = None
+    decoder: VisitingDecoder,
+    indices: Sequence[int],
+    transform: Callable[[Tensor], Tensor] | None = None,
+    *,
+    limits: Limits = LIMITS,
 ) -> Clip:
     """The frames with these numbers as a clip.
 
@@ -150,23 +158,32 @@ def collect(
         decoder: where they come from.
         indices: any order, repeats allowed.
         transform: uint8 [3, H, W] to uint8 [3, h, w], done to each as it comes.
+        limits: of what the clip may hold.
+
+    Raises:
+        VideoError: as `VisitingDecoder.visit`, or the clip would be larger than the limit.
     """
     metadata = decoder.metadata
     wanted = checked_indices(metadata.path, indices, metadata.num_frames)
     distinct = sorted(set(wanted))
     place = {number: position for position, number in enumerate(distinct)}
-    shape = (len(distinct), metadata.height, metadata.width, 3)
-    pictures = numpy.empty(shape if transform is None or not distinct else 0, dtype=numpy.uint8)
+
+    def room(height: int, width: int) -> NDArray[numpy.uint8]:
+        limits.check_clip(metadata.path, len(wanted), height, width)
+        return numpy.empty((len(distinct), height, width, 3), dtype=numpy.uint8)
+
+    pictures = room(metadata.height, metadata.width) if transform is None or not distinct else None
 
     def store(number: int, picture: Tensor) -> None:
         nonlocal pictures
         pixels = (picture if transform is None else transform(picture)).permute(1, 2, 0).numpy()
-        if not pictures.size:
-            pictures = numpy.empty((len(distinct), *pixels.shape), dtype=numpy.uint8)
+        if pictures is None:
+            pictures = room(*pixels.shape[:2])
         pictures[place[number]] = pixels
 
     if distinct:
         decoder.visit(distinct, store)
+    assert pictures is not None
     frames = torch.from_numpy(pictures)
     if wanted != distinct:
         frames = frames[[place[number] for number in wanted]]

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy
 import torch
+from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, VideoReformatter
 from numpy.typing import NDArray
@@ -17,6 +18,19 @@ Orientation = tuple[bool, bool, bool]
 """Whether to swap rows and columns, then to mirror up-down, then to mirror left-right."""
 
 UPRIGHT: Orientation = (False, False, False)
+
+
+def _unnamed_side_data(cls: type[Type], value: object) -> Type | None:
+    """A member for side data that FFmpeg knows and PyAV does not, such as EXIF: without it no side data can be read."""
+    if not isinstance(value, int):
+        return None
+    member: Any = object.__new__(cls)
+    member._name_, member._value_ = f"UNKNOWN_{value}", value
+    return cast(Type, cls._value2member_map_.setdefault(value, member))
+
+
+if "_missing_" not in vars(Type):  # PyAV 19 has such a method of its own
+    Type._missing_ = classmethod(_unnamed_side_data)  # type: ignore[method-assign, assignment]
 
 _DEGREES = {(False, True, True): 180, (True, True, False): 90, (True, False, True): 270}
 

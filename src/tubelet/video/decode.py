@@ -12,6 +12,7 @@ from torch import Tensor
 from tubelet.errors import VideoError
 from tubelet.video.clip import Clip, VideoMetadata
 from tubelet.video.file_part import FilePart
+from tubelet.video.limits import LIMITS, Limits
 from tubelet.video.sampling import window
 
 T = TypeVar("T")
@@ -31,7 +32,7 @@ class Decoder(Protocol):
 
     @property
     def timestamps(self) -> Tensor:
-        """float64 [num_frames]: when each frame is shown, seconds on the file's own clock, ascending."""
+        """float64 [num_frames]: when each frame is shown, seconds from the start of the file, ascending."""
         ...
 
     def frames_at(self, indices: Sequence[int]) -> Clip:
@@ -53,16 +54,24 @@ class Decoder(Protocol):
     ) -> None: ...
 
 
-def open_video(path: str | Path, backend: str = "auto", *, threads: int = 0, frame_rate: int | float = 25.0) -> Decoder:
+def open_video(
+    path: str | Path,
+    backend: str = "auto",
+    *,
+    threads: int = 0,
+    frame_rate: int | float = 25.0,
+    limits: Limits = LIMITS,
+) -> Decoder:
     """Open a video file or a folder of images.
 
     Args:
-        path: any name, a leading dash or a colon included. URLs are not opened. A video that lies in a tar is named as
-            `FilePart` says.
+        path: any name, a leading dash or a colon included. URLs are not opened, nor files that are lists of others. A
+            video that lies in a tar is named as `FilePart` says.
         backend: `pyav`; `torchcodec`, if it is installed with FFmpeg's libraries; `frames`, a folder of images;
             `auto`, `frames` for a folder and `pyav` for a file.
         threads: that decode; 0 lets the decoder use all cores, 1 is right inside the workers of a data loader.
         frame_rate: frames per second of a folder of images, which does not say so itself. Ignored for files.
+        limits: of the size of a frame, and of the frames that are asked for at once.
 
     Raises:
         VideoError: the file does not exist, is no video, or holds no frame that can be decoded.
@@ -79,7 +88,7 @@ def open_video(path: str | Path, backend: str = "auto", *, threads: int = 0, fra
     if backend == "frames" or (backend == "auto" and place.is_dir()):
         from tubelet.video.frame_folder import FrameFolder
 
-        return FrameFolder(place, frame_rate=frame_rate, threads=threads)
+        return FrameFolder(place, frame_rate=frame_rate, threads=threads, limits=limits)
     if place.is_dir():
         raise VideoError(name, f"is a folder, which the backend {backend!r} does not read; use backend='frames'")
     if part is None and not place.is_file():
@@ -89,10 +98,10 @@ def open_video(path: str | Path, backend: str = "auto", *, threads: int = 0, fra
     if backend == "torchcodec":
         from tubelet.video.torchcodec import TorchCodecDecoder
 
-        return TorchCodecDecoder(place, threads=threads)
+        return TorchCodecDecoder(place, threads=threads, limits=limits)
     from tubelet.video.pyav import PyAVDecoder
 
-    return PyAVDecoder(place, threads=threads)
+    return PyAVDecoder(place, threads=threads, limits=limits)
 
 
 def read_frames(decoder: Decoder, choose: Callable[[Decoder], Sequence[int]]) -> Clip:
@@ -150,6 +159,7 @@ def read_video(
     end: int | float | None = None,
     backend: str = "auto",
     threads: int = 0,
+    limits: Limits = LIMITS,
 ) -> Clip:
     """Read frames of a video: all, the ones with the given numbers, or the ones shown in [start, end).
 
@@ -157,13 +167,15 @@ def read_video(
         path: a video file or a folder of images.
         indices: numbers of frames, counted from 0 in the order in which they are shown; any order, repeats allowed.
             With `start` or `end` they count from the first frame of that window.
-        start: seconds on the file's own clock (`VideoMetadata.start` is that of the first frame).
+        start: seconds from the start of the file, as players count them (`VideoMetadata.start` is that of the first
+            frame).
         end: seconds; a frame shown exactly then is left out.
         backend: see `open_video`.
         threads: see `open_video`.
+        limits: see `open_video`.
 
     Returns:
-        a clip of uint8 [T, 3, H, W] frames, RGB, upright.
+        a clip of uint8 [T, 3, H, W] frames, RGB, upright. `Clip.damaged` names those that are known to be damaged.
 
     Raises:
         VideoError: the file cannot be read, or there is no such frame.
@@ -180,5 +192,5 @@ def read_video(
                 )
         return [inside[index] for index in indices]
 
-    with open_video(path, backend, threads=threads) as decoder:
+    with open_video(path, backend, threads=threads, limits=limits) as decoder:
         return read_frames(decoder, choose)

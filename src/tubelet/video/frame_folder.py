@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -17,9 +18,17 @@ from torch import Tensor
 
 from tubelet.errors import VideoError
 from tubelet.video.clip import Clip, VideoMetadata, checked_indices, collect
+from tubelet.video.limits import LIMITS, Limits
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif")
 """Files that count as frames, in either case; all others in the folder are passed over."""
+
+LEAST_LEVELS = 32
+"""Images of 16 bits that leave fewer of 256 grey levels are refused: depth in millimetres, for instance."""
+
+SAVE_ANEW = "save the pictures with 8 bits, the range that matters spread over 0 to 255"
+
+_UNREADABLE = (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError, EOFError)
 
 
 class FrameFolder:
@@ -29,13 +38,17 @@ class FrameFolder:
         path: the folder. Folders in it and hidden files are passed over.
         frame_rate: frames per second; a folder does not say it itself.
         threads: that read images; 0 takes all cores.
+        limits: of the size of an image, and of those that are asked for at once.
 
     Raises:
-        VideoError: there is no image in it, or the first cannot be read.
+        VideoError: there is no image in it, the first cannot be read, or its values leave too little of 8 bits.
     """
 
-    def __init__(self, path: str | Path, *, frame_rate: int | float = 25.0, threads: int = 0) -> None:
+    def __init__(
+        self, path: str | Path, *, frame_rate: int | float = 25.0, threads: int = 0, limits: Limits = LIMITS
+    ) -> None:
         self._path = str(path)
+        self._limits = limits
         if frame_rate <= 0:
             raise VideoError(self._path, f"frame_rate={frame_rate} must be above 0")
         if not Path(path).is_dir():
@@ -48,6 +61,7 @@ class FrameFolder:
         self._threads = threads or os.cpu_count() or 1
         height, width = self._read(0).shape[:2]
         count = len(self._files)
+        self._require_contrast(sorted({0, count // 2, count - 1}))
         self._timestamps = torch.arange(count, dtype=torch.float64) / frame_rate
         self._metadata = VideoMetadata(
             path=self._path,
@@ -74,7 +88,7 @@ class FrameFolder:
 
     def frames_at(self, indices: Sequence[int]) -> Clip:
         """See `Decoder`."""
-        return collect(self, indices)
+        return collect(self, indices, limits=self._limits)
 
     @property
     def damaged(self) -> frozenset[int]:
@@ -98,16 +112,14 @@ class FrameFolder:
         """uint8 [H, W, 3], upright."""
         file = self._files[index]
         try:
-            with Image.open(file) as image:
+            with self._opened(file) as image:
                 picture = ImageOps.exif_transpose(image)
                 if picture.mode.startswith("I"):
-                    grey = numpy.asarray(picture).astype(numpy.float64) / 257
-                    picture = Image.fromarray(grey.round().clip(0, 255).astype(numpy.uint8))
+                    grey = self._values_of(picture, file.name).astype(numpy.float64) / 257
+                    picture = Image.fromarray(grey.round().astype(numpy.uint8))
                 pixels = numpy.array(picture.convert("RGB"))
-        except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
-            raise VideoError(
-                self._path, f"{file.name} is not an image that can be read ({error}); remove or replace it"
-            ) from error
+        except _UNREADABLE as error:
+            raise self._unreadable(file, error) from error
         if index and pixels.shape[:2] != (self._metadata.height, self._metadata.width):
             raise VideoError(
                 self._path,
@@ -115,6 +127,63 @@ class FrameFolder:
                 f"{self._metadata.height}x{self._metadata.width}; the frames of a video have one size",
             )
         return pixels
+
+    @contextmanager
+    def _opened(self, file: Path) -> Iterator[Image.Image]:
+        """An image, none of whose pixels are read before it is clear that it can be a frame."""
+        with Image.open(file) as image:
+            self._limits.check_frame(self._path, image.height, image.width, f"the pixels of {file.name}")
+            count = getattr(image, "n_frames", 1)
+            if count > 1 and image.format != "MPO":  # MPO: a photograph beside which a camera keeps smaller ones
+                raise VideoError(
+                    self._path,
+                    f"{file.name} holds {count} pictures, but a frame is one; give a moving GIF, PNG or AVIF as a video"
+                    " of its own, and save the pictures of others one by one",
+                )
+            if image.mode == "F":
+                raise VideoError(
+                    self._path,
+                    f"the pixels of {file.name} are floating-point numbers, which do not say what is black and white; "
+                    f"{SAVE_ANEW}",
+                )
+            yield image
+
+    def _values_of(self, image: Image.Image, name: str) -> NDArray[numpy.int64]:
+        """int64 [H, W]: grey levels of 16 bits."""
+        values = numpy.asarray(image).astype(numpy.int64)
+        if values.min() < 0 or values.max() > 65_535:
+            raise VideoError(
+                self._path,
+                f"the pixels of {name} run from {values.min()} to {values.max()}, but grey levels of 16 bits from 0 to "
+                f"65535; {SAVE_ANEW}",
+            )
+        return values
+
+    def _require_contrast(self, places: list[int]) -> None:
+        """Raise a VideoError if images of 16 bits use so few of their levels that hardly any are left in 8 bits."""
+        lowest, highest = 65_535, 0
+        for place in places:
+            file = self._files[place]
+            try:
+                with self._opened(file) as image:
+                    if not image.mode.startswith("I"):
+                        return
+                    values = self._values_of(image, file.name)
+            except _UNREADABLE as error:
+                raise self._unreadable(file, error) from error
+            lowest, highest = min(lowest, int(values.min())), max(highest, int(values.max()))
+        levels = (highest - lowest) // 257
+        if lowest < highest and levels < LEAST_LEVELS:
+            raise VideoError(
+                self._path,
+                f"its 16-bit pictures have values from {lowest} to {highest}, which leave {levels + 1} of 256 grey "
+                f"levels in 8 bits; {SAVE_ANEW}",
+            )
+
+    def _unreadable(self, file: Path, error: Exception) -> VideoError:
+        if isinstance(error, VideoError):
+            return error
+        return VideoError(self._path, f"{file.name} is not an image that can be read ({error}); remove or replace it")
 
     def close(self) -> None:
         """See `Decoder`; nothing is held open."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy
 from av.container import InputContainer
 from av.packet import Packet
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -47,6 +49,8 @@ class FrameIndex:
         last_duration: of the last frame, in units.
         source: see `VideoMetadata.frame_list`.
         open_groups: whether frames may refer to frames on the other side of a key frame.
+        origin: where the file begins on its own clock, in seconds.
+        damaged: numbers of the frames that are known to be damaged, or may refer to one that is.
     """
 
     pts: list[int]
@@ -55,6 +59,8 @@ class FrameIndex:
     last_duration: int
     source: Literal["packets", "header", "decoded"]
     open_groups: bool = True
+    origin: Fraction = Fraction(0)
+    damaged: frozenset[int] = frozenset()
 
     def find(self, pts: int | None) -> int | None:
         """The number of the frame shown at `pts`, or None."""
@@ -72,8 +78,11 @@ class FrameIndex:
 
     def without_first(self, count: int) -> FrameIndex:
         """The same without so many frames at the beginning."""
+        if not count:
+            return self
         keys = [dataclasses.replace(key, position=max(0, key.position - count)) for key in self.keys]
-        return dataclasses.replace(self, pts=self.pts[count:], keys=keys) if count else self
+        damaged = frozenset(number - count for number in self.damaged if number >= count)
+        return dataclasses.replace(self, pts=self.pts[count:], keys=keys, damaged=damaged)
 
     @cached_property
     def _keys_by_time(self) -> dict[int | None, KeyFrame]:
@@ -92,8 +101,8 @@ class FrameIndex:
         return bool((numpy.abs(steps - usual) > usual / 4).mean() > 0.02)
 
     def seconds(self) -> NDArray[numpy.float64]:
-        """float64 [N]: when each frame is shown."""
-        units = numpy.asarray(self.pts, dtype=numpy.float64)
+        """float64 [N]: when each frame is shown, counted from the start of the file."""
+        units = numpy.asarray(self.pts, dtype=numpy.float64) - float(self.origin / self.time_base)
         return units * self.time_base.numerator / self.time_base.denominator
 
 
@@ -105,11 +114,13 @@ def index_from_packets(packets: Iterator[Packet[VideoStream]], stream: VideoStre
     codec = stream.codec_context.name
     shown: list[tuple[int, int]] = []
     keys: list[tuple[int | None, int | None]] = []
+    decoded: list[DecodedPacket] = []
     complete, open_groups = True, False
     for number, packet in enumerate(packets):
         if not packet.size:
             continue
         pts = packet.pts
+        decoded.append(DecodedPacket(pts, packet.is_keyframe, packet.is_corrupt))
         if packet.is_keyframe or number == 0:
             keys.append((pts, packet.dts))
         if keys and pts is not None and keys[-1][0] is not None and pts < keys[-1][0]:
@@ -127,7 +138,17 @@ def index_from_packets(packets: Iterator[Packet[VideoStream]], stream: VideoStre
     duration = shown[-1][1] or _usual_step(pts_list)
     placed = [KeyFrame(bisect.bisect_left(pts_list, pts), pts, dts) for pts, dts in keys if pts is not None]
     placed = placed[:1] + sorted(placed[1:], key=lambda key: key.position)
-    return FrameIndex(pts_list, placed, _time_base(stream), duration, "packets", open_groups)
+    damaged = {packet.pts for packet, is_damaged in zip(decoded, spread_damage(decoded), strict=True) if is_damaged}
+    return FrameIndex(
+        pts_list,
+        placed,
+        time_base(stream),
+        duration,
+        "packets",
+        open_groups,
+        origin(stream, pts_list[0]),
+        frozenset(number for number, pts in enumerate(pts_list) if pts in damaged),
+    )
 
 
 def index_from_header(container: InputContainer, stream: VideoStream) -> FrameIndex | None:
@@ -150,7 +171,7 @@ def index_from_header(container: InputContainer, stream: VideoStream) -> FrameIn
         return None
     pts = [stream.start_time + step * number for number in range(len(facts))]
     keys = [KeyFrame(number, None, fact[0]) for number, fact in enumerate(facts) if fact[1] or number == 0]
-    return FrameIndex(pts, keys, _time_base(stream), step, "header")
+    return FrameIndex(pts, keys, time_base(stream), step, "header", origin=origin(stream, pts[0]))
 
 
 def missing_bytes(container: InputContainer, stream: VideoStream, packets: int) -> tuple[int, int] | None:
@@ -162,21 +183,101 @@ def missing_bytes(container: InputContainer, stream: VideoStream, packets: int) 
     return (len(entries), needed) if needed > container.size else None
 
 
-def index_from_frames(pts: list[int | None], stream: VideoStream) -> FrameIndex:
+def index_from_frames(pts: list[int | None], stream: VideoStream, damaged: frozenset[int] = frozenset()) -> FrameIndex:
     """The index of frames that were all decoded, in the order in which they came out.
 
     Where their timestamps do not ascend, they were guessed from the order of packets: the frames keep their order and
     get the same timestamps in ascending order. Where timestamps are missing or repeat, frames are taken to be evenly
     spaced.
     """
-    step = max(1, round(1 / ((stream.average_rate or 25) * _time_base(stream))))
+    step = max(1, round(1 / ((stream.average_rate or 25) * time_base(stream))))
     known = [value for value in pts if value is not None]
     if len(set(known)) == len(pts):
         values = sorted(known)
     else:
         values = [(min(known) if known else 0) + step * number for number in range(len(pts))]
     duration = _usual_step(values) if len(values) > 1 else step
-    return FrameIndex(values, [KeyFrame(0, None, None)], _time_base(stream), duration, "decoded")
+    start = origin(stream, values[0])
+    keys = [KeyFrame(0, None, None)]
+    return FrameIndex(values, keys, time_base(stream), duration, "decoded", origin=start, damaged=damaged)
+
+
+class DecodedPacket(NamedTuple):
+    """A packet in the order of decoding: when its frame is shown, whether it is a key frame, whether it is damaged."""
+
+    pts: int | None
+    is_key: bool
+    is_damaged: bool
+
+
+def spread_damage(packets: Iterable[DecodedPacket]) -> list[bool]:
+    """Whether the frame of each packet is damaged, or may refer to one that is.
+
+    These are all from a damaged packet to the next key frame, and those behind it that are shown before it.
+    """
+    found = []
+    spreads, clean_from = False, None
+    for packet in packets:
+        if packet.is_damaged:
+            spreads = True
+        elif packet.is_key:
+            spreads, clean_from = False, packet.pts if spreads else None
+        is_before = clean_from is not None and packet.pts is not None and packet.pts < clean_from
+        found.append(spreads or is_before)
+    return found
+
+
+def damaged_frames(packets: list[DecodedPacket], pts: list[int | None], is_corrupt: list[bool]) -> frozenset[int]:
+    """Numbers of the frames that are damaged, or may refer to one that is.
+
+    Args:
+        packets: of the whole stream.
+        pts: of the frames that came out of them. A frame has the timestamp of its packet; those without one count as
+            damaged if anything is.
+        is_corrupt: whether the decoder says that it restored the frame only in part.
+    """
+    names = _numbered(packet.pts for packet in packets)
+    of_frames = _numbered(pts)
+    corrupt = {name for name, is_bad in zip(of_frames, is_corrupt, strict=True) if is_bad}
+    packets = [
+        packet._replace(is_damaged=packet.is_damaged or name in corrupt)
+        for packet, name in zip(packets, names, strict=True)
+    ]
+    damaged = corrupt | {name for name, is_bad in zip(names, spread_damage(packets), strict=True) if is_bad}
+    return frozenset(
+        number for number, name in enumerate(of_frames) if name in damaged or (name[0] is None and damaged)
+    )
+
+
+def _numbered(pts: Iterable[int | None]) -> list[tuple[int | None, int]]:
+    """Timestamps that may repeat, each with how often it came before."""
+    before: Counter[int | None] = Counter()
+    names = []
+    for time in pts:
+        names.append((time, before[time]))
+        before[time] += 1
+    return names
+
+
+def origin(stream: VideoStream, first: int) -> Fraction:
+    """Where players begin to count: the earliest of video and sound, on the file's own clock, in seconds.
+
+    Args:
+        stream: the video.
+        first: when its first frame is shown, in units of its time base.
+    """
+    covers = Disposition.attached_pic | Disposition.timed_thumbnails
+    starts = [first * time_base(stream)]
+    for other in (*stream.container.streams.video, *stream.container.streams.audio):
+        if other.start_time is not None and not other.disposition & covers:
+            starts.append(other.start_time * time_base(other))
+    return min(starts)
+
+
+def time_base(stream: Stream) -> Fraction:
+    """Seconds of one unit."""
+    base = stream.time_base
+    return Fraction(base.numerator, base.denominator) if base else Fraction(1, 90_000)
 
 
 def _guesses_timestamps(stream: VideoStream) -> bool:
@@ -192,7 +293,3 @@ def _is_hidden_vp8(packet: Packet[VideoStream]) -> bool:
 def _usual_step(pts: list[int]) -> int:
     steps = sorted(later - earlier for earlier, later in pairwise(pts))
     return steps[len(steps) // 2] if steps else 0
-
-
-def _time_base(stream: VideoStream) -> Fraction:
-    return stream.time_base or Fraction(1, 90_000)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tubelet.errors import VideoError
 from tubelet.video.colour import RGBConverter, orientation_of
-from tubelet.video.pyav_open import video_stream
+from tubelet.video.pyav_open import LENIENT_METADATA, video_stream
 
 PROTOCOLS = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "rtp", "srt")
 """Of addresses that are opened. None of them leads to a file of this machine, nor does what they refer to."""
@@ -121,7 +121,7 @@ def _open(address: str, name: str) -> InputContainer:
             "r",
             options=options,
             container_options={"protocol_whitelist": allowed},
-            metadata_errors="replace",
+            **LENIENT_METADATA,
             timeout=(TIMEOUT, TIMEOUT),
         )
     except (av.FFmpegError, OSError, ValueError) as error:

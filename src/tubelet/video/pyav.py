@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from threading import RLock
 from types import TracebackType
 
 import torch
@@ -15,8 +16,8 @@ from torch import Tensor
 from tubelet.errors import VideoError
 from tubelet.video.clip import Clip, VideoMetadata, checked_indices, collect
 from tubelet.video.colour import RGBConverter, orientation_of
-from tubelet.video.frame_index import FrameIndex, index_from_frames
-from tubelet.video.pyav_open import no_frames
+from tubelet.video.frame_index import FrameIndex
+from tubelet.video.limits import LIMITS, Limits
 from tubelet.video.pyav_reader import FrameReader, FramesDisagreeError, describe
 
 WAITING_PICTURES = 8
@@ -30,22 +31,25 @@ class PyAVDecoder:
     that was asked for. If the file's packets and its frames disagree, the whole file is decoded once to learn the true
     list; from then on frames are found by decoding from the start, and `metadata.frame_list` says `decoded`.
 
-    The first video stream that is not a cover picture is taken. Frames of another size than the first are scaled to it;
-    interlaced frames stay interlaced, and pixels that are not square are not stretched.
+    Of several video streams the one with the most pixels is taken; cover pictures are none. Frames of another size than
+    the first are scaled to it; interlaced frames stay interlaced, and pixels that are not square are not stretched. It
+    may be used from several threads, which wait for each other.
 
     Args:
         path: a file.
         threads: 0 decodes on all cores and converts pictures beside that; 1 does everything in the calling thread; any
             other number is that of the decoder's threads.
+        limits: of what is decoded.
 
     Raises:
         VideoError: it is no video, is cut off, or its first frame cannot be decoded.
     """
 
-    def __init__(self, path: str | Path, *, threads: int = 0) -> None:
+    def __init__(self, path: str | Path, *, threads: int = 0, limits: Limits = LIMITS) -> None:
         self._path = str(path)
-        self._threads = threads
-        self._reader = FrameReader(self._path, threads)
+        self._limits = limits
+        self._lock = RLock()
+        self._reader = FrameReader(self._path, threads, limits)
         try:
             self._learn(trust_header=True)
         except BaseException:
@@ -66,30 +70,32 @@ class PyAVDecoder:
 
     def frames_at(self, indices: Sequence[int]) -> Clip:
         """See `Decoder`."""
-        return collect(self, indices)
+        return collect(self, indices, limits=self._limits)
 
     @property
     def damaged(self) -> frozenset[int]:
         """See `VisitingDecoder`."""
-        return frozenset(self._reader.damaged)
+        return self._index.damaged
 
     def visit(self, indices: Sequence[int], visitor: Callable[[int, Tensor], None]) -> None:
         """See `VisitingDecoder`."""
-        wanted = checked_indices(self._path, indices, self._metadata.num_frames)
-        try:
+        with self._lock:
+            wanted = checked_indices(self._path, indices, self._metadata.num_frames)
             try:
-                self._decode(wanted, visitor)
-            except FramesDisagreeError:
-                self._decode_carefully(wanted, visitor)
-        except FramesDisagreeError as error:
-            raise VideoError(self._path, "gives other frames each time that it is decoded; re-encode it") from error
-        except VideoError:
-            self._reader.lose_position()
-            raise
+                try:
+                    self._decode(wanted, visitor)
+                except FramesDisagreeError:
+                    self._decode_carefully(wanted, visitor)
+            except FramesDisagreeError as error:
+                raise VideoError(self._path, "gives other frames each time that it is decoded; re-encode it") from error
+            except VideoError:
+                self._reader.lose_position()
+                raise
 
     def close(self) -> None:
         """See `Decoder`."""
-        self._reader.close()
+        with self._lock:
+            self._reader.close()
 
     def __enter__(self) -> PyAVDecoder:
         return self
@@ -117,7 +123,7 @@ class PyAVDecoder:
         except FramesDisagreeError:
             frame = None
         first = index.find(frame.pts) if frame is not None else None
-        if frame is not None and first is not None and (first == 0 or index.keys[0].position == first):
+        if frame is not None and first is not None and self._begins_with(frame, first, index):
             self._reader.put_back(frame)
             self._describe(index.without_first(first), frame)
         elif index.source == "header":
@@ -125,8 +131,26 @@ class PyAVDecoder:
         else:
             self._decode_everything()
 
+    def _begins_with(self, frame: VideoFrame, first: int, index: FrameIndex) -> bool:
+        """Whether the video begins with this frame, the first that was decoded, whose number in the index is `first`.
+
+        Frames that the index lists before it do not decode if they refer to a key frame that was cut off. They do if it
+        is only its timestamp that is too late: then they come out behind it.
+        """
+        if first == 0:
+            return True
+        try:
+            following = self._reader.next()
+        except FramesDisagreeError:
+            return False
+        if following is not None:
+            self._reader.put_back(following)
+        number = None if following is None else index.find(following.pts)
+        return index.keys[0].position == first and number is not None and number > first
+
     def _describe(self, index: FrameIndex, frame: VideoFrame) -> None:
         self._index = index
+        self._limits.check_frame(self._path, frame.height, frame.width)
         self._orientation, rotation = orientation_of(frame)
         self._size = frame.height, frame.width
         height, width = self._size[::-1] if self._orientation[0] else self._size
@@ -146,7 +170,7 @@ class PyAVDecoder:
         def hand_over(number: int, frame: VideoFrame) -> None:
             visitor(number, converter.convert(frame))
 
-        if self._threads == 1 or len(numbers) == 1:
+        if len(numbers) == 1 or not self._reader.runs_in_threads:
             for number, frame in zip(numbers, frames, strict=True):
                 hand_over(number, frame)
             return
@@ -172,13 +196,6 @@ class PyAVDecoder:
 
     def _decode_everything(self) -> None:
         """Decode the whole file once, in one thread so that no error is lost, to learn which frames there are."""
-        self._reader.be_lenient()
-        first: VideoFrame | None = None
-        pts: list[int | None] = []
-        while (frame := self._reader.next()) is not None:
-            first = first or frame
-            pts.append(frame.pts)
-        if first is None:
-            raise no_frames(self._reader.stream, self._path)
-        self._describe(index_from_frames(pts, self._reader.stream), first)
+        first, index = self._reader.decode_all()
+        self._describe(index, first)
         self._reader.rewind()

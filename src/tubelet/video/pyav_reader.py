@@ -15,11 +15,29 @@ from av.video.stream import VideoStream
 
 from tubelet.errors import VideoError
 from tubelet.video.clip import VideoMetadata
-from tubelet.video.frame_index import FrameIndex, index_from_header, index_from_packets, missing_bytes
+from tubelet.video.frame_index import (
+    DecodedPacket,
+    FrameIndex,
+    damaged_frames,
+    index_from_frames,
+    index_from_header,
+    index_from_packets,
+    missing_bytes,
+)
+from tubelet.video.limits import LIMITS, Limits
 from tubelet.video.pyav_open import damaged, no_frames, open_container, video_stream
 
 SEEK_GAIN = 8
 """Seek only where at least so many frames need not be decoded then: a seek empties the decoder's pipeline."""
+
+DAMAGE_CHECKS = "crccheck+bitstream+buffer+explode"
+"""All that a decoder can check and that no good file fails."""
+
+STRICT_CODECS = {
+    "h264": "explode",
+    "hevc": "explode",
+} | dict.fromkeys(("mjpeg", "wmv1", "wmv2", "flv"), DAMAGE_CHECKS)
+"""Codecs that report more damage as an error if they are asked to, and how they are asked (FFmpeg's `err_detect`)."""
 
 THREADED_CODECS = ("h264", "hevc", "vp9", "av1", "libdav1d")
 """Codecs that are decoded in several threads. Other decoders can keep damage to themselves when they run in threads."""
@@ -38,46 +56,63 @@ class FrameReader:
     Args:
         path: a file.
         threads: of the decoder, 0 for all cores; see `THREADED_CODECS`.
+        limits: of the size of a frame.
 
     Raises:
-        VideoError: the file cannot be opened, or has no video stream.
+        VideoError: the file cannot be opened, has no video stream, or frames larger than the limit.
 
     Attributes:
         position: number of the first frame that may still come out, by the index last used.
-        damaged: numbers of the frames given that the decoder marked as restored only in part.
     """
 
     position: int
+    _packets: Iterator[Packet[VideoStream]]
     _sought: int | None
 
-    def __init__(self, path: str, threads: int) -> None:
+    def __init__(self, path: str, threads: int, limits: Limits = LIMITS) -> None:
         self._path = path
         self._threads = threads
+        self._limits = limits
         self._is_careful = False
         self._is_strict = False
         self._false_keys: set[int] = set()
-        self.damaged: set[int] = set()
         self._open()
         self._skips_unused = self.stream.codec_context.name == "h264"
 
     def _open(self) -> None:
-        self.container = open_container(self._path)
+        self.container = open_container(self._path, self._limits)
         try:
             self.stream = video_stream(self.container, self._path)
+            context = self.stream.codec_context
+            self._limits.check_frame(self._path, context.height, context.width)
         except BaseException:
             self.container.close()
             raise
         for other in self.container.streams:
             if other is not self.stream:
                 other.discard = Discard.all
-        context = self.stream.codec_context
         context.thread_count = self._threads if context.name in THREADED_CODECS else 1
         context.thread_type = "AUTO"
-        if self._is_strict:
-            context.options = {"err_detect": "explode"}
+        self._set_options()
         self._set_useful(set())
         self._skipping = False
         self._start(self.packets(), 0)
+
+    def _set_options(self) -> None:
+        """Before the first frame: how strict the decoder is, and how large frames may become on the way."""
+        context = self.stream.codec_context
+        strictness = {"err_detect": STRICT_CODECS[context.name]} if self._is_strict else {}
+        context.options = self._limits.decoder_options | strictness
+
+    @property
+    def runs_in_threads(self) -> bool:
+        """Whether the decoder may use several threads, and what it gives does not depend on when it is looked at."""
+        return self._threads != 1 and self.stream.codec_context.name in THREADED_CODECS
+
+    @property
+    def _can_seek(self) -> bool:
+        """A palette comes with the first packet alone, and is lost when the decoder is emptied."""
+        return self.stream.codec_context.pix_fmt != "pal8"
 
     def close(self) -> None:
         """Give back the file."""
@@ -110,20 +145,14 @@ class FrameReader:
         self._skips_unused = False
         self.rewind()
 
-    def be_lenient(self) -> None:
-        """As `be_careful`, and take what the decoder makes of damage that it does not report as an error by itself."""
-        self._is_strict = False
-        self.be_careful()
-
     def be_strict(self, index: FrameIndex) -> None:
         """Before the first frame: let the decoder report all damage, also what it could hide by guessing pixels.
 
         Not for H.264 with frames that refer across key frames: after a seek it would report those as damage.
         """
         codec = self.stream.codec_context.name
-        self._is_strict = codec == "hevc" or (codec == "h264" and not index.open_groups)
-        if self._is_strict:
-            self.stream.codec_context.options = {"err_detect": "explode"}
+        self._is_strict = codec in STRICT_CODECS and not (codec == "h264" and index.open_groups)
+        self._set_options()
 
     def lose_position(self) -> None:
         """After an error: let the next request start from a key frame or from the beginning."""
@@ -141,8 +170,6 @@ class FrameReader:
             packet = next(self._packets, None)
             if packet is None:
                 return None
-            if packet.is_corrupt:
-                raise damaged(self._path, packet, None)
             self._choose_effort(packet)
             try:
                 self._ready.extend(packet.decode())
@@ -192,6 +219,59 @@ class FrameReader:
                 f"{self.container.size} bytes, after {count}; get the whole file, or re-encode what there is",
             )
         return index
+
+    # --- one after the other -------------------------------------------------------------------------------------
+
+    def decode_all(self) -> tuple[VideoFrame, FrameIndex]:
+        """Decode the whole file in one thread: its first frame, and the index of all.
+
+        Where the decoder can be asked to be stricter, the file is decoded a second time to learn what it refuses then.
+
+        Raises:
+            VideoError: the decoder refuses a packet, or there is no frame.
+        """
+        refused: set[int] = set()
+        if self.stream.codec_context.name in STRICT_CODECS:
+            self._is_strict = True
+            self.be_careful()
+            refused = self._refused()
+        self._is_strict = False
+        self.be_careful()
+        packets: list[DecodedPacket] = []
+        self._packets = self._noted(self._packets, packets, refused)
+        first: VideoFrame | None = None
+        pts: list[int | None] = []
+        is_corrupt: list[bool] = []
+        while (frame := self.next()) is not None:
+            first = first or frame
+            pts.append(frame.pts)
+            is_corrupt.append(frame.is_corrupt)
+        if first is None:
+            raise no_frames(self.stream, self._path)
+        return first, index_from_frames(pts, self.stream, damaged_frames(packets, pts, is_corrupt))
+
+    def _refused(self) -> set[int]:
+        """Numbers of the packets that the decoder refuses, or whose frames it restores only in part."""
+        refused = set()
+        for number, packet in enumerate(self._packets):
+            try:
+                packet.decode()
+            except av.EOFError:
+                break
+            except (av.FFmpegError, ValueError):
+                refused.add(number)
+        return refused
+
+    @staticmethod
+    def _noted(
+        packets: Iterator[Packet[VideoStream]], notes: list[DecodedPacket], refused: set[int]
+    ) -> Iterator[Packet[VideoStream]]:
+        for number, packet in enumerate(packets):
+            if packet.size:
+                notes.append(DecodedPacket(packet.pts, packet.is_keyframe, packet.is_corrupt or number in refused))
+            elif number in refused and notes:
+                notes[-1] = notes[-1]._replace(is_damaged=True)
+            yield packet
 
     # --- by number -------------------------------------------------------------------------------------------------
 
@@ -251,14 +331,12 @@ class FrameReader:
         while (frame := self.next()) is not None:
             self.position += 1
             if self.position > wanted:
-                if frame.is_corrupt:
-                    self.damaged.add(wanted)
                 return frame
         raise FramesDisagreeError
 
     def seek(self, index: FrameIndex, wanted: int) -> None:
         """Read on from a key frame at or before this frame: the last one that the container does lead to."""
-        for number in range(self._usable_key(index, wanted), -1, -1):
+        for number in range(self._usable_key(index, wanted), -1, -1) if self._can_seek else ():
             key = index.keys[number]
             times = dict.fromkeys(time for time in (key.pts, key.dts) if time is not None)
             if any(self._seek_to(time, index, wanted) for time in times):
@@ -269,7 +347,7 @@ class FrameReader:
 
     def _usable_key(self, index: FrameIndex, wanted: int) -> int:
         """The number of the last key frame from which this frame can be decoded."""
-        if len(self._false_keys) >= TRUSTED_KEYS:
+        if len(self._false_keys) >= TRUSTED_KEYS or not self._can_seek:
             return 0
         number = index.key_before(wanted)
         while number > 0 and index.keys[number].pts in self._false_keys:
@@ -346,6 +424,6 @@ def describe(
         rotation=rotation,
         variable_frame_rate=index.is_uneven(),
         backend=backend,
-        start=float(index.pts[0] * index.time_base),
+        start=float(index.pts[0] * index.time_base - index.origin),
         frame_list=index.source,
     )

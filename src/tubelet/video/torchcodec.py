@@ -13,7 +13,8 @@ from torch import Tensor
 from tubelet.errors import VideoError
 from tubelet.video.clip import Clip, VideoMetadata, checked_indices, collect
 from tubelet.video.file_part import FilePart
-from tubelet.video.frame_index import FrameIndex, index_from_frames
+from tubelet.video.frame_index import FrameIndex, index_from_frames, time_base
+from tubelet.video.limits import LIMITS, Limits
 from tubelet.video.pyav_reader import FrameReader, describe
 
 BATCH = 16
@@ -29,16 +30,20 @@ class TorchCodecDecoder:
     Args:
         path: a file.
         threads: of the decoder; 0 uses all cores.
+        limits: of what is decoded.
 
     Raises:
-        VideoError: torchcodec is not installed or does not find FFmpeg; or the file cannot be decoded.
+        VideoError: torchcodec is not installed or does not find FFmpeg; the file cannot be decoded, or has a palette.
     """
 
-    def __init__(self, path: str | Path, *, threads: int = 0) -> None:
+    def __init__(self, path: str | Path, *, threads: int = 0, limits: Limits = LIMITS) -> None:
         self._path = str(path)
+        self._limits = limits
         video_decoder = _load(self._path)
-        reader = FrameReader(self._path, threads=1)
+        reader = FrameReader(self._path, threads=1, limits=limits)
         try:
+            if reader.stream.codec_context.pix_fmt == "pal8":
+                raise VideoError(self._path, "torchcodec loses its palette when it seeks; use backend='pyav'")
             index = reader.read_index(trust_header=False)
             stream = reader.stream
             try:
@@ -49,7 +54,7 @@ class TorchCodecDecoder:
             except (RuntimeError, ValueError, IndexError) as error:
                 raise self._failed(error) from error
             if index is None or len(index.pts) != len(self._decoder):
-                unit = stream.time_base or 1
+                unit = time_base(stream)
                 index = index_from_frames([round(time / unit) for time in self._decode_times()], stream)
             self._describe(index, first, reader)
         finally:
@@ -58,6 +63,7 @@ class TorchCodecDecoder:
     def _describe(self, index: FrameIndex, first: Any, reader: FrameReader) -> None:
         height, width = first.data.shape[-2:]
         rotation = round((self._decoder.metadata.rotation or 0) / 90) * 90 % 360
+        self._origin = float(index.origin)
         self._timestamps = torch.from_numpy(index.seconds())
         self._metadata = describe(
             self._path, index, reader.stream, height=height, width=width, rotation=rotation, backend="torchcodec"
@@ -86,7 +92,7 @@ class TorchCodecDecoder:
 
     def frames_at(self, indices: Sequence[int]) -> Clip:
         """See `Decoder`."""
-        return collect(self, indices)
+        return collect(self, indices, limits=self._limits)
 
     @property
     def damaged(self) -> frozenset[int]:
@@ -102,13 +108,13 @@ class TorchCodecDecoder:
                 batch = self._decoder.get_frames_at(few)
             except (RuntimeError, ValueError, IndexError) as error:
                 raise self._failed(error) from error
-            late = (batch.pts_seconds.double() - self._timestamps[few]).abs()
+            late = (batch.pts_seconds.double() - self._origin - self._timestamps[few]).abs()
             if late.max() > 1e-4:
                 number = few[int(late.argmax())]
                 raise VideoError(
                     self._path,
-                    f"torchcodec's frame {number} is the one of {batch.pts_seconds[late.argmax()]:.3f} s, but by the "
-                    f"file's timestamps it is shown at {self._timestamps[number]:.3f} s; use backend='pyav'",
+                    f"torchcodec's frame {number} is another than the one that is shown at "
+                    f"{self._timestamps[number]:.3f} s (off by {late.max():.3f} s); use backend='pyav'",
                 )
             for number, frame in zip(few, batch.data, strict=True):
                 visitor(number, frame)

@@ -88,3 +88,51 @@ def test_a_folder_and_its_video_give_the_same_views(tmp_path: Path) -> None:
     red = (views.video[:, :, 0].mean((2, 3)) + 1) * 127.5
     expected = torch.tensor([[0, 20, 40, 60]] * 3 + [[120, 140, 160, 180]] * 3)
     assert torch.allclose(red, expected.float(), atol=0.01)
+
+
+def save_values(folder: Path, values: list[numpy.ndarray], suffix: str = "png") -> Path:
+    folder.mkdir()
+    for number, picture in enumerate(values):
+        Image.fromarray(picture).save(folder / f"{number}.{suffix}")
+    return folder
+
+
+def ramp(low: float, high: float) -> numpy.ndarray:
+    return numpy.linspace(low, high, 30 * 40).reshape(30, 40)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (-20, 40), (0, 255), (500, 4000)])
+def test_floating_point_images_are_refused_in_words(low: float, high: float, tmp_path: Path) -> None:
+    folder = save_values(tmp_path / "clip", [ramp(low, high).astype(numpy.float32)] * 3, "tif")
+    with pytest.raises(VideoError, match=r"0\.tif are floating-point numbers.*; save the pictures with 8 bits"):
+        read_video(folder)
+
+
+@pytest.mark.parametrize(("low", "high", "levels"), [(500, 4000, 14), (0, 255, 1), (7000, 9500, 10), (0, 4095, 16)])
+def test_16_bit_images_that_would_lose_their_contrast_are_refused(
+    low: int, high: int, levels: int, tmp_path: Path
+) -> None:
+    folder = save_values(tmp_path / "clip", [ramp(low, high).astype(numpy.uint16)] * 3)
+    with pytest.raises(VideoError, match=f"values from {low} to {high}, which leave {levels} of 256 grey levels"):
+        read_video(folder)
+
+
+def test_16_bit_images_of_their_whole_range_keep_it(tmp_path: Path) -> None:
+    values = [numpy.zeros((30, 40)), ramp(0, 65535), numpy.full((30, 40), 500)]
+    frames = read_video(save_values(tmp_path / "clip", [picture.astype(numpy.uint16) for picture in values])).frames
+    assert (frames.amin((1, 2, 3)).tolist(), frames.amax((1, 2, 3)).tolist()) == ([0, 0, 2], [0, 255, 2])
+
+
+def test_32_bit_images_beyond_16_bits_are_refused(tmp_path: Path) -> None:
+    folder = save_values(tmp_path / "clip", [ramp(-5, 70_000).astype(numpy.int32)], "tif")
+    with pytest.raises(VideoError, match=r"0\.tif run from -5 to 70000, but"):
+        read_video(folder)
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp", "tif"])
+def test_an_image_of_several_pictures_is_no_frame(suffix: str, tmp_path: Path) -> None:
+    pictures = [Image.new("RGB", (40, 30), (number, number, number)) for number in (0, 100, 200)]
+    (tmp_path / "clip").mkdir()
+    pictures[0].save(tmp_path / "clip" / f"0.{suffix}", save_all=True, append_images=pictures[1:])
+    with pytest.raises(VideoError, match=rf"0\.{suffix} holds 3 pictures, but a frame is one"):
+        read_video(tmp_path / "clip")
