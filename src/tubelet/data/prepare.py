@@ -24,6 +24,7 @@ from tubelet.data.shard_writer import ShardWriter, Stored, write_lines, write_wh
 from tubelet.data.shards import DESCRIPTION, FAILURES, FORMAT, INDEX, PREPARING
 from tubelet.data.table import Sample, Table
 from tubelet.errors import ConfigError, DataError, VideoError
+from tubelet.json_files import dump_json
 from tubelet.video import FilePart, open_video
 from tubelet.video.transcode import transcode
 
@@ -218,7 +219,7 @@ def _conclude(
         "settings": to_dict(config),
         "shards": shards,
     }
-    write_whole(folder / DESCRIPTION, json.dumps(description, indent=2, ensure_ascii=False) + "\n")
+    write_whole(folder / DESCRIPTION, dump_json(description, indent=2) + "\n")
     shutil.rmtree(folder / PREPARING)
     return PrepareReport(
         str(folder),
@@ -276,7 +277,9 @@ def _videos(table: Table) -> list[_Video]:
 
 def _shuffled(videos: list[_Video], seed: int) -> list[_Video]:
     """In an order that the seed and the names settle."""
-    return sorted(videos, key=lambda video: hashlib.blake2b(f"{seed}/{video.name}".encode(), digest_size=8).digest())
+    return sorted(
+        videos, key=lambda video: hashlib.blake2b(os.fsencode(f"{seed}/{video.name}"), digest_size=8).digest()
+    )
 
 
 def _plan(table: Table, videos: list[_Video], config: ShardConfig) -> dict[str, Any]:
@@ -303,7 +306,7 @@ def _take_up(folder: Path, plan: dict[str, Any]) -> None:
     if folder.exists() and (not folder.is_dir() or any(entry.name != PREPARING for entry in folder.iterdir())):
         raise ConfigError(f"{folder} exists and holds no shards; name a folder that is new or empty")
     (folder / PREPARING).mkdir(parents=True, exist_ok=True)
-    write_whole(known, json.dumps(plan, ensure_ascii=False))
+    write_whole(known, dump_json(plan))
 
 
 def _staged(folder: Path, key: str) -> Path:

@@ -13,6 +13,7 @@ from typing import Any
 from tubelet.data import Failure
 from tubelet.distributed.world import ALONE, World
 from tubelet.errors import ConfigError
+from tubelet.json_files import dump_json
 from tubelet.text import moment
 from tubelet.weights.files import replacing, storage_errors
 
@@ -78,7 +79,7 @@ class RunFolder:
     def write_run(self, description: dict[str, Any]) -> None:
         """Write `run.json`, whole or not at all."""
         with replacing(self.run) as path:
-            path.write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            path.write_text(dump_json(description, indent=2) + "\n", encoding="utf-8")
 
 
 @contextmanager
