@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import json
+import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from tubelet.config.serialise import did_you_mean
 from tubelet.errors import DataError
@@ -22,12 +25,20 @@ NAMES: dict[str, tuple[str, ...]] = {
         "clippath",
     ),
     "label": ("label", "labels", "class", "classname", "category", "action", "target"),
-    "start": ("start", "starttime", "startseconds", "startsec", "timestart", "starttimestamp", "begin"),
-    "end": ("end", "endtime", "endseconds", "endsec", "timeend", "endtimestamp", "stop", "stoptime", "stoptimestamp"),
+    "start": ("starttime", "startseconds", "startsec", "timestart", "starttimestamp", "start", "begin"),
+    "end": ("endtime", "endseconds", "endsec", "timeend", "endtimestamp", "stoptime", "stoptimestamp", "end", "stop"),
     "split": ("split", "subset", "partition", "set"),
     "group": ("group",),
+    "frame rate": ("fps", "framerate", "framespersecond"),
 }
-"""What columns are called; case, spaces, - and _ do not matter. The first that is there counts."""
+"""What columns are called; case, spaces, - and _ do not matter. The first that is there counts: a name that says time
+before one that could count frames."""
+
+OTHER_UNITS = re.compile(r"(start|begin|end|stop)(frames?|ms|msec|milliseconds?)|(frames?|ms)(start|begin|end|stop)")
+"""Plain names of columns that bound a part of a video, but not in seconds."""
+
+TIME = re.compile(r"\d+(?:\.\d*)?(?:e[+-]?\d+)?|\.\d+(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+"""Seconds, as people and Python write them."""
 
 
 def plain(name: str) -> str:
@@ -40,12 +51,55 @@ def find_column(header: Sequence[str], meaning: str) -> str | None:
 
     A split may have a first name too: the only column that ends in `split` (`cross_subject_split`) is one.
     """
-    by_name = {plain(column): column for column in reversed(header)}
-    usual = next((by_name[name] for name in NAMES[meaning] if name in by_name), None)
-    if usual is not None or meaning != "split":
-        return usual
+    usual = columns_for(header, meaning)
+    if usual or meaning != "split":
+        return usual[0] if usual else None
     ending = [column for column in header if plain(column).endswith("split")]
     return ending[0] if len(ending) == 1 else None
+
+
+def columns_for(header: Sequence[str], meaning: str) -> list[str]:
+    """All columns with this meaning, the one that counts first."""
+    by_name = {plain(column): column for column in reversed(header)}
+    return [by_name[name] for name in NAMES[meaning] if name in by_name]
+
+
+def window_columns(header: Sequence[str]) -> tuple[str | None, str | None]:
+    """The columns of start and end, in seconds; of several a pair (`start_time` with `end_time`)."""
+    starts, ends = columns_for(header, "start"), columns_for(header, "end")
+    for start in starts:
+        for end in ends:
+            if re.sub("start|begin", "", plain(start)) == re.sub("stop|end", "", plain(end)):
+                return start, end
+    return next(iter(starts), None), next(iter(ends), None)
+
+
+def unread_note(header: Sequence[str], read: Collection[str | None], group: str | None) -> list[str]:
+    """Notes on the columns that nobody reads; other columns of labels are no surprise.
+
+    Args:
+        header: of the table.
+        read: columns that are read.
+        group: the column of the groups; None if there is none.
+    """
+    columns = [column for column in header if column not in read and find_column([column], "label") is None]
+    bounds = [column for column in columns if OTHER_UNITS.fullmatch(plain(column))]
+    others = [column for column in columns if column not in bounds]
+    notes = []
+    if bounds:
+        what = "the parts are those of" if read & {*columns_for(header, "start"), *columns_for(header, "end")} else ""
+        notes.append(
+            f"nobody reads the columns {', '.join(bounds)}, which bound parts of the videos, but not in seconds: "
+            + (f"{what} the other columns" if what else "whole videos are used")
+            + " (start and end, in seconds, are read)"
+        )
+    if others:
+        advice = "--split-column names one with train, val and test"
+        if group is None:
+            which = "which videos belong together (a person, a source video)"
+            advice = f"--group-column names one that says {which}, {advice}"
+        notes.append(f"nobody reads the columns {', '.join(others)}; {advice}")
+    return notes
 
 
 def named_column(header: Sequence[str], name: str, where: str) -> str:
@@ -99,6 +153,41 @@ def label_columns(
     return heads
 
 
+def name_in(cell: str, column: str, where: str) -> str:
+    """What a cell of a label, a split or a group says.
+
+    Raises:
+        DataError: it holds a list or an object, as JSON or Python writes them, or NUL.
+    """
+    if re.search("[\0\ud800-\udfff]", cell):
+        raise DataError(f"{where}: the column {column!r} holds NUL or half a character; write the name without it")
+    for parse in (json.loads, ast.literal_eval) if cell[:1] in ("[", "{", "(") else ():
+        try:
+            value = parse(cell)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+        if isinstance(value, list | dict | set | tuple):
+            raise DataError(
+                f"{where}: the column {column!r} holds a {type(value).__name__} ({cell:.60}), expected one name. A "
+                "video has one class in each column; give each label a column of its own, and name them (labels)"
+            )
+    return cell
+
+
+def frames_per_second(text: str, where: str) -> float | None:
+    """Of a folder of frames; None out of nothing.
+
+    Raises:
+        DataError: no number above 0.
+    """
+    if not text:
+        return None
+    rate = float(text) if TIME.fullmatch(text) else 0.0
+    if not 0 < rate < math.inf:
+        raise DataError(f"{where}: {text!r} is no frame rate; use frames per second, 25 or 29.97")
+    return rate
+
+
 def seconds(text: str, where: str) -> float | None:
     """Seconds out of `12.5`, `1:02.5` or `00:01:02.50`; None out of nothing.
 
@@ -108,11 +197,9 @@ def seconds(text: str, where: str) -> float | None:
     text = text.strip()
     if not text:
         return None
-    try:
-        parts = [float(part) for part in text.split(":")]
-    except ValueError:
-        parts = []
-    if not 1 <= len(parts) <= 3 or not all(0 <= part < float("inf") for part in parts):
+    words = text.split(":")
+    parts = [float(word) for word in words] if all(map(TIME.fullmatch, words)) else []
+    if not 1 <= len(parts) <= 3 or not all(map(math.isfinite, parts)) or any(part >= 60 for part in parts[1:]):
         raise DataError(f"{where}: {text!r} is no time; use seconds (12.5) or hours:minutes:seconds (00:01:02.50)")
     total = 0.0
     for part in parts:
@@ -134,5 +221,5 @@ def window_of(start: str, end: str, where: str) -> tuple[float | None, float | N
 
 def missing_columns(header: Iterable[str], needed: Iterable[str]) -> list[str]:
     """Those that a table of a known format lacks."""
-    there = {plain(column) for column in header}
-    return [name for name in needed if plain(name) not in there]
+    there = set(header)
+    return [name for name in needed if name not in there]

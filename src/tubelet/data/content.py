@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tubelet.video import FilePart
-from tubelet.video.frame_folder import SUFFIXES
+from tubelet.video.frame_folder import image_names
 
 WHOLE = 2**20
 """Bytes up to which a file is read in full."""
@@ -88,7 +88,7 @@ def _size(path: str) -> Any:
     """What copies share and can be seen without opening them; None where there is nothing."""
     try:
         if FilePart.parse(path) is None and os.path.isdir(path):
-            names = _images(path)
+            names = image_names(path)
             ends = (names[0], names[-1]) if names else ()
             return (len(names), *((name, os.path.getsize(os.path.join(path, name))) for name in ends)) if ends else None
         span = _span(path)
@@ -116,7 +116,7 @@ def _digest(path: str) -> str | None:
     """Of every byte."""
     try:
         folder = FilePart.parse(path) is None and os.path.isdir(path)
-        files = [os.path.join(path, name) for name in _images(path)] if folder else [path]
+        files = [os.path.join(path, name) for name in image_names(path)] if folder else [path]
         digest = hashlib.blake2b(digest_size=16)
         for file in files:
             span = _span(file)
@@ -150,7 +150,7 @@ def _bytes_key(file: str, offset: int, length: int) -> str:
 
 
 def _frames_key(folder: str) -> str | None:
-    names = _images(folder)
+    names = image_names(folder)
     if not names:
         return None
     paths = [os.path.join(folder, name) for name in names]
@@ -161,13 +161,6 @@ def _frames_key(folder: str) -> str | None:
     for place in (0, len(names) // 2, -1):
         digest.update(_bytes_key(paths[place], 0, sizes[place]).encode())
     return digest.hexdigest()
-
-
-def _images(folder: str) -> list[str]:
-    """Names of the frames in a folder, sorted."""
-    with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if entry.is_file()]
-    return sorted(name for name in names if not name.startswith(".") and name.lower().endswith(SUFFIXES))
 
 
 def _hash(file: str, pieces: Iterable[tuple[int, int]], before: str = "") -> str:

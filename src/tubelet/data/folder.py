@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +15,14 @@ from tubelet.errors import DataError
 from tubelet.video.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 BESIDE_SPLITS = frozenset(
-    ["set", "data", "dataset", "video", "videos", "clip", "clips", "frame", "frames", "rgb", "split"]
+    ["set", "data", "dataset", "video", "videos", "clip", "clips", "frame", "frames", "rgb", "split", "list"]
 )
 """Words that may stand beside a split's name in that of its folder, as in `train_256` and `videos_train`."""
+
+KINDS_OF_FRAMES = frozenset(
+    ["rgb", "flow", "flow_x", "flow_y", "optical_flow", "u", "v", "depth", "ir", "infrared", "thermal", "mask", "masks"]
+)
+"""Folders that hold one video's frames in several kinds."""
 
 SIZE = re.compile(r"\d+(?:p|x\d+|px|fps)?")
 
@@ -95,12 +100,21 @@ def folder_split(name: str) -> str | None:
     if name.lower() in SPLIT_NAMES:
         return split_name(name)
     words = [word for word in re.split(r"[\W_]+|(?<=\D)(?=\d)", name.lower()) if word]
-    words = [word.removesuffix("set") or word for word in words]
+    words = [_without_beside(word) for word in words]
     said = [word for word in words if word in SPLIT_NAMES]
     rest = [
         word for word in words if word not in SPLIT_NAMES and word not in BESIDE_SPLITS and not SIZE.fullmatch(word)
     ]
     return split_name(said[0]) if len(said) == 1 and not rest else None
+
+
+def _without_beside(word: str) -> str:
+    """`train` out of `trainset`, `trainlist`, `videostrain`."""
+    for other in sorted(BESIDE_SPLITS, key=len, reverse=True):
+        for shorter in (word.removesuffix(other), word.removeprefix(other)):
+            if shorter in SPLIT_NAMES:
+                return shorter
+    return word
 
 
 def _require_class(root: Path, splits: Mapping[str, str], others: Sequence[str], notes: list[str]) -> None:
@@ -145,6 +159,7 @@ def _read_classes(root: Path, split: str | None, nested: bool, found: Found) -> 
             if parent != entry.name:
                 deep.add(parent)
             found.records.append(Record(path, {"label": parent if nested else entry.name}, split=split))
+        _require_one_kind(videos)
     if loose:
         raise DataError(
             f"{len(loose)} videos lie in {root} itself and belong to no class ({loose[0]}); move them into class "
@@ -155,6 +170,25 @@ def _read_classes(root: Path, split: str | None, nested: bool, found: Found) -> 
             f"{len(deep)} folders lie inside class folders ({sorted(deep)[0]}); their videos count to the class of the "
             "first level (nested makes each folder a class)"
         )
+
+
+def _require_one_kind(videos: Sequence[str]) -> None:
+    """Hold that no video is there several times, as pictures and as optical flow or depth.
+
+    Raises:
+        DataError: a folder holds folders of frames of several kinds.
+    """
+    beside: dict[str, list[str]] = defaultdict(list)
+    for path in videos:
+        folder, name = os.path.split(path)
+        beside[folder].append(name)
+    for folder, names in beside.items():
+        kinds = [name for name in names if name.lower() in KINDS_OF_FRAMES]
+        if kinds and len(names) > 1 and all(os.path.isdir(os.path.join(folder, name)) for name in kinds):
+            raise DataError(
+                f"{folder} holds the frames of a video in several kinds ({', '.join(names[:5])}), each of which would "
+                "count as a video; list those that are meant in a CSV (path,label), or move the others out of the data"
+            )
 
 
 def _videos(folder: Path, found: Found, above: frozenset[str] = frozenset()) -> Iterator[str]:

@@ -27,6 +27,7 @@ from tubelet.data.shards import DESCRIPTION, FAILURES, FORMAT, INDEX, PREPARING,
 from tubelet.data.table import Sample, Table
 from tubelet.errors import ConfigError, DataError, VideoError
 from tubelet.folder_lock import FolderLock
+from tubelet.json_files import dump_json
 from tubelet.video import FilePart, open_video
 from tubelet.video.transcode import transcode
 
@@ -244,7 +245,7 @@ def _conclude(
         "shards": shards,
         "plan": _digest(plan),
     }
-    write_whole(folder / DESCRIPTION, json.dumps(description, indent=2, ensure_ascii=False) + "\n")
+    write_whole(folder / DESCRIPTION, dump_json(description, indent=2) + "\n")
 
 
 def _clean_up(folder: Path, videos: list[_Video], began: float) -> PrepareReport:
@@ -311,7 +312,9 @@ def _videos(table: Table) -> list[_Video]:
 
 def _shuffled(videos: list[_Video], seed: int) -> list[_Video]:
     """In an order that the seed and the names settle."""
-    return sorted(videos, key=lambda video: hashlib.blake2b(f"{seed}/{video.name}".encode(), digest_size=8).digest())
+    return sorted(
+        videos, key=lambda video: hashlib.blake2b(os.fsencode(f"{seed}/{video.name}"), digest_size=8).digest()
+    )
 
 
 def _plan(table: Table, videos: list[_Video], contents: Sequence[str | None], config: ShardConfig) -> dict[str, Any]:
@@ -353,7 +356,7 @@ def _take_up(folder: Path, plan: dict[str, Any], lock: FolderLock) -> bool:
         same = json.loads(known.read_text(encoding="utf-8")) == plan
     else:
         same = True
-        write_whole(known, json.dumps(plan, ensure_ascii=False))
+        write_whole(known, dump_json(plan))
     if not same:
         raise ConfigError(
             f"{folder} holds the beginning of a preparation of other videos, of videos that have changed since, or "

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tubelet.config import DataConfig
 from tubelet.data.annotations import FORMATS, detect_folder, detect_format
-from tubelet.data.columns import find_column, label_columns, named_column, window_of
+from tubelet.data.columns import (
+    columns_for,
+    find_column,
+    frames_per_second,
+    label_columns,
+    name_in,
+    named_column,
+    unread_note,
+    window_columns,
+    window_of,
+)
 from tubelet.data.folder import read_folder
 from tubelet.data.records import Record, build_table
 from tubelet.data.rows import Rows, read_rows
@@ -168,14 +178,20 @@ def _records(
             )
     split = named_column(header, split_column, rows.name) if split_column else find_column(header, "split")
     group = named_column(header, group_column, rows.name) if group_column else find_column(header, "group")
-    start, end = find_column(header, "start"), find_column(header, "end")
-    notes += _unread(header, {path_column, *heads.values(), split, group, start, end}, group)
+    start, end = window_columns(header)
+    rate = find_column(header, "frame rate") if start or end else None
+    named = set()
+    for meaning, column in (("path", path_column), ("start", start), ("end", end)):
+        others = [other for other in columns_for(header, meaning) if other != column]
+        named |= set(others)
+        if others:
+            notes.append(f"{meaning} is taken from the column {column!r}; {', '.join(others)} could be meant as well")
     records = []
     for line, row in rows.rows:
         where = rows.where(line)
         if not row[path_column]:
             raise DataError(f"{where}: the path is empty")
-        names = {head: row[column] for head, column in heads.items()}
+        names = {head: name_in(row[column], column, where) for head, column in heads.items()}
         for head, name in names.items():
             if not name:
                 raise DataError(
@@ -187,20 +203,13 @@ def _records(
                 os.path.normpath(root / row[path_column]),
                 names,
                 *times,
-                split=(split_name(row[split]) or None) if split else None,
-                group=(row[group] or None) if group else None,
+                split=(split_name(name_in(row[split], split, where)) or None) if split else None,
+                group=(name_in(row[group], group, where) or None) if group else None,
                 line=where,
+                frame_rate=frames_per_second(row[rate], where) if rate else None,
             )
         )
-    return records, notes
-
-
-def _unread(header: Sequence[str], read: Collection[str | None], group: str | None) -> list[str]:
-    """A note on the columns that nobody reads; other columns of labels are no surprise."""
-    columns = [column for column in header if column not in read and find_column([column], "label") is None]
-    if not columns:
-        return []
-    advice = "--split-column names one with train, val and test"
-    if group is None:
-        advice = f"--group-column names one that says which videos belong together (a person, a source video), {advice}"
-    return [f"nobody reads the columns {', '.join(columns)}; {advice}"]
+    if rate and not any(os.path.isdir(record.path) for record in records):
+        rate = None
+    read = {path_column, *heads.values(), split, group, start, end, rate, *named}
+    return records, [*notes, *unread_note(header, read, group)]

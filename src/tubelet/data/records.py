@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,10 +10,15 @@ from dataclasses import dataclass, field
 
 from tubelet.config.serialise import did_you_mean
 from tubelet.config.split_names import SPLIT_NAMES, split_name
+from tubelet.data.class_names import doubtful_names, require_names_apart, sort_names
 from tubelet.data.table import Sample, Table
 from tubelet.data.units import check_given_splits, listed
 from tubelet.errors import DataError
 from tubelet.video import video_exists
+from tubelet.video.frame_folder import FRAME_RATE
+
+OWN_CLASSES = 5
+"""Samples from which on it is odd that each of them is of another class."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,7 @@ class Record:
         split: as it is called here.
         group: see `Sample`.
         line: where it stands in the source ("train.csv line 7"), for errors.
+        frame_rate: frames per second of a folder of frames, by which `start` and `end` become frames.
     """
 
     path: str
@@ -36,6 +43,7 @@ class Record:
     split: str | None = None
     group: str | None = None
     line: str = ""
+    frame_rate: float | None = None
 
 
 def build_table(
@@ -66,9 +74,10 @@ def build_table(
     """
     notes = list(notes)
     records = _existing(records, allow_missing, notes)
+    records = _on_frame_clock(records, notes)
     records = _distinct(records, allow_conflicts, notes)
     notes += check_given_splits(records, _placed, refuse=not allow_leaks)
-    notes += _unknown_splits(records)
+    notes += [*_unknown_splits(records), *_without_split(records)]
     heads = list(records[0].labels) if records else []
     found = {head: sort_names({record.labels[head] for record in records}) for head in heads}
     if classes is not None:
@@ -82,6 +91,9 @@ def build_table(
                         f"{where}class {name!r} is not among the expected ones{did_you_mean(name, classes[head])}"
                     )
         found = {head: list(classes[head]) for head in heads}
+    else:
+        require_names_apart(found)
+        notes += [*doubtful_names(found), *_own_classes(records, found)]
     index = {head: {name: number for number, name in enumerate(names)} for head, names in found.items()}
     samples = tuple(
         Sample(
@@ -97,13 +109,6 @@ def build_table(
     return Table(samples, found, root, tuple(notes))
 
 
-def sort_names(names: set[str]) -> list[str]:
-    """Sorted; by value if all are whole numbers, so that '10' comes after '9'."""
-    if all(name.lstrip("-").isdecimal() for name in names):
-        return sorted(names, key=lambda name: (int(name), name))
-    return sorted(names)
-
-
 def _existing(records: Sequence[Record], allow_missing: bool, notes: list[str]) -> list[Record]:
     there = {path: video_exists(path) for path in dict.fromkeys(record.path for record in records)}
     missing = [record for record in records if not there[record.path]]
@@ -117,6 +122,25 @@ def _existing(records: Sequence[Record], allow_missing: bool, notes: list[str]) 
         raise DataError(f"{len(missing)} of {len(records)} videos do not exist: {names}{advice}")
     notes.append(f"left out {len(missing)} of {len(records)} samples whose file does not exist: {names}")
     return [record for record in records if there[record.path]]
+
+
+def _on_frame_clock(records: Sequence[Record], notes: list[str]) -> list[Record]:
+    """Times in folders of frames as `FrameFolder` counts them, whatever the rate that their frames were taken at."""
+    placed, unknown = [], 0
+    for record in records:
+        timed = record.start is not None or record.end is not None
+        if timed and os.path.isdir(record.path):
+            unknown += record.frame_rate is None
+            factor = (record.frame_rate or FRAME_RATE) / FRAME_RATE
+            start, end = (None if time is None else time * factor for time in (record.start, record.end))
+            record = dataclasses.replace(record, start=start, end=end)
+        placed.append(record)
+    if unknown:
+        notes.append(
+            f"the frames of {unknown} samples in folders of images are counted at {FRAME_RATE:g} a second, since no "
+            "column fps says otherwise: with another rate, start and end name other frames"
+        )
+    return placed
 
 
 def _distinct(records: Sequence[Record], allow_conflicts: bool, notes: list[str]) -> list[Record]:
@@ -165,4 +189,22 @@ def _unknown_splits(records: Sequence[Record]) -> list[str]:
         f"{did_you_mean(name, ('train', 'val', 'test', 'validation'))}"
         for name, count in sorted(counts.items())
         if name not in SPLIT_NAMES
+    ]
+
+
+def _without_split(records: Sequence[Record]) -> list[str]:
+    """A note where some samples have a split and others have none."""
+    without = sum(not record.split for record in records)
+    if without in (0, len(records)):
+        return []
+    return [f"{without} of {len(records)} samples have no split: it is made for them where a training needs it"]
+
+
+def _own_classes(records: Sequence[Record], classes: Mapping[str, Sequence[str]]) -> list[str]:
+    """A note on heads where no class has two samples: numbers, names, sentences."""
+    return [
+        f"each of the {len(records)} samples is of a class of its own ({head}: {listed(names, 3, ', ')}); a classifier "
+        "needs several videos of each class. Is another column meant (labels)?"
+        for head, names in classes.items()
+        if len(names) == len(records) >= OWN_CLASSES
     ]

@@ -1,17 +1,25 @@
-"""Rows out of CSV, TSV and JSONL files, with the number of the line that each stands on."""
+"""Rows out of CSV, TSV, JSON and JSONL files, with the number of the line that each stands on."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tubelet.data.columns import find_column
 from tubelet.errors import DataError
+from tubelet.json_files import not_utf8, parse_json
 from tubelet.video.suffixes import VIDEO_SUFFIXES
+
+LINE_END = re.compile(r"\r\n|\r|\n")
+
+LIST_LINE = re.compile(rf"(.+(?:{'|'.join(map(re.escape, sorted(VIDEO_SUFFIXES)))}))\s+(\S+)", re.IGNORECASE)
+"""`path label` without a header: the last word is the label, and blanks before it belong to the path."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +47,9 @@ def read_rows(path: Path) -> Rows:
     """Read a CSV (comma, semicolon), TSV, JSONL, JSON list, or a list of `path label` lines without a header.
 
     Raises:
-        DataError: not text, no rows, rows of different lengths, JSON that is none.
+        DataError: not text, no rows, rows of different lengths, cells that run over several lines, JSON that is none.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path.name}: not UTF-8 text ({error}); save it as UTF-8") from error
+    text = read_text(path)
     if not text.strip():
         raise DataError(f"{path.name}: is empty")
     if path.suffix.lower() in (".jsonl", ".ndjson"):
@@ -54,28 +59,58 @@ def read_rows(path: Path) -> Rows:
     return _separated(path, text)
 
 
+def read_text(path: Path) -> str:
+    """The text of a file, without a byte order mark.
+
+    Raises:
+        DataError: it is not UTF-8, or holds NUL.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path.name}: {not_utf8(error)}") from error
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise DataError(f"{path.name} line {line}: holds a NUL character, which no table has; write the file again")
+    return text
+
+
+def read_lines(name: str, text: str, separator: str = ",") -> list[tuple[int, list[str]]]:
+    """(line number, cells) of each line that is not empty.
+
+    Raises:
+        DataError: quotes that do not close where a cell ends, or a cell that runs over several lines.
+    """
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
+    lines: list[tuple[int, list[str]]] = []
+    last = 0
+    kind = "TSV" if separator == "\t" else "CSV"
+    advice = "an unmatched quote? A quote in a cell is written twice, and the cell is in quotes"
+    try:
+        for cells in reader:
+            if any("\n" in cell or "\r" in cell for cell in cells):
+                raise DataError(f"{name} line {last + 1}: a cell runs over several lines; {advice}")
+            if any(cell.strip() for cell in cells):
+                lines.append((last + 1, [cell.strip() for cell in cells]))
+            last = reader.line_num
+    except csv.Error as error:
+        raise DataError(f"{name} line {last + 1}: not {kind} ({error}); {advice}") from error
+    return lines
+
+
 def _json_lines(name: str, text: str) -> Rows:
-    entries: list[tuple[int, Any]] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.strip():
-            try:
-                entries.append((number, json.loads(line)))
-            except json.JSONDecodeError as error:
-                raise DataError(f"{name} line {number}: not JSON ({error})") from error
-    return _objects(name, entries)
+    lines = enumerate(text.split("\n"), 1)
+    return _objects(name, [(at, parse_json(one, f"{name} line {at}", strict=True)) for at, one in lines if one.strip()])
 
 
 def _json_list(name: str, text: str) -> Rows:
-    try:
-        entries = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{name}: not JSON ({error}); one object a line is a .jsonl file") from error
+    entries = parse_json(text, name, strict=True, advice="one object a line is a .jsonl file")
     if not isinstance(entries, list):
         raise DataError(f'{name}: expected a list of objects, [{{"path": …, "label": …}}, …]')
     return _objects(name, list(enumerate(entries, 1)), "entry")
 
 
-def _objects(name: str, entries: list[tuple[int, Any]], unit: str = "line") -> Rows:
+def _objects(name: str, entries: Sequence[tuple[int, Any]], unit: str = "line") -> Rows:
     header: dict[str, None] = {}
     for number, value in entries:
         if not isinstance(value, dict):
@@ -88,50 +123,64 @@ def _objects(name: str, entries: list[tuple[int, Any]], unit: str = "line") -> R
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _separated(path: Path, text: str) -> Rows:
-    first = next(line for line in text.splitlines() if line.strip())
-    separator = _separator(path, first)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=separator == " ")
-    lines: list[tuple[int, list[str]]] = []
-    last = 0
-    try:
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                lines.append((last + 1, cells))
-            last = reader.line_num
-    except csv.Error as error:
-        raise DataError(f"{path.name} line {reader.line_num}: {error}") from error
-    header = [cell.strip() for cell in lines[0][1]]
-    if find_column(header, "path") is None and Path(header[0]).suffix.lower() in VIDEO_SUFFIXES:
-        if len(header) != 2:
-            raise DataError(
-                f"{path.name}: the first line is no header, and has {len(header)} columns where path and label were "
-                "expected; write a first line with the names of the columns, as path,label,split"
-            )
-        header = ["path", "label"]
-    else:
-        lines = lines[1:]
-        if len(set(header)) < len(header):
-            raise DataError(f"{path.name}: two columns have the same name: {', '.join(header)}")
+    first = next(line for line in LINE_END.split(text) if line.strip())
+    separator = "\t" if path.suffix.lower() == ".tsv" else max("\t,;", key=first.count)
+    if find_column([cell.strip('" ') for cell in first.split(separator)], "path") is None:
+        if "\t" not in first and ";" not in first and LIST_LINE.fullmatch(first.strip()):
+            return _list(path.name, text)
+        if Path(first.split(separator)[0].strip('" ')).suffix.lower() in VIDEO_SUFFIXES:
+            return _without_header(path.name, read_lines(path.name, text, separator))
+    lines = read_lines(path.name, text, separator)
+    return _with_header(path.name, lines[0][1], lines[1:])
+
+
+def _list(name: str, text: str) -> Rows:
     rows = []
-    for number, cells in lines:
-        if len(cells) != len(header):
+    for number, line in enumerate(LINE_END.split(text), 1):
+        if not line.strip():
+            continue
+        found = LIST_LINE.fullmatch(line.strip())
+        if found is None:
             raise DataError(
-                f"{path.name} line {number}: {len(cells)} cells, expected {len(header)} ({', '.join(header)}); put "
+                f"{name} line {number}: expected a path and one word as its label, got {line.strip()!r:.80}; blanks in "
+                'a label need commas and quotes, as in a.mp4,"brush hair"'
+            )
+        rows.append((number, {"path": found[1].strip('"'), "label": found[2].strip('"')}))
+    return Rows(name, ["path", "label"], rows)
+
+
+def _without_header(name: str, lines: list[tuple[int, list[str]]]) -> Rows:
+    columns = len(lines[0][1])
+    if columns > 2:
+        raise DataError(
+            f"{name}: the first line is no header, and has {columns} columns where path and label were "
+            "expected; write a first line with the names of the columns, as path,label,start,end,split"
+        )
+    return _with_header(name, ["path", "label"][:columns], lines)
+
+
+def _with_header(name: str, header: list[str], lines: list[tuple[int, list[str]]]) -> Rows:
+    """Rows of named columns. One that nobody named is called by its number, or left out if it is empty."""
+    needed = max((place for place, column in enumerate(header, 1) if column), default=0)
+    for number, cells in lines:
+        if len(cells) < needed or any(cells[len(header) :]):
+            raise DataError(
+                f"{name} line {number}: {len(cells)} cells, expected {len(header)} ({', '.join(header)}); put "
                 "quotes around a cell that holds the separator"
             )
-        rows.append((number, dict(zip(header, (cell.strip() for cell in cells), strict=True))))
-    return Rows(path.name, header, rows)
-
-
-def _separator(path: Path, first: str) -> str:
-    """Tab, comma or semicolon, whichever the first line has most of; a space in a list without header and commas."""
-    if path.suffix.lower() == ".tsv":
-        return "\t"
-    best = max("\t,;", key=first.count)
-    if best in first or " " not in first or find_column([first], "path"):
-        return best if best in first else ","
-    return " "
+    filled = {place for _, cells in lines for place, cell in enumerate(cells) if cell}
+    columns = {
+        place: column or f"column {place + 1}" for place, column in enumerate(header) if column or place in filled
+    }
+    names = list(columns.values())
+    if len(set(names)) < len(names):
+        raise DataError(f"{name}: two columns have the same name: {', '.join(names)}; rename one")
+    rows = [
+        (number, {column: cells[place] if place < len(cells) else "" for place, column in columns.items()})
+        for number, cells in lines
+    ]
+    return Rows(name, names, rows)

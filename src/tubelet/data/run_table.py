@@ -63,7 +63,7 @@ def read_splits(path: Path, classes: dict[str, list[str]], root: str) -> Table:
         return float(text) if text else None
 
     samples = []
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         for row in csv.DictReader(file):
             labels = {head: numbers[row[head]] for head, numbers in index.items()}
             start, end = seconds(row.get("start")), seconds(row.get("end"))

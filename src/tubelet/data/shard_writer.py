@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tubelet.data.shards import PREPARING
+from tubelet.json_files import dump_json
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class ShardWriter:
             self._begin()
         assert self._tar is not None
         offset = self._put(f"{key}.{suffix}", video)
-        self._put(f"{key}.json", json.dumps(description, ensure_ascii=False).encode())
+        self._put(f"{key}.json", dump_json(description).encode())
         self._bytes += length
         self._open.append(Stored(key, self._name, offset, length, shift))
         return done
@@ -115,8 +116,8 @@ class ShardWriter:
         """What earlier processes finished."""
         for journal in sorted((self._folder / PREPARING).glob(f"{self._split}-??????.tar.jsonl")):
             if (self._folder / journal.name.removesuffix(".jsonl")).is_file():
-                lines = journal.read_text(encoding="utf-8").splitlines()
-                yield from (Stored(**json.loads(line)) for line in lines)
+                lines = journal.read_text(encoding="utf-8").split("\n")
+                yield from (Stored(**json.loads(line)) for line in lines if line)
 
     @property
     def _name(self) -> str:
@@ -132,7 +133,7 @@ class ShardWriter:
 
 def write_lines(path: Path, lines: Iterable[dict[str, Any]]) -> None:
     """A JSONL file, whole or not at all."""
-    write_whole(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    write_whole(path, "".join(dump_json(line) + "\n" for line in lines))
 
 
 def write_whole(path: Path, text: str) -> None:

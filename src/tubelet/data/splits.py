@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
@@ -340,7 +341,7 @@ def _give_train_every_class(
 
 
 def _hash(seed: int, name: str) -> bytes:
-    return hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=16).digest()
+    return hashlib.blake2b(os.fsencode(f"{seed}/{name}"), digest_size=16).digest()
 
 
 def without_splits(table: Table) -> Table:

@@ -172,7 +172,7 @@ def write_table(table: Table, path: str | Path) -> Path:
     ]
     unfinished = Path(path).with_name(f".{Path(path).name}.{os.getpid()}.unfinished")
     try:
-        with unfinished.open("w", newline="", encoding="utf-8") as file:
+        with unfinished.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["path", *table.classes, *extra])
             for sample in table.samples:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tubelet.errors import ConfigError, VideoError
+from tubelet.json_files import dump_json
 from tubelet.paths import require_free
 from tubelet.predict.decision import Decision
 from tubelet.text import printable
@@ -199,7 +199,7 @@ class Timeline:
 
     def to_json(self) -> str:
         """`to_dict`, indented."""
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
+        return dump_json(self.to_dict(), indent=2) + "\n"
 
     def to_csv(self) -> str:
         """One line an event: head, label, start, end, peak, mean, decisions. Control characters are written out."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
+import os
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -127,7 +128,7 @@ def _first_of_each_class(table: Table, samples: Sequence[Sample], fraction: floa
         by_class[tuple(sample.labels.values())].append(sample)
     chosen: list[Sample] = []
     for members in by_class.values():
-        members.sort(key=lambda sample: hashlib.blake2b(table.key(sample).encode(), digest_size=16).digest())
+        members.sort(key=lambda sample: hashlib.blake2b(os.fsencode(table.key(sample)), digest_size=16).digest())
         chosen += members[: math.ceil(fraction * len(members))]
     return chosen
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from tubelet.config import from_dict, to_dict
 from tubelet.data import Table, write_table
 from tubelet.data.run_table import read_splits
 from tubelet.errors import ConfigError
+from tubelet.json_files import dump_json
 from tubelet.studies.study import Cell, Source, Task, cell_from_dict, source_from_dict
 from tubelet.weights.files import replacing
 
@@ -128,7 +130,7 @@ class StudyFolder:
     def write_study(self, description: Mapping[str, Any]) -> None:
         """Write `study.json`, whole or not at all."""
         with replacing(self.study) as path:
-            path.write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            path.write_text(dump_json(description, indent=2) + "\n", encoding="utf-8")
 
     def store_table(self, table: Table) -> None:
         """Write the videos down for the runs, or hold that they are the ones that are there.
@@ -141,7 +143,7 @@ class StudyFolder:
             write_table(table, self.data)
             with replacing(stored) as path:
                 content = {"root": table.root, "classes": table.classes, "digest": digest(table)}
-                path.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
+                path.write_text(dump_json(content) + "\n", encoding="utf-8")
         elif json.loads(stored.read_text(encoding="utf-8"))["digest"] != digest(table):
             raise ConfigError(
                 f"{self.path} was begun with other videos, labels or splits; its cells and new ones could not be "
@@ -157,7 +159,7 @@ class StudyFolder:
 def digest(table: Table) -> str:
     """Changes when a video, a label or a split does; the folder that they lie in does not matter."""
     lines = sorted(f"{table.key(s)} {table.class_names(s)} {s.split}" for s in table.samples)
-    return hashlib.blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(os.fsencode("\n".join(lines)), digest_size=16).hexdigest()
 
 
 def write_state(run: Run, outcome: Outcome) -> None:
@@ -166,7 +168,7 @@ def write_state(run: Run, outcome: Outcome) -> None:
     content = {kind: to_dict(run.task), "learned": run.task.what_is_learned(), "outcome": to_dict(outcome)}
     run.state.parent.mkdir(parents=True, exist_ok=True)
     with replacing(run.state) as path:
-        path.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
+        path.write_text(dump_json(content) + "\n", encoding="utf-8")
 
 
 def read_outcome(run: Run) -> Outcome:

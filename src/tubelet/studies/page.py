@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from markupsafe import Markup
 
 from tubelet.config import TrainConfig, to_dict
 from tubelet.data import Table
+from tubelet.json_files import dump_json
 from tubelet.report.page import environment
 from tubelet.studies.figures import cost_plot, save_cost_plot
 from tubelet.studies.folder import StudyFolder
@@ -58,7 +58,7 @@ def write_pages(
     _write(folder.page, _html(folder, written, rows, judgements, verdict))
     _write(folder.markdown, _markdown(written, columns, lines, judgements, verdict))
     results = {"study": written.study.name, "verdict": list(verdict), **results_dict(rows, judgements)}
-    _write(folder.results, json.dumps(results, indent=2, ensure_ascii=False) + "\n")
+    _write(folder.results, dump_json(results, indent=2) + "\n")
     save_cost_plot(rows, folder.plot)
 
 

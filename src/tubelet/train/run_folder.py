@@ -14,6 +14,7 @@ from tubelet.data import Failure
 from tubelet.distributed.world import ALONE, World
 from tubelet.errors import ConfigError
 from tubelet.folder_lock import LOCK_FILE, FolderLock
+from tubelet.json_files import dump_json
 from tubelet.text import moment
 from tubelet.weights.files import replacing, storage_errors
 
@@ -94,7 +95,7 @@ class RunFolder:
     def write_run(self, description: dict[str, Any]) -> None:
         """Write `run.json`, whole or not at all."""
         with replacing(self.run) as path:
-            path.write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            path.write_text(dump_json(description, indent=2) + "\n", encoding="utf-8")
 
 
 @contextmanager

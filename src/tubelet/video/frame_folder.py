@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,9 +20,10 @@ from torch import Tensor
 from tubelet.errors import VideoError
 from tubelet.video.clip import Clip, VideoMetadata, checked_indices, collect
 from tubelet.video.limits import LIMITS, Limits
+from tubelet.video.suffixes import IMAGE_SUFFIXES
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif")
-"""Files that count as frames, in either case; all others in the folder are passed over."""
+FRAME_RATE = 25.0
+"""Frames per second of a folder that nobody gives another rate."""
 
 LEAST_LEVELS = 32
 """Images of 16 bits that leave fewer of 256 grey levels are refused: depth in millimetres, for instance."""
@@ -45,7 +47,7 @@ class FrameFolder:
     """
 
     def __init__(
-        self, path: str | Path, *, frame_rate: int | float = 25.0, threads: int = 0, limits: Limits = LIMITS
+        self, path: str | Path, *, frame_rate: int | float = FRAME_RATE, threads: int = 0, limits: Limits = LIMITS
     ) -> None:
         self._path = str(path)
         self._limits = limits
@@ -53,11 +55,12 @@ class FrameFolder:
             raise VideoError(self._path, f"frame_rate={frame_rate} must be above 0")
         if not Path(path).is_dir():
             raise VideoError(self._path, "is not a folder, which backend='frames' needs; use backend='pyav' for a file")
-        names = (entry.name for entry in os.scandir(path) if entry.is_file())
-        images = (name for name in names if not name.startswith(".") and name.lower().endswith(SUFFIXES))
+        images = image_names(path)
+        if not images:
+            kinds = ", ".join(sorted(IMAGE_SUFFIXES))
+            raise VideoError(self._path, f"no image in this folder; frames are files ending in {kinds}")
+        _require_one_series(self._path, images)
         self._files = [Path(path) / name for name in sorted(images, key=natural_order)]
-        if not self._files:
-            raise VideoError(self._path, f"no image in this folder; frames are files ending in {', '.join(SUFFIXES)}")
         self._threads = threads or os.cpu_count() or 1
         height, width = self._read(0).shape[:2]
         count = len(self._files)
@@ -198,6 +201,33 @@ class FrameFolder:
 
     def __repr__(self) -> str:
         return f"FrameFolder({self._path!r}, {len(self._files)} frames)"
+
+
+def image_names(folder: str | Path) -> list[str]:
+    """Names of the frames in a folder, sorted as text; hidden files and folders are none."""
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.is_file() and not entry.name.startswith(".")]
+    return sorted(name for name in names if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES)
+
+
+def _require_one_series(folder: str, names: Sequence[str]) -> None:
+    """Hold that the names of the frames differ by their numbers alone, if they have numbers.
+
+    Raises:
+        VideoError: images of several series, as pictures and optical flow, or one file twice in two formats.
+    """
+    series = Counter(re.sub(r"\d+", "#", os.path.splitext(name)[0].casefold()) for name in names)
+    kinds = ", ".join(f"{name} ({number})" for name, number in series.most_common(5))
+    if len(series) > 1 and any("#" in name for name in series):
+        raise VideoError(
+            folder,
+            f"holds images of {len(series)} series: {kinds}; the frames of a video are one series, numbered in their "
+            "order. Move the others into folders of their own",
+        )
+    stems = Counter(os.path.splitext(name)[0].casefold() for name in names)
+    twice = next((stem for stem, number in stems.items() if number > 1), None)
+    if twice is not None:
+        raise VideoError(folder, f"holds the frame {twice!r} in several formats; keep one of them")
 
 
 def natural_order(name: str) -> list[tuple[int, int | str]]:

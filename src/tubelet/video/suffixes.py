@@ -10,5 +10,5 @@ VIDEO_SUFFIXES = frozenset([
 # fmt: on
 """Names that end in one of these are videos."""
 
-IMAGE_SUFFIXES = frozenset([".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"])
+IMAGE_SUFFIXES = frozenset([".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"])
 """A folder that holds files of these names, and no video, is a video given as frames."""

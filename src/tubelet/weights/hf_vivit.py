@@ -10,7 +10,6 @@ Both are read. Transformers 5 reads (and by default writes) the older layout too
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from tubelet.config import PreprocessingConfig
 from tubelet.errors import ConfigError, WeightsError
+from tubelet.json_files import dump_json
 from tubelet.model import ViViT
 from tubelet.weights.files import read_json, replacing, save_tensors
 from tubelet.weights.fold import fold_head_norm
@@ -142,7 +142,7 @@ def save_hf_vivit(
     with ExitStack() as stack:  # every file is whole before the first gets its name
         for name, contents in files.items():
             file = stack.enter_context(replacing(folder / name))
-            file.write_text(json.dumps(contents, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            file.write_text(dump_json(contents, indent=2) + "\n", encoding="utf-8")
         weights_file = stack.enter_context(replacing(folder / SAFETENSORS_FILE))
         save_tensors(_their_tensors(model, key_layout), weights_file, {"format": "pt"})
     for name in (IMAGE_FILE, VIDEO_FILE):  # what another model has left there

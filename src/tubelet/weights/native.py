@@ -20,6 +20,7 @@ import torch
 
 from tubelet.config import ModelConfig, PreprocessingConfig, from_dict, to_dict
 from tubelet.errors import ConfigError, WeightsError
+from tubelet.json_files import dump_json
 from tubelet.model import ViViT
 from tubelet.provenance import PROVENANCE_FILE, Provenance
 from tubelet.version import __version__
@@ -51,14 +52,14 @@ def save(model: ViViT, folder: str | Path, *, overwrite: bool = False) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     described = describe(model)
     fingerprint = _fingerprint(described)
-    text = json.dumps({**described, "weights": fingerprint}, indent=2, ensure_ascii=False) + "\n"
+    text = dump_json({**described, "weights": fingerprint}, indent=2) + "\n"
     # safetensors refuses tensors that share memory or are not contiguous
     tensors = {
         name: torch.clone(x, memory_format=torch.contiguous_format).cpu() for name, x in model.state_dict().items()
     }
     metadata = {
         "format": "pt",
-        "tubelet": json.dumps(described, ensure_ascii=False),
+        "tubelet": dump_json(described),
         "tubelet_fingerprint": fingerprint,
     }
     save_provenance(model, folder)

@@ -114,6 +114,61 @@ def test_epic_kitchens(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(("video", "rate"), [("P01_101", 50), ("P01_01", 60)])
+def test_frames_of_epic_kitchens_have_the_rate_of_their_video(tmp_path: Path, video: str, rate: int) -> None:
+    frames = touch(tmp_path, *(f"P01/{video}/frame_{number:010}.jpg" for number in range(1, 4))) / "P01" / video
+    row = f"{video}_0,P01,{video},0,00:00:01.00,00:00:01.50,{rate},{rate * 3 // 2},open,open,0,door,0,['door'],[0]\n"
+    (tmp_path / "EPIC_100_train.csv").write_text(EPIC_HEADER + row)
+    (sample,) = read_table(tmp_path).samples
+    assert (sample.path, sample.start, sample.end) == (str(frames), rate / 25, pytest.approx(rate * 1.5 / 25))
+    (tmp_path / "EPIC_100_train.csv").write_text(EPIC_HEADER + row.replace(f",{rate},{rate * 3 // 2},", ",,,"))
+    with pytest.raises(DataError, match="is a folder of frames, and nothing says how many"):
+        read_table(tmp_path)
+
+
+def test_a_list_with_times_is_not_moments_in_time(tmp_path: Path) -> None:
+    touch(tmp_path, "clapping/a.mp4")
+    (tmp_path / "train.csv").write_text("clapping/a.mp4,clapping,0,1\n")
+    with pytest.raises(DataError, match="4 columns where path and label were expected"):
+        read_table(tmp_path / "train.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("labels.json", '{"Holding something": "first"}', "labels.json: the class 'Holding something' has the number"),
+        ("labels.json", '["Holding something"]', "labels.json: expected a JSON dict, got list"),
+        ("labels.json", '{"Holding something": "0", "Never": "0"}', "labels.json: the class 'Never'"),
+        ("labels.json", '{"Holding something": "' + "9" * 5000 + '"}', "labels.json: the class 'Holding something'"),
+        ("train.json", '[{"id": "1", "template": 3}]', "train.json entry 0: expected id, label and template"),
+        ("train.json", '[{"id": "1", "template": "[]"}]', "train.json entry 0: the template is empty"),
+    ],
+)
+def test_broken_files_of_something_are_named(tmp_path: Path, name: str, text: str, message: str) -> None:
+    touch(tmp_path, "1.webm")
+    (tmp_path / "train.json").write_text('[{"id": "1", "template": "Holding [something]"}]')
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_table(tmp_path / "train.json", format="something")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("moments_categories.txt", "clapping,zero\n", "moments_categories.txt: the class 'clapping' has the number"),
+        ("moments_categories.txt", "clapping\n", "moments_categories.txt line 1: expected class,number"),
+        ("trainingSet.csv", "clapping/a.mp4,,5,1\n", "trainingSet.csv line 1: expected path,label"),
+    ],
+)
+def test_broken_files_of_moments_are_named(tmp_path: Path, name: str, text: str, message: str) -> None:
+    touch(tmp_path, "clapping/a.mp4")
+    (tmp_path / "trainingSet.csv").write_text("clapping/a.mp4,clapping,5,1\n")
+    (tmp_path / "moments_categories.txt").write_text("clapping,0\n")
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_table(tmp_path, format="moments")
+
+
 def test_moments_in_time(tmp_path: Path) -> None:
     touch(tmp_path, "training/clapping/a.mp4", "training/b/c.mp4", "validation/clapping/d.mp4")
     (tmp_path / "trainingSet.csv").write_text("clapping/a.mp4,clapping,5,1\nb/c.mp4,b,3,0\n")

@@ -56,6 +56,8 @@ def test_a_class_may_be_called_like_a_split(tmp_path: Path) -> None:
         ("videos_train", "videos_val"),
         ("training_set", "ValidationSet"),
         ("trainset", "devset"),
+        ("trainlist01", "vallist01"),
+        ("videos_train", "ValidVideos"),
     ],
 )
 def test_folders_of_splits_whose_names_say_more(tmp_path: Path, names: tuple[str, str]) -> None:
@@ -113,6 +115,13 @@ def test_folders_inside_a_class_count_to_it_unless_they_are_classes(tmp_path: Pa
 def test_a_folder_of_frames_is_a_video(tmp_path: Path) -> None:
     touch(tmp_path, "a/clip1/0001.jpg", "a/clip1/0002.jpg", "a/clip2/0001.png", "b/1.mp4")
     assert [key for key, _, _ in shown(tmp_path)] == ["a/clip1", "a/clip2", "b/1.mp4"]
+
+
+@pytest.mark.parametrize("kinds", [("rgb", "flow"), ("Depth", "colour"), ("u", "v")])
+def test_frames_of_one_video_in_several_kinds_are_not_several_videos(tmp_path: Path, kinds: tuple[str, str]) -> None:
+    touch(tmp_path, *(f"wave/v1/{kind}/{number}.jpg" for kind in kinds for number in range(3)), "clap/v2/1.jpg")
+    with pytest.raises(DataError, match=r"wave/v1 holds the frames of a video in several kinds .*list those"):
+        read_table(tmp_path)
 
 
 def test_images_right_in_a_class_folder_are_explained(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_the_label_column_is_found_and_doubt_is_said(videos: Path) -> None:
         ("path,label,start,end\na.mp4,x,5,4\n", r"line 2: the end \(4 s\) is not after the start"),
         ("path,label,start\na.mp4,x,soon\n", "'soon' is no time"),
         ("path,label,start,end\na.mp4,x,nan,4\n", "'nan' is no time"),
-        ('path,label\na.mp4,"x\ny"\nb.mp4,x,z\n', "line 4: 3 cells, expected 2"),
+        ('path,label\na.mp4,"x\ny"\nb.mp4,x,z\n', "line 2: a cell runs over several lines"),
         ("path,path\na.mp4,x\n", "two columns have the same name"),
         ("path,label\n", "no rows"),
         ("", "is empty"),

@@ -79,6 +79,25 @@ def test_broken_folders_say_what_is_wrong(tmp_path: Path) -> None:
         open_video(folder, frame_rate=0)
 
 
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["img_1.png", "img_2.png", "flow_x_1.png", "flow_x_2.png"], r"2 series: flow_x_# \(2\), img_# \(2\)"),
+        (["frame_1.png", "frame_2.png", "depth_1.png", "depth_2.png"], "2 series"),
+        (["1.png", "2.png", "cover.png"], r"2 series: # \(2\), cover \(1\)"),
+        (["1.png", "2.png", "2.bmp"], "the frame '2' in several formats"),
+    ],
+)
+def test_images_of_several_series_are_no_video(tmp_path: Path, names: list[str], message: str) -> None:
+    with pytest.raises(VideoError, match=message):
+        read_video(write_images(tmp_path / "v", names))
+
+
+@pytest.mark.parametrize("names", [["00_01.png", "00_02.png", "01_01.png"], ["a.png", "b.png"], ["1.png", "2.bmp"]])
+def test_one_series_may_have_several_numbers_or_none(tmp_path: Path, names: list[str]) -> None:
+    assert len(read_video(write_images(tmp_path / "v", names))) == len(names)
+
+
 def test_a_folder_and_its_video_give_the_same_views(tmp_path: Path) -> None:
     folder = write_images(tmp_path / "clip", [f"{number}.png" for number in range(20)])
     config = PreprocessingConfig(num_frames=4, frame_stride=2, resize=24, crop_size=(16, 16))

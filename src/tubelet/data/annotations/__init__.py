@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,13 @@ FORMATS = {
 }
 
 
+SNIFFED = 2**16
+"""Bytes of a file that are looked at to see whether it is an annotation file."""
+
+SOMETHING = re.compile(r'\[\s*\{(?=[^}]*"id")(?=[^}]*"template")')
+"""How a file of Something-Something v2 begins."""
+
+
 def detect_folder(folder: Path) -> str:
     """A key of `FORMATS`, if one of the files that lie in the folder itself is an annotation file; or `folder`."""
     files = sorted(entry for entry in folder.iterdir() if entry.suffix.lower() in (".csv", ".json"))
@@ -42,20 +50,22 @@ def detect_folder(folder: Path) -> str:
 
 
 def detect_format(path: Path) -> str:
-    """A key of `FORMATS`, by what only that data set's files have; or `table`."""
+    """A key of `FORMATS`, by what only that data set's files have; or `table`. Files of other programs are tables."""
+    if not path.is_file():
+        return "table"
+    with path.open("rb") as file:
+        start = file.read(SNIFFED).decode("utf-8-sig", errors="replace")
     if path.suffix.lower() == ".json":
-        with path.open(encoding="utf-8") as file:
-            start = file.read(4096)
-        return "something" if '"template"' in start else "table"
+        return "something" if SOMETHING.match(start.lstrip()) else "table"
     if path.suffix.lower() != ".csv":
         return "table"
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        header = next(csv.reader(file), [])
+    try:
+        header = next(csv.reader(start.split("\n")[:1]), [])
+    except csv.Error:
+        return "table"
     names = {name.strip().lower() for name in header}
-    if "youtube_id" in names:
+    if {"youtube_id", "time_start", "time_end"} <= names:
         return "kinetics"
     if {"verb_class", "noun_class", "narration_id"} <= names:
         return "epic"
-    if len(header) == 4 and header[0].endswith(".mp4") and header[2].isdecimal() and header[3].isdecimal():
-        return "moments"
-    return "table"
+    return "moments" if moments.looks_like(path, header) else "table"

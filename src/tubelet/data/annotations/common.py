@@ -10,6 +10,9 @@ from tubelet.data.folder import read_folder
 from tubelet.data.records import Record
 from tubelet.errors import DataError
 
+LONGEST = 10
+"""Digits beyond which something is no number of a class."""
+
 
 @dataclass(frozen=True)
 class Annotations:
@@ -49,6 +52,27 @@ class Videos:
         return str(self.root / name)
 
 
+def in_order(numbers: Mapping[str, object], where: str) -> list[str]:
+    """Class names in the order of their numbers.
+
+    Args:
+        numbers: class name to its number, or a text of it.
+        where: the file, for errors.
+
+    Raises:
+        DataError: something is no number, or the numbers do not run from 0.
+    """
+    by_number = {}
+    for name, number in numbers.items():
+        text = str(number)
+        if not (text.isdecimal() and len(text) < LONGEST) or int(text) in by_number:
+            raise DataError(f"{where}: the class {name!r} has the number {text!r:.40}; expected one of its own, from 0")
+        by_number[int(text)] = name
+    if sorted(by_number) != list(range(len(by_number))):
+        raise DataError(f"{where}: class numbers do not run from 0 to {len(by_number) - 1}")
+    return [by_number[number] for number in range(len(by_number))]
+
+
 def split_files(path: Path, names: Mapping[str, Sequence[str]], title: str) -> list[tuple[str | None, Path]]:
     """(split, file) of each annotation file.
 
@@ -67,12 +91,15 @@ def split_files(path: Path, names: Mapping[str, Sequence[str]], title: str) -> l
         return [(split, path)]
     found: list[tuple[str | None, Path]] = []
     for split, patterns in names.items():
-        files = sorted({file for pattern in patterns for file in path.glob(pattern)})
+        files = sorted({file for pattern in patterns for file in path.glob(pattern) if file.is_file()})
         if len(files) > 1:
             listed = ", ".join(file.name for file in files)
             raise DataError(f"{path} holds several files for the split {split}: {listed}; name the file itself")
         found += [(split, file) for file in files]
     if not found:
         wanted = ", ".join(pattern for patterns in names.values() for pattern in patterns)
-        raise DataError(f"{path} holds no annotations of {title}; expected files such as {wanted}")
+        raise DataError(
+            f"{path} holds no annotations of {title}; expected files such as {wanted}. "
+            "format='folder' reads class folders"
+        )
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tubelet.data.annotations.common import Annotations, Videos, split_files
+from tubelet.data.annotations.common import LONGEST, Annotations, Videos, in_order, split_files
 from tubelet.data.columns import missing_columns, window_of
 from tubelet.data.records import Record
 from tubelet.data.rows import read_rows
@@ -19,7 +19,7 @@ def read(path: Path, root: Path) -> Annotations:
     """Read one annotation file, or a folder with those of the splits; heads `verb` and `noun`.
 
     Class names come from EPIC_100_verb_classes.csv and EPIC_100_noun_classes.csv beside it. Videos are `P01_01` with
-    any suffix below `root`. The group of a segment is its participant.
+    any suffix below `root`, or folders of their frames. The group of a segment is its participant.
 
     Raises:
         DataError: columns are missing, or a class that the class files do not have.
@@ -39,7 +39,13 @@ def read(path: Path, root: Path) -> Annotations:
             labels = {head: _name(row[f"{head}_class"], names, where) for head, names in classes.items()}
             found = videos.find(row["video_id"]) or videos.expected(f"{row['video_id']}.MP4")
             group = row.get("participant_id") or row["video_id"].partition("_")[0]
-            records.append(Record(found, labels, start, end, split=split, group=group, line=where))
+            rate = _frame_rate(row.get("stop_frame", ""), end)
+            if rate is None and Path(found).is_dir():
+                raise DataError(
+                    f"{where}: {row['video_id']} is a folder of frames, and nothing says how many of them are a "
+                    "second; the column stop_frame does, as EPIC-Kitchens has it"
+                )
+            records.append(Record(found, labels, start, end, split=split, group=group, line=where, frame_rate=rate))
     known = {head: names for head, names in classes.items() if names is not None}
     if len(known) == len(classes):
         return Annotations(records, known)
@@ -60,13 +66,15 @@ def _classes(folder: Path, patterns: list[str]) -> list[str] | None:
     name = "key" if "key" in rows.header else "class_key"
     if name not in rows.header:
         raise DataError(f"{file.name}: no column key; EPIC-Kitchens has id, key, instances")
-    names = {int(row[number]): row[name] for _, row in rows.rows}
-    if sorted(names) != list(range(len(names))):
-        raise DataError(f"{file.name}: class numbers do not run from 0 to {len(names) - 1}")
-    return [names[index] for index in range(len(names))]
+    return in_order({row[name]: row[number] for _, row in rows.rows}, file.name)
+
+
+def _frame_rate(frame: str, seconds: float | None) -> float | None:
+    """Frames per second of a video's frames, by the number of a segment's last one. They differ from video to video."""
+    return int(frame) / seconds if seconds and frame.isdecimal() and 0 < len(frame) < LONGEST and int(frame) else None
 
 
 def _name(number: str, names: list[str] | None, where: str) -> str:
-    if not number.isdecimal() or (names is not None and int(number) >= len(names)):
+    if not (number.isdecimal() and len(number) < LONGEST) or (names is not None and int(number) >= len(names)):
         raise DataError(f"{where}: {number!r} is not the number of a class")
     return number if names is None else names[int(number)]

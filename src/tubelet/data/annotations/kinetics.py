@@ -36,6 +36,8 @@ def read(path: Path, root: Path) -> Annotations:
             start, end = window_of(row["time_start"], row["time_end"], rows.where(line))
             if start is None or end is None:
                 raise DataError(f"{rows.where(line)}: time_start and time_end are empty")
+            if not row["label"] or not row["youtube_id"]:
+                raise DataError(f"{rows.where(line)}: label or youtube_id is empty")
             cut = f"{row['youtube_id']}_{int(start):06d}_{int(end):06d}"
             trimmed, whole = videos.find(cut), videos.find(row["youtube_id"])
             named = row.get("split", "")

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-import csv
+from collections.abc import Sequence
 from pathlib import Path
 
-from tubelet.data.annotations.common import Annotations, split_files
+from tubelet.data.annotations.common import Annotations, in_order, split_files
 from tubelet.data.records import Record
+from tubelet.data.rows import read_lines, read_text
 from tubelet.errors import DataError
 
 FILES = {"train": ["training*.csv", "train*.csv"], "val": ["validation*.csv", "val*.csv"]}
+CATEGORIES = "moments_categories.txt"
 FOLDERS = {"train": "training", "val": "validation"}
+
+
+def looks_like(path: Path, header: Sequence[str]) -> bool:
+    """Whether a file is of this data set. A list `path,label,start,end` looks the same, so its name counts too."""
+    known = (path.parent / CATEGORIES).is_file() or path.name.lower() in ("trainingset.csv", "validationset.csv")
+    return (
+        known
+        and len(header) == 4
+        and header[0].endswith(".mp4")
+        and all(cell.strip().isdecimal() for cell in header[2:])
+    )
 
 
 def read(path: Path, root: Path) -> Annotations:
@@ -27,21 +40,19 @@ def read(path: Path, root: Path) -> Annotations:
     for split, file in split_files(path, FILES, "Moments in Time"):
         base = root / FOLDERS.get(split or "", "")
         base = base if base.is_dir() else root
-        with file.open(encoding="utf-8", newline="") as lines:
-            for number, cells in enumerate(csv.reader(lines), 1):
-                if not cells:
-                    continue
-                if len(cells) < 2:
-                    raise DataError(f"{file.name} line {number}: expected path,label,votes for,votes against")
-                where = f"{file.name} line {number}"
-                records.append(
-                    Record(str(base / cells[0].strip()), {"label": cells[1].strip()}, split=split, line=where)
-                )
-    categories = folder / "moments_categories.txt"
+        for number, cells in read_lines(file.name, read_text(file)):
+            where = f"{file.name} line {number}"
+            if len(cells) < 2 or not all(cells[:2]):
+                raise DataError(f"{where}: expected path,label,votes for,votes against")
+            records.append(Record(str(base / cells[0]), {"label": cells[1]}, split=split, line=where))
+    categories = folder / CATEGORIES
     if not categories.is_file():
         return Annotations(
-            records, None, [f"no {categories.name} in {folder}: classes are numbered in the order of their names"]
+            records, None, [f"no {CATEGORIES} in {folder}: classes are numbered in the order of their names"]
         )
-    with categories.open(encoding="utf-8", newline="") as lines:
-        numbers = {cells[0]: int(cells[1]) for cells in csv.reader(lines) if cells}
-    return Annotations(records, {"label": sorted(numbers, key=lambda name: numbers[name])})
+    numbers: dict[str, str] = {}
+    for number, cells in read_lines(CATEGORIES, read_text(categories)):
+        if len(cells) != 2:
+            raise DataError(f"{CATEGORIES} line {number}: expected class,number")
+        numbers[cells[0]] = cells[1]
+    return Annotations(records, {"label": in_order(numbers, CATEGORIES)})

@@ -1,0 +1,106 @@
+"""Names of classes: their order, and names that look like a slip: two spellings of one class, numbers, lists."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+from tubelet.data.units import listed
+from tubelet.errors import DataError
+
+WHOLE = re.compile(r"-?\d+")
+LONGEST = 18
+"""Digits of the longest number that is sorted by its value."""
+
+SEPARATORS = ("|", ";", ",")
+"""What stands between several labels in one cell."""
+
+
+def sort_names(names: Collection[str]) -> list[str]:
+    """Sorted; by value if all are whole numbers, so that '10' comes after '9'."""
+    if all(WHOLE.fullmatch(name) and len(name) <= LONGEST for name in names):
+        return sorted(names, key=lambda name: (int(name), name))
+    return sorted(names)
+
+
+def require_names_apart(classes: Mapping[str, Sequence[str]]) -> None:
+    """Hold that no two classes of a head look the same to a reader.
+
+    Raises:
+        DataError: two names that differ in invisible characters alone, or in how an accent is encoded.
+    """
+    for head, names in classes.items():
+        for same in _alike(names, _seen):
+            shown = " and ".join(name.encode("ascii", "backslashreplace").decode() for name in same)
+            raise DataError(
+                f"two classes of {head!r} look the same, and their characters differ ({shown}); write them alike"
+            )
+
+
+def doubtful_names(classes: Mapping[str, Sequence[str]]) -> list[str]:
+    """Notes on names that are classes of their own and may not be meant so."""
+    notes = []
+    for head, names in classes.items():
+        what = "classes" if head == "label" else f"{head} classes"
+        alike = _alike(names, _said)
+        if alike:
+            pairs = listed([" / ".join(map(repr, same)) for same in alike], 3)
+            notes.append(f"{what} that differ in their spelling alone: {pairs}; each is a class of its own")
+        numbers = [_number(name) for name in names]
+        if len(names) > 1 and all(number is not None for number in numbers) and any(n % 1 for n in numbers if n):
+            notes.append(
+                f"all {len(names)} {what} are numbers with decimals ({listed(names, 3, ', ')}); each number is a class "
+                "of its own: numbers are not predicted as such. Put them into ranges, or name another column (labels)"
+            )
+        several = _several_in_one(names)
+        if several:
+            notes.append(
+                f"{what} that look like several labels in one cell: {listed([*map(repr, several)], 3, ', ')}; each "
+                "combination is a class of its own. Give each label a column of its own, and name them (labels)"
+            )
+    return notes
+
+
+def _alike(names: Iterable[str], spelled: Callable[[str], str]) -> list[list[str]]:
+    """Names that are the same once they are spelled in one way, each group sorted."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(names):
+        groups[spelled(name)].append(name)
+    return [same for same in groups.values() if len(same) > 1]
+
+
+def _seen(name: str) -> str:
+    """As a reader sees it: accents composed, without characters that have no shape."""
+    return "".join(c for c in unicodedata.normalize("NFC", name) if unicodedata.category(c) not in ("Cf", "Cc")).strip()
+
+
+def _said(name: str) -> str:
+    """As it is said: case, width, spaces, - and _ do not matter, and a number counts by its value."""
+    number = _number(name)
+    if number is not None:
+        return f"{number:g}" if abs(number) < 1e5 else name
+    folded = unicodedata.normalize("NFKC", _seen(name)).casefold()
+    return re.sub(r"[\s_\-]+", " ", folded).strip() or name
+
+
+def _number(name: str) -> float | None:
+    if len(name) > 40 or not re.fullmatch(
+        r"[-+]?\d+(?:\.\d*)?(?:e[-+]?\d+)?|[-+]?\.\d+", name, re.ASCII | re.IGNORECASE
+    ):
+        return None
+    value = float(name)
+    return value if math.isfinite(value) else None
+
+
+def _several_in_one(names: Sequence[str]) -> list[str]:
+    """Names that are several others, joined."""
+    known = set(names)
+    found = []
+    for separator in SEPARATORS:
+        joined = {name: [part.strip() for part in name.split(separator)] for name in names if separator in name}
+        times = Counter(part for one in joined.values() for part in set(one))
+        found += [name for name, own in joined.items() if all(own) and all(p in known or times[p] > 1 for p in own)]
+    return found
