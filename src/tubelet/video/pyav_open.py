@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from av.video.stream import VideoStream
 from tubelet.errors import VideoError
 from tubelet.video.file_part import FilePart
 from tubelet.video.limits import Limits
+from tubelet.video.playlist import segments
 
 REENCODE = "re-encode it from the source or leave it out"
 CONVERT = "convert it to MP4"
@@ -45,22 +47,35 @@ def open_container(path: str, limits: Limits) -> InputContainer:
 
     The name is handed over as a `file:` address, so that a dash or colon in it means nothing to FFmpeg. Of containers
     only `CONTAINERS` are opened, and of protocols only that of files, so that a file cannot make FFmpeg open another.
+    A playlist is the exception: its segments are opened if they lie beside it (`tubelet.video.playlist`).
 
     Raises:
         VideoError: FFmpeg cannot make out a video or audio file.
     """
-    part = FilePart.parse(path)
-    url, protocols = (f"file:{path}", "file") if part is None else (part.url, "file,subfile")
     try:
+        url, protocols, formats = _url(path)
         return av.open(
             url,
             "r",
             options=limits.decoder_options,
-            container_options={"protocol_whitelist": protocols, "format_whitelist": ",".join(CONTAINERS)},
+            container_options={"protocol_whitelist": protocols, "format_whitelist": ",".join(formats)},
             **LENIENT_METADATA,
         )
+    except VideoError:
+        raise
     except (av.FFmpegError, OSError, ValueError) as error:
         raise VideoError(path, _unreadable(path, error)) from error
+
+
+def _url(path: str) -> tuple[str, str, Sequence[str]]:
+    """What FFmpeg is told to open, and the protocols and containers that it may use for it."""
+    part = FilePart.parse(path)
+    if part is not None:
+        return part.url, "file,subfile", CONTAINERS
+    joined = segments(path)
+    if joined is not None:
+        return f"concat:{'|'.join(joined)}", "concat,file", ("mpegts",)
+    return f"file:{path}", "file", CONTAINERS
 
 
 def video_stream(container: InputContainer, path: str) -> VideoStream:
