@@ -100,32 +100,29 @@ class ViViT(nn.Module):
         Raises:
             ConfigError: the video's shape does not fit the model, or a sample has no real frame.
         """
-        return self.forward_head(self.forward_features(video, frame_mask, pooled_only=True), frame_mask)
+        return self.forward_head(self.forward_features(video, frame_mask), frame_mask)
 
     def forward_features(
-        self,
-        video: Float[Tensor, "B T C H W"],
-        frame_mask: Bool[Tensor, "B T"] | None = None,
-        *,
-        pooled_only: bool = False,
+        self, video: Float[Tensor, "B T C H W"], frame_mask: Bool[Tensor, "B T"] | None = None
     ) -> Float[Tensor, "B N D"]:
         """The tokens that the head pools.
 
         Args:
             video, frame_mask: as in `forward`.
-            pooled_only: pooling is all that will be made of the tokens, so leave out what it does not read.
 
         Returns:
             [B, N, D] with N = 1 + t*h*w for model 1 with a class token, t*h*w for models 1, 3 and 4 without;
-            1 + t (or t) from the temporal encoder of model 2; t for its average-pool baseline. N may be 1 if
-            `pooled_only`.
+            1 + t (or t) from the temporal encoder of model 2; t for its average-pool baseline.
         """
         tokens = self.embed(video, frame_mask)
-        places = None
-        if self.training and self.config.token_drop:
-            count = tokens.shape[2] * tokens.shape[3]
-            places = draw_places(len(tokens), count, self.config.token_drop).to(tokens.device)
-        return self.encode_tokens(tokens, self._time_mask(frame_mask), places, pooled_only=pooled_only)
+        return self.encode_tokens(tokens, self._time_mask(frame_mask), self._kept_places(tokens))
+
+    def _kept_places(self, tokens: Float[Tensor, "B t h w D"]) -> Int[Tensor, "B n"] | None:
+        """The places that `token_drop` leaves in training; None is all."""
+        if not self.training or not self.config.token_drop:
+            return None
+        count = tokens.shape[2] * tokens.shape[3]
+        return draw_places(len(tokens), count, self.config.token_drop).to(tokens.device)
 
     def embed(
         self, video: Float[Tensor, "B T C H W"], frame_mask: Bool[Tensor, "B T"] | None = None
@@ -141,8 +138,6 @@ class ViViT(nn.Module):
         tokens: Float[Tensor, "B t h w D"],
         time_mask: Bool[Tensor, "B t"] | None = None,
         places: Int[Tensor, "B n"] | None = None,
-        *,
-        pooled_only: bool = False,
     ) -> Float[Tensor, "B N D"]:
         """What `forward_features` does after `embed`: from the token grid to the tokens that the head pools.
 
@@ -150,32 +145,29 @@ class ViViT(nn.Module):
             tokens: [B, t, h, w, D].
             time_mask: True at the times that are real.
             places: encode the tokens of these places alone, at every time (see `Encoder.forward`); then N is smaller.
-            pooled_only: as in `forward_features`.
         """
         if self.config.variant != "factorised_encoder":
-            return self.encoder(tokens, time_mask, places, pooled_only)
-        return self.encode_times(self.encode_space(tokens, places), time_mask, pooled_only=pooled_only)
+            return self.encoder(tokens, time_mask, places)
+        return self.encode_times(self.encode_space(tokens, places), time_mask)
 
     def encode_space(
         self, tokens: Float[Tensor, "B t h w D"], places: Int[Tensor, "B n"] | None = None
     ) -> Float[Tensor, "B t D"]:
         """Factorised encoder alone: one vector for every time, which depends on that time's tokens and nothing else."""
-        batch, times = tokens.shape[:2]
+        times = tokens.shape[1]
         of_each_time = None if places is None else places.repeat_interleave(times, dim=0)
-        frames = self.spatial_encoder(tokens.flatten(0, 1).unsqueeze(1), None, of_each_time, pooled_only=True)
-        return self.spatial_encoder.pool(frames).unflatten(0, (batch, -1))
+        frames = self.spatial_encoder.pooled(tokens.flatten(0, 1).unsqueeze(1), None, of_each_time)
+        return frames.unflatten(0, (-1, times))
 
     def encode_times(
         self,
         frames: Float[Tensor, "B t D"],
         time_mask: Bool[Tensor, "B t"] | None = None,
-        *,
-        pooled_only: bool = False,
     ) -> Float[Tensor, "B N D"]:
         """Factorised encoder alone: the temporal encoder over the vectors of `encode_space`; the baseline has none."""
         if not self.config.temporal_layers:
             return frames
-        return self.temporal_encoder(frames[:, :, None, None], time_mask, pooled_only=pooled_only)
+        return self.temporal_encoder(frames[:, :, None, None], time_mask)
 
     def forward_head(
         self,
@@ -202,7 +194,15 @@ class ViViT(nn.Module):
             frames: [B, t, D].
             time_mask: True at the times that are real.
         """
-        return self.classify(self._pool(self.encode_times(frames, time_mask, pooled_only=True), time_mask))
+        return self.classify(self.pool_times(frames, time_mask))
+
+    def pool_times(
+        self, frames: Float[Tensor, "B t D"], time_mask: Bool[Tensor, "B t"] | None = None
+    ) -> Float[Tensor, "B D"]:
+        """Factorised encoder alone: the vector of a clip from those of its times (see `forward_times`)."""
+        if self.config.temporal_layers:
+            return self.temporal_encoder.pooled(frames[:, :, None, None], time_mask)
+        return self._pool(frames, time_mask)
 
     def classify(self, pooled: Float[Tensor, "B D"]) -> Float[Tensor, "B K"] | dict[str, Float[Tensor, "B _"]]:
         """Logits of what `forward_head` pools; the same vectors where there is no head."""

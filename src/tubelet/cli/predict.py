@@ -82,7 +82,7 @@ def run(options: Options, output: Output) -> int:
     """Predict and print."""
     _check_paths(options)
     from tubelet.evaluate import parse_views
-    from tubelet.nn.merging import merge_tokens
+    from tubelet.fast import merge_tokens
     from tubelet.predict import Predictor
     from tubelet.weights import load
 
@@ -170,7 +170,7 @@ def _listed(names: Sequence[str]) -> list[str]:
 
 def _timelines(options: Options, out: Path, output: Output) -> int:
     from tubelet.cli.timeline import TimelineSettings, run_timelines
-    from tubelet.nn.merging import merge_tokens
+    from tubelet.fast import merge_tokens
     from tubelet.weights import load
 
     if options.views != "1x1" or options.out is not None:

@@ -28,7 +28,7 @@ from tubelet.evaluate.predictions import VideoPrediction
 from tubelet.evaluate.results import Evaluation
 from tubelet.evaluate.tubelets import forward_sharing, shared_tubelets
 from tubelet.evaluate.views import ViewPlan, plan_views
-from tubelet.inference import Evaluating
+from tubelet.fast import Evaluating
 from tubelet.model import ViViT
 from tubelet.text import moment
 from tubelet.weights import load

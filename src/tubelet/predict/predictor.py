@@ -26,7 +26,7 @@ from tubelet.errors import ConfigError, VideoError
 from tubelet.evaluate import autocast, parse_views, resolve_precision
 from tubelet.evaluate.device import Precision
 from tubelet.evaluate.evaluator import VIEWS_PER_FORWARD, predict_views
-from tubelet.inference import Evaluating
+from tubelet.fast import Evaluating
 from tubelet.model import ViViT
 from tubelet.predict.html import thumbnails_of
 from tubelet.predict.ready import ready

@@ -24,7 +24,7 @@ from tubelet.errors import ConfigError, VideoError
 from tubelet.evaluate import autocast, resolve_precision
 from tubelet.evaluate.device import Precision
 from tubelet.evaluate.tubelets import Tubelet, encode_tubelets, shares_tubelets, tubelets_of_clip
-from tubelet.inference import Evaluating
+from tubelet.fast import Evaluating
 from tubelet.model import ViViT
 from tubelet.predict.decision import Decision
 from tubelet.predict.ready import ready

@@ -12,10 +12,11 @@ from torch import Tensor
 
 import tubelet
 from tubelet.config import ModelConfig
-from tubelet.inference import Evaluating, OptimisedViViT, attention, pieces
+from tubelet.fast import Evaluating, OptimisedViViT, attention, tiles
+from tubelet.fast.gelu import activate
 from tubelet.model import ViViT
 from tubelet.nn import record_attention
-from tubelet.nn.activations import ACTIVATIONS, activate
+from tubelet.nn.activations import ACTIVATIONS
 
 VARIANTS = ("spatio_temporal", "factorised_encoder", "factorised_self_attention", "factorised_dot_product")
 
@@ -37,13 +38,13 @@ def same(ours: Tensor, plain: Tensor) -> bool:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("pool", ["cls", "mean", "max", "weighted"])
-@pytest.mark.parametrize(("rows", "long"), [(pieces.ROWS, attention.LONG), (14, attention.LONG), (14, 5)])
+@pytest.mark.parametrize(("rows", "long"), [(tiles.TILE_TOKENS, attention.LONG), (14, attention.LONG), (14, 5)])
 @torch.no_grad()
 def test_logits_and_features_are_the_models_own(
     variant: str, pool: str, rows: int, long: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of 14 tokens in a piece, two sequences fit along any axis of the grid; of 5, all but those over time are long."""
-    monkeypatch.setattr(pieces, "ROWS", rows)
+    monkeypatch.setattr(tiles, "TILE_TOKENS", rows)
     monkeypatch.setattr(attention, "LONG", long)
     if pool == "cls" and variant in VARIANTS[2:]:
         pytest.skip("no class token in models 3 and 4")
@@ -67,15 +68,15 @@ def test_logits_and_features_are_the_models_own(
 def test_long_sequences_and_many_tokens_are_cut_into_pieces_and_nothing_shows() -> None:
     model, fast = build(num_frames=12, image_size=144)
     video = torch.randn(1, 12, 3, 144, 144)
-    assert model.config.num_tokens > pieces.ROWS
+    assert model.config.num_tokens > tiles.TILE_TOKENS
     assert same(fast(video), model(video))
 
 
 def test_pieces_hold_everything_once_and_are_of_one_size() -> None:
-    cut = [(piece.start, piece.stop) for piece in pieces.even(3137, 1600)]
+    cut = [(piece.start, piece.stop) for piece in tiles.even_tiles(3137, 1600)]
     assert cut == [(0, 1569), (1569, 3137)], "a last piece of a few tokens would be slow"
-    assert [piece.stop for piece in pieces.even(3, 0)] == [1, 2, 3]
-    assert list(pieces.even(0, 5)) == []
+    assert [piece.stop for piece in tiles.even_tiles(3, 0)] == [1, 2, 3]
+    assert list(tiles.even_tiles(0, 5)) == []
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -126,7 +127,7 @@ def test_it_survives_copying_and_pickling() -> None:
 
 @torch.no_grad()
 def test_recording_and_autocast_do_as_the_model_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pieces, "ROWS", 14)
+    monkeypatch.setattr(tiles, "TILE_TOKENS", 14)
     model, fast = build("factorised_self_attention")
     video = torch.randn(1, 6, 3, 16, 24)
     with record_attention(fast) as ours:

@@ -12,10 +12,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from tubelet.errors import ConfigError
-from tubelet.inference.optimised import OptimisedViViT
+from tubelet.fast.merging import MergingEncoder
+from tubelet.fast.optimised import OptimisedViViT
 from tubelet.model import ViViT
 from tubelet.nn.attention import takes_manual_path
-from tubelet.nn.merging import MergingEncoder
 from tubelet.nn.positions import PlaceWeights, Positions, interpolate_grid
 
 MOST_SHAPES = 4
