@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -9,6 +10,7 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from tubelet.config import ModelConfig, PreprocessingConfig
 from tubelet.errors import ConfigError
@@ -210,7 +212,7 @@ class ViViT(nn.Module):
             return pooled
         normed = self.head_norm(pooled)
         if isinstance(self.head, nn.ModuleDict):
-            return {name: head(normed) for name, head in self.head.items()}
+            return {name: head(normed) for name, head in zip(self.config.heads, self.head.values(), strict=True)}
         return self.head(normed)
 
     def reset_classifier(self, num_classes: int | dict[str, int], labels: Labels | None = None) -> None:
@@ -335,6 +337,73 @@ class ViViT(nn.Module):
             raise ConfigError("frame_mask marks every frame of a sample as not real; leave such a sample out")
 
 
+def unwrapped(model: Any) -> Any:
+    """The ViViT in a wrapper that computes the same: of `torch.compile`, `DataParallel`, DDP or peft.
+
+    Args:
+        model: a ViViT, a wrapper, or a path, which is given back.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    if isinstance(model, ViViT | str | os.PathLike):
+        return model
+    if type(model).__module__.startswith("torch._dynamo."):  # `OptimizedModule`, without importing the compiler
+        return unwrapped(model._orig_mod)
+    if isinstance(model, nn.DataParallel | DistributedDataParallel):
+        return unwrapped(model.module)
+    if type(model).__module__.startswith("peft."):
+        return unwrapped(model.get_base_model())
+    raise ConfigError(
+        f"expected a ViViT (or one in torch.compile, DataParallel, DistributedDataParallel or peft), or what "
+        f"tubelet.load reads: a run, a model folder, a Hub id; got a {type(model).__name__}"
+    )
+
+
+def require_as_configured(model: ViViT, purpose: str) -> None:
+    """Check that the layers are those that `model.config` makes, as the configuration is all that is written of them.
+
+    Raises:
+        ConfigError: a layer was replaced, or has other sizes.
+    """
+    with torch.device("meta"):
+        made = ViViT(model.config)
+    expected, own = dict(made.named_modules()), dict(model.named_modules())
+    kinds = {name: (type(expected.get(name)), type(own.get(name))) for name in {**expected, **own} if name}
+    changed = [f"{name} ({mine.__name__})" for name, (theirs, mine) in kinds.items() if not _alike(theirs, mine)]
+    shapes = {name: tensor.shape for name, tensor in made.state_dict().items()}
+    found = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    changed = changed or [f"{name} {list(found[name])}" for name in found if shapes.get(name) != found[name]]
+    if changed:
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        raise ConfigError(
+            f"{purpose} takes layers as model.config describes them, and these are others: "
+            f"{', '.join(changed[:3])}{more}; model.reset_classifier makes a new head, adapters are merged into their layers first, and anything else "
+            "is saved with torch.save(model.state_dict(), file)"
+        )
+
+
+def _alike(expected: type, own: type) -> bool:
+    return own is expected or (issubclass(own, BatchNorm) and issubclass(expected, BatchNorm))
+
+
+def logits_by_head(model: nn.Module, logits: Any) -> dict[str, Tensor]:
+    """What a model's call gave, {head: [B, K]}; a single head is called `label`.
+
+    Raises:
+        ConfigError: other heads or other numbers of classes than `model.config` says, as of a head that was replaced.
+    """
+    found = logits if isinstance(logits, dict) else {"label": logits}
+    sizes = {head: values.shape[-1] for head, values in found.items()}
+    if isinstance(model, ViViT) and sizes != model.config.heads:
+        raise ConfigError(
+            f"model.head gives {sizes} logits, and model.config describes {model.config.heads} classes; "
+            f"model.reset_classifier({next(iter(sizes.values())) if len(sizes) == 1 else sizes}) makes a head that the "
+            "configuration knows, whose weights can then be replaced"
+        )
+    return found
+
+
 def draw_places(batch: int, places: int, left_out: float) -> Int[Tensor, "B n"]:
     """A random part of the places of the token grid for each sample, ascending; on the CPU, from torch's generator.
 
@@ -393,7 +462,11 @@ def _block(config: ModelConfig, drop_path: float) -> nn.Module:
 def _head(config: ModelConfig) -> nn.Module:
     if isinstance(config.num_classes, int):
         return nn.Linear(config.hidden_size, config.num_classes) if config.num_classes else nn.Identity()
-    return nn.ModuleDict({name: nn.Linear(config.hidden_size, size) for name, size in config.heads.items()})
+    own = nn.ModuleDict()
+    taken = {name: f"{name}-head" for name in config.heads if hasattr(own, name)}  # `type`, `values`, `keys`, ...
+    for name, size in config.heads.items():
+        own[taken.get(name, name)] = nn.Linear(config.hidden_size, size)
+    return own
 
 
 def _checked_labels(labels: Labels | None, config: ModelConfig) -> dict[str, list[str]] | None:

@@ -5,11 +5,19 @@ from __future__ import annotations
 from itertools import starmap
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from tubelet.fast.hooks import has_no_hooks, no_global_hooks
-from tubelet.nn.attention import AxisAttention, DotProduct, FactorisedDotProductAttention, SelfAttention
+from tubelet.nn.attention import (
+    AxisAttention,
+    DotProduct,
+    FactorisedDotProductAttention,
+    SelfAttention,
+    merge_heads,
+    split_heads,
+)
 from tubelet.nn.blocks import MLP, Block, DropPath, FactorisedSelfAttentionBlock
 from tubelet.nn.encoder import Encoder
 
@@ -31,10 +39,7 @@ PARTS: dict[str, tuple[type[nn.Module], ...]] = {
 
 
 class FastBlock(nn.Module):
-    """A block's parts, the same objects under the same names, computed in another way where `pays`.
-
-    Otherwise it calls the block: on other devices than the CPU, for compilers, and where a part was replaced,
-    subclassed, hooked or quantised, or its attention is recorded.
+    """A block's parts, the same objects under the same names, computed in another way where `pays`, or by the block.
 
     Args:
         block: one of `BLOCKS`.
@@ -60,11 +65,13 @@ class FastBlock(nn.Module):
         return self.compute(x, mask) if self.pays(x) else self.block(x, mask)
 
     def pays(self, x: Tensor) -> bool:
-        """Whether it is computed in the fast way: all parts are as they were made, and so are the tokens."""
-        if x.device.type != "cpu" or type(x) not in (Tensor, nn.Parameter):
+        """Whether `compute` computes it: on a CPU, without a compiler, and all parts are as they were made."""
+        if x.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():
             return False
-        if torch.compiler.is_compiling() or torch.jit.is_tracing():
-            return False
+        return type(x) in (Tensor, nn.Parameter) and self.is_plain()
+
+    def is_plain(self) -> bool:
+        """Whether no part was replaced, subclassed, hooked or quantised, and no attention is recorded."""
         return no_global_hooks() and has_no_hooks(self) and all(starmap(_is_plain, self.block.named_modules()))
 
     def compute(self, x: Tensor, mask: Tensor | None) -> Tensor:
@@ -72,8 +79,18 @@ class FastBlock(nn.Module):
         raise NotImplementedError
 
     def first(self, x: Float[Tensor, "B N D"], mask: Bool[Tensor, "B N"] | None = None) -> Float[Tensor, "B 1 D"]:
-        """The first token after the block, which attends to all."""
-        raise NotImplementedError
+        """The first token after the block, which attends to all: query, output and MLP of one token. On any device."""
+        block, dim = self.block, x.shape[-1]
+        ((norm, attention),) = block.branches()
+        normed = norm(x)
+        weight, bias = attention.qkv.weight.split((dim, 2 * dim)), attention.qkv.bias.split((dim, 2 * dim))
+        query = F.linear(normed[:, :1], weight[0], bias[0])
+        key, value = F.linear(normed, weight[1], bias[1]).chunk(2, dim=-1)
+        attended = attention.dot_product(
+            *(split_heads(part, attention.num_heads) for part in (query, key, value)), mask
+        )
+        first = x[:, :1] + block.drop_path(attention.dropout(attention.out(merge_heads(attended))))
+        return first + block.drop_path(block.mlp(block.norm_mlp(first)))
 
 
 class FastEncoder(Encoder):
@@ -82,7 +99,7 @@ class FastEncoder(Encoder):
     def pooled(self, tokens: Tensor, time_mask: Tensor | None = None, places: Tensor | None = None) -> Tensor:
         """As `Encoder.pooled`."""
         *before, last = self.blocks
-        if self.cls is None or not isinstance(last, FastBlock) or not last.pays(tokens) or not has_no_hooks(self):
+        if self.cls is None or not isinstance(last, FastBlock) or not last.is_plain() or not has_no_hooks(self):
             return super().pooled(tokens, time_mask, places)
         x, mask = self.before_blocks(tokens, time_mask, places)
         for block in before:

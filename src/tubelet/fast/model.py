@@ -25,6 +25,12 @@ class FastViViT(ViViT):
         return self.classify(self.encoder.pooled(tokens, time_mask, places))
 
 
+def source_of(model: ViViT) -> ViViT:
+    """The model that a form of `optimise` was made from; any other model itself."""
+    (source,) = vars(model).get("_source", (model,))
+    return source
+
+
 def require_unchanged(module: nn.Module, fn: Callable[[Tensor], Tensor]) -> None:
     """For modules that share parameters with a model: refuse a conversion, which would reach a part of the model alone.
 

@@ -103,6 +103,8 @@ class InferenceBlock(FastBlock):
 
     def first(self, x: Float[Tensor, "B N D"], mask: Bool[Tensor, "B N"] | None = None) -> Float[Tensor, "B 1 D"]:
         """The first token after the block, which attends to all."""
+        if not self.pays(x):
+            return super().first(x, mask)
         ((norm, attention),) = self.block.branches()
         return self._add_mlp(first_with_attention(x, norm, attention, mask))
 

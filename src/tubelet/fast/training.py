@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -16,7 +15,7 @@ from tubelet.fast.gelu import DERIVATIVES
 from tubelet.fast.linear import activated_linear, heads_to_linear, normed_linear, plus
 from tubelet.fast.model import FastViViT
 from tubelet.model import ViViT
-from tubelet.nn.attention import AxisAttention, FactorisedDotProductAttention, SelfAttention, merge_heads, split_heads
+from tubelet.nn.attention import AxisAttention, FactorisedDotProductAttention, SelfAttention
 from tubelet.nn.blocks import MLP, DropPath
 from tubelet.nn.encoder import Encoder
 
@@ -88,21 +87,6 @@ class TrainingBlock(FastBlock):
         """The block, fast."""
         for norm, attention in self.block.branches():
             x = _add(x, self.block.drop_path, partial(_attention, attention, norm, x, mask))
-        return self._add_mlp(x)
-
-    def first(self, x: Float[Tensor, "B N D"], mask: Bool[Tensor, "B N"] | None = None) -> Float[Tensor, "B 1 D"]:
-        """The first token after the block, which attends to all."""
-        ((norm, attention),) = self.block.branches()
-        normed = norm(x)
-        dim, heads = x.shape[-1], attention.num_heads
-        weight, bias = attention.qkv.weight.split((dim, 2 * dim)), attention.qkv.bias.split((dim, 2 * dim))
-        query = F.linear(normed[:, :1], weight[0], bias[0])
-        key, value = F.linear(normed, weight[1], bias[1]).chunk(2, dim=-1)
-        attended = attention.dot_product(*(split_heads(part, heads) for part in (query, key, value)), mask)
-        out = attention.dropout(attention.out(merge_heads(attended)))
-        return self._add_mlp(x[:, :1] + self.block.drop_path(out))
-
-    def _add_mlp(self, x: Float[Tensor, "B *tokens D"]) -> Float[Tensor, "B *tokens D"]:
         return _add(x, self.block.drop_path, partial(_mlp, self.block.mlp, self.block.norm_mlp, x))
 
 

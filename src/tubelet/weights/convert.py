@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from tubelet.errors import ConfigError
-from tubelet.model import ViViT
+from tubelet.fast.model import source_of
+from tubelet.model import ViViT, require_as_configured, unwrapped
 from tubelet.weights.adapt import adapt
 from tubelet.weights.hf_vivit import save_hf_vivit
 from tubelet.weights.load import load
@@ -23,7 +26,7 @@ LAYOUTS: dict[str, tuple[str, ...]] = {
 
 
 def convert(
-    source: str | Path | ViViT,
+    source: str | Path | nn.Module,
     out: str | Path,
     format: str = "native",
     *,
@@ -58,10 +61,13 @@ def convert(
         raise ConfigError(
             f"format={format!r} has no layout {layout!r}; " + (f"use {known}" if known else "leave it out")
         )
+    source = unwrapped(source)
     if isinstance(source, ViViT):
         model = adapt(source, **fields) if fields else source
     else:
         model = load(source, **fields)
+    model = source_of(model)
+    require_as_configured(model, "convert")
     notes = _write(model, out, format, layout, overwrite)
     report = model.load_report
     if not isinstance(report, LoadReport):

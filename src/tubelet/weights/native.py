@@ -22,7 +22,8 @@ from torch import Tensor
 
 from tubelet.config import ModelConfig, PreprocessingConfig, from_dict, to_dict
 from tubelet.errors import ConfigError, WeightsError
-from tubelet.model import ViViT
+from tubelet.fast.model import source_of
+from tubelet.model import ViViT, require_as_configured
 from tubelet.provenance import PROVENANCE_FILE, Provenance
 from tubelet.version import __version__
 from tubelet.weights.files import parse_json, read_json, replacing, save_tensors
@@ -46,8 +47,10 @@ def save(model: ViViT, folder: str | Path, *, overwrite: bool = False) -> None:
 
     Raises:
         WeightsError: there is a model already and `overwrite` is False; or something that is not ours.
+        ConfigError: a layer of the model is not as its configuration says.
     """
-    folder = Path(folder)
+    folder, model = Path(folder), source_of(model)
+    require_as_configured(model, "saving")
     _refuse_to_overwrite(folder, overwrite)
     folder.mkdir(parents=True, exist_ok=True)
     described = describe(model)
