@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     from tubelet.config import ModelConfig, PreprocessingConfig
     from tubelet.errors import ConfigError, DataError, TubeletError, VideoError, WeightsError
     from tubelet.evaluate import evaluate
-    from tubelet.inference import optimise
+    from tubelet.fast import merge_tokens, optimise
     from tubelet.model import ViViT
-    from tubelet.nn.merging import merge_tokens
     from tubelet.predict import predict, stream
     from tubelet.presets import create
     from tubelet.pretrain import pretrain
@@ -59,9 +58,8 @@ __all__ = [
 _HOMES = {
     "tubelet.config": ("ModelConfig", "PreprocessingConfig"),
     "tubelet.errors": ("ConfigError", "DataError", "TubeletError", "VideoError", "WeightsError"),
-    "tubelet.inference": ("optimise",),
+    "tubelet.fast": ("merge_tokens", "optimise"),
     "tubelet.model": ("ViViT",),
-    "tubelet.nn.merging": ("merge_tokens",),
     "tubelet.predict": ("stream",),
     "tubelet.presets": ("create",),
     "tubelet.video": ("Clip", "read_video", "write_video"),
@@ -75,7 +73,7 @@ _ROOMS = (
     "errors",
     "evaluate",
     "features",
-    "inference",
+    "fast",
     "nn",
     "predict",
     "presets",

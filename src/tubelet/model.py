@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -9,6 +10,7 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from tubelet.config import ModelConfig, PreprocessingConfig
 from tubelet.errors import ConfigError
@@ -100,32 +102,29 @@ class ViViT(nn.Module):
         Raises:
             ConfigError: the video's shape does not fit the model, or a sample has no real frame.
         """
-        return self.forward_head(self.forward_features(video, frame_mask, pooled_only=True), frame_mask)
+        return self.forward_head(self.forward_features(video, frame_mask), frame_mask)
 
     def forward_features(
-        self,
-        video: Float[Tensor, "B T C H W"],
-        frame_mask: Bool[Tensor, "B T"] | None = None,
-        *,
-        pooled_only: bool = False,
+        self, video: Float[Tensor, "B T C H W"], frame_mask: Bool[Tensor, "B T"] | None = None
     ) -> Float[Tensor, "B N D"]:
         """The tokens that the head pools.
 
         Args:
             video, frame_mask: as in `forward`.
-            pooled_only: pooling is all that will be made of the tokens, so leave out what it does not read.
 
         Returns:
             [B, N, D] with N = 1 + t*h*w for model 1 with a class token, t*h*w for models 1, 3 and 4 without;
-            1 + t (or t) from the temporal encoder of model 2; t for its average-pool baseline. N may be 1 if
-            `pooled_only`.
+            1 + t (or t) from the temporal encoder of model 2; t for its average-pool baseline.
         """
         tokens = self.embed(video, frame_mask)
-        places = None
-        if self.training and self.config.token_drop:
-            count = tokens.shape[2] * tokens.shape[3]
-            places = draw_places(len(tokens), count, self.config.token_drop).to(tokens.device)
-        return self.encode_tokens(tokens, self._time_mask(frame_mask), places, pooled_only=pooled_only)
+        return self.encode_tokens(tokens, self._time_mask(frame_mask), self._kept_places(tokens))
+
+    def _kept_places(self, tokens: Float[Tensor, "B t h w D"]) -> Int[Tensor, "B n"] | None:
+        """The places that `token_drop` leaves in training; None is all."""
+        if not self.training or not self.config.token_drop:
+            return None
+        count = tokens.shape[2] * tokens.shape[3]
+        return draw_places(len(tokens), count, self.config.token_drop).to(tokens.device)
 
     def embed(
         self, video: Float[Tensor, "B T C H W"], frame_mask: Bool[Tensor, "B T"] | None = None
@@ -144,8 +143,6 @@ class ViViT(nn.Module):
         tokens: Float[Tensor, "B t h w D"],
         time_mask: Bool[Tensor, "B t"] | None = None,
         places: Int[Tensor, "B n"] | None = None,
-        *,
-        pooled_only: bool = False,
     ) -> Float[Tensor, "B N D"]:
         """What `forward_features` does after `embed`: from the token grid to the tokens that the head pools.
 
@@ -153,32 +150,29 @@ class ViViT(nn.Module):
             tokens: [B, t, h, w, D].
             time_mask: True at the times that are real.
             places: encode the tokens of these places alone, at every time (see `Encoder.forward`); then N is smaller.
-            pooled_only: as in `forward_features`.
         """
         if self.config.variant != "factorised_encoder":
-            return self.encoder(tokens, time_mask, places, pooled_only)
-        return self.encode_times(self.encode_space(tokens, places), time_mask, pooled_only=pooled_only)
+            return self.encoder(tokens, time_mask, places)
+        return self.encode_times(self.encode_space(tokens, places), time_mask)
 
     def encode_space(
         self, tokens: Float[Tensor, "B t h w D"], places: Int[Tensor, "B n"] | None = None
     ) -> Float[Tensor, "B t D"]:
         """Factorised encoder alone: one vector for every time, which depends on that time's tokens and nothing else."""
-        batch, times = tokens.shape[:2]
+        times = tokens.shape[1]
         of_each_time = None if places is None else places.repeat_interleave(times, dim=0)
-        frames = self.spatial_encoder(tokens.flatten(0, 1).unsqueeze(1), None, of_each_time, pooled_only=True)
-        return self.spatial_encoder.pool(frames).unflatten(0, (batch, -1))
+        frames = self.spatial_encoder.pooled(tokens.flatten(0, 1).unsqueeze(1), None, of_each_time)
+        return frames.unflatten(0, (-1, times))
 
     def encode_times(
         self,
         frames: Float[Tensor, "B t D"],
         time_mask: Bool[Tensor, "B t"] | None = None,
-        *,
-        pooled_only: bool = False,
     ) -> Float[Tensor, "B N D"]:
         """Factorised encoder alone: the temporal encoder over the vectors of `encode_space`; the baseline has none."""
         if not self.config.temporal_layers:
             return frames
-        return self.temporal_encoder(frames[:, :, None, None], time_mask, pooled_only=pooled_only)
+        return self.temporal_encoder(frames[:, :, None, None], time_mask)
 
     def forward_head(
         self,
@@ -205,7 +199,15 @@ class ViViT(nn.Module):
             frames: [B, t, D].
             time_mask: True at the times that are real.
         """
-        return self.classify(self._pool(self.encode_times(frames, time_mask, pooled_only=True), time_mask))
+        return self.classify(self.pool_times(frames, time_mask))
+
+    def pool_times(
+        self, frames: Float[Tensor, "B t D"], time_mask: Bool[Tensor, "B t"] | None = None
+    ) -> Float[Tensor, "B D"]:
+        """Factorised encoder alone: the vector of a clip from those of its times (see `forward_times`)."""
+        if self.config.temporal_layers:
+            return self.temporal_encoder.pooled(frames[:, :, None, None], time_mask)
+        return self._pool(frames, time_mask)
 
     def classify(self, pooled: Float[Tensor, "B D"]) -> Float[Tensor, "B K"] | dict[str, Float[Tensor, "B _"]]:
         """Logits of what `forward_head` pools; the same vectors where there is no head."""
@@ -213,7 +215,7 @@ class ViViT(nn.Module):
             return pooled
         normed = self.head_norm(pooled)
         if isinstance(self.head, nn.ModuleDict):
-            return {name: head(normed) for name, head in self.head.items()}
+            return {name: head(normed) for name, head in zip(self.config.heads, self.head.values(), strict=True)}
         return self.head(normed)
 
     def reset_classifier(self, num_classes: int | dict[str, int], labels: Labels | None = None) -> None:
@@ -338,6 +340,78 @@ class ViViT(nn.Module):
             raise ConfigError("frame_mask marks every frame of a sample as not real; leave such a sample out")
 
 
+def unwrapped(model: Any) -> Any:
+    """The ViViT in a wrapper that computes the same: of `torch.compile`, `DataParallel`, DDP or peft.
+
+    Args:
+        model: a ViViT, a wrapper, or a path, which is given back.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    if isinstance(model, ViViT | str | os.PathLike):
+        return model
+    if type(model).__module__.startswith("torch._dynamo."):  # `OptimizedModule`, without importing the compiler
+        return unwrapped(model._orig_mod)
+    if isinstance(model, nn.DataParallel | DistributedDataParallel):
+        return unwrapped(model.module)
+    if type(model).__module__.startswith("peft."):
+        return unwrapped(model.get_base_model())
+    raise ConfigError(
+        f"expected a ViViT (or one in torch.compile, DataParallel, DistributedDataParallel or peft), or what "
+        f"tubelet.load reads: a run, a model folder, a Hub id; got a {type(model).__name__}"
+    )
+
+
+def require_as_configured(model: ViViT, purpose: str) -> None:
+    """Check that the layers are those that `model.config` makes, as the configuration is all that is written of them.
+
+    Raises:
+        ConfigError: a layer was replaced, or has other sizes.
+    """
+    with torch.device("meta"):
+        made = ViViT(model.config)
+    expected, own = dict(made.named_modules()), dict(model.named_modules())
+    kinds = {name: (type(expected.get(name)), type(own.get(name))) for name in {**expected, **own} if name}
+    changed = [f"{name} ({mine.__name__})" for name, (theirs, mine) in kinds.items() if not _alike(theirs, mine)]
+    for name in expected.keys() & own.keys():
+        mine, theirs = vars(own[name]), vars(expected[name])
+        changed += [f"{name}.{value}" for value in ("eps", "activation") if mine.get(value) != theirs.get(value)]
+    shapes = {name: list(tensor.shape) for name, tensor in made.state_dict().items()}
+    found = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+    changed = changed or [
+        f"{name} {found.get(name, 'missing')}" for name in {**shapes, **found} if shapes.get(name) != found.get(name)
+    ]
+    if changed:
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        raise ConfigError(
+            f"{purpose} takes layers as model.config describes them, and these are others: "
+            f"{', '.join(changed[:3])}{more}; model.reset_classifier makes a new head, adapters are merged into their "
+            "layers first, and anything else is saved with torch.save(model.state_dict(), file)"
+        )
+
+
+def _alike(expected: type, own: type) -> bool:
+    return own is expected or (issubclass(own, BatchNorm) and issubclass(expected, BatchNorm))
+
+
+def logits_by_head(model: nn.Module, logits: Any) -> dict[str, Tensor]:
+    """What a model's call gave, {head: [B, K]}; a single head is called `label`.
+
+    Raises:
+        ConfigError: other heads or other numbers of classes than `model.config` says, as of a head that was replaced.
+    """
+    found = logits if isinstance(logits, dict) else {"label": logits}
+    sizes = {head: values.shape[-1] for head, values in found.items()}
+    if isinstance(model, ViViT) and sizes != model.config.heads:
+        raise ConfigError(
+            f"model.head gives {sizes} logits, and model.config describes {model.config.heads} classes; "
+            f"model.reset_classifier({next(iter(sizes.values())) if len(sizes) == 1 else sizes}) makes a head that the "
+            "configuration knows, whose weights can then be replaced"
+        )
+    return found
+
+
 def draw_places(batch: int, places: int, left_out: float) -> Int[Tensor, "B n"]:
     """A random part of the places of the token grid for each sample, ascending; on the CPU, from torch's generator.
 
@@ -396,7 +470,11 @@ def _block(config: ModelConfig, drop_path: float) -> nn.Module:
 def _head(config: ModelConfig) -> nn.Module:
     if isinstance(config.num_classes, int):
         return nn.Linear(config.hidden_size, config.num_classes) if config.num_classes else nn.Identity()
-    return nn.ModuleDict({name: nn.Linear(config.hidden_size, size) for name, size in config.heads.items()})
+    own = nn.ModuleDict()
+    taken = {name: f"{name}-head" for name in config.heads if hasattr(own, name)}  # `type`, `values`, `keys`, ...
+    for name, size in config.heads.items():
+        own[taken.get(name, name)] = nn.Linear(config.hidden_size, size)
+    return own
 
 
 def _checked_labels(labels: Labels | None, config: ModelConfig) -> dict[str, list[str]] | None:

@@ -31,8 +31,13 @@ def run(model: ViViT) -> dict[str, float | str]:
     with torch.no_grad():
         found["compile"] = difference(compiled(video), expected)
         found["compile with a mask"] = difference(compiled(video, mask), masked)
-    exported = torch.export.export(model, (video,))
-    found["export"] = difference(exported.module()(video), expected)
+    larger = torch.randn(5, *video.shape[1:])
+    with torch.no_grad():
+        exported = torch.export.export(model, (video,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+        traced = torch.jit.trace(model, (video,), check_trace=False)
+        found["export"] = difference(exported.module()(video), expected)
+        found["export, another batch"] = difference(exported.module()(larger), model(larger))
+        found["trace, another batch"] = difference(traced(larger), model(larger))
     return found
 
 

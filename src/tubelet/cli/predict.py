@@ -82,7 +82,7 @@ def run(options: Options, output: Output) -> int:
     """Predict and print."""
     _check_paths(options)
     from tubelet.evaluate import parse_views
-    from tubelet.nn.merging import merge_tokens
+    from tubelet.fast import merge_tokens
     from tubelet.predict import Predictor
 
     parse_views(options.views)  # before the model is loaded, which takes seconds
@@ -169,7 +169,7 @@ def _listed(names: Sequence[str]) -> list[str]:
 
 def _timelines(options: Options, out: Path, output: Output) -> int:
     from tubelet.cli.timeline import TimelineSettings, run_timelines
-    from tubelet.nn.merging import merge_tokens
+    from tubelet.fast import merge_tokens
 
     if options.views != "1x1" or options.out is not None:
         raise ConfigError("--views and --out mean nothing with --timeline, which slides one window over each video")

@@ -28,8 +28,8 @@ from tubelet.evaluate.predictions import VideoPrediction
 from tubelet.evaluate.results import Evaluation
 from tubelet.evaluate.tubelets import forward_sharing, shared_tubelets
 from tubelet.evaluate.views import ViewPlan, plan_views
-from tubelet.inference import Evaluating
-from tubelet.model import ViViT
+from tubelet.fast import Evaluating
+from tubelet.model import ViViT, logits_by_head, unwrapped
 from tubelet.text import moment
 from tubelet.weights import load
 
@@ -41,7 +41,7 @@ AHEAD = 2
 
 
 def evaluate(
-    model: ViViT | str | os.PathLike[str],
+    model: nn.Module | str | os.PathLike[str],
     data: Table | str | os.PathLike[str] | None = None,
     *,
     split: str | None = None,
@@ -145,7 +145,7 @@ class Task:
 
 
 def set_up(
-    model: ViViT | str | os.PathLike[str],
+    model: nn.Module | str | os.PathLike[str],
     data: Table | str | os.PathLike[str] | None,
     *,
     split: str | None,
@@ -156,6 +156,7 @@ def set_up(
     world: World = ALONE,
 ) -> Task:
     """What `evaluate` evaluates. The arguments and the errors are those of `evaluate`."""
+    model = unwrapped(model)
     plan_views(views)  # before the model is loaded, which takes seconds
     if data is None:
         if isinstance(model, ViViT):
@@ -268,7 +269,7 @@ def model_classes(model: ViViT, table: Table) -> dict[str, list[str]]:
     return table.classes
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode: its tensors could not be changed in place by who gets them
 def predict_views(
     model: nn.Module,
     video: Float[Tensor, "V T C H W"],
@@ -294,7 +295,7 @@ def predict_views(
     """
     if frames is not None and isinstance(model, ViViT) and shared_tubelets(model.config, frames):
         batch = views_per_forward * model.config.grid_of(video.shape[1], *video.shape[-2:])[0]
-        parts = [_by_head(forward_sharing(model, video, frames, frame_mask, batch=batch))]
+        parts = [logits_by_head(model, forward_sharing(model, video, frames, frame_mask, batch=batch))]
     else:
         parts = _forward_in_parts(model, video, frame_mask, views_per_forward)
     averaged = {}
@@ -314,12 +315,8 @@ def _forward_in_parts(
     for first in range(0, len(video), views_per_forward):
         chunk = slice(first, first + views_per_forward)
         mask = None if frame_mask is None else frame_mask[chunk].to(device)
-        parts.append(_by_head(model(video[chunk].to(device, non_blocking=True), mask)))
+        parts.append(logits_by_head(model, model(video[chunk].to(device, non_blocking=True), mask)))
     return parts
-
-
-def _by_head(out: Tensor | dict[str, Tensor]) -> dict[str, Tensor]:
-    return out if isinstance(out, dict) else {"label": out}
 
 
 def _in_order(parts: Sequence[list[VideoPrediction]]) -> list[VideoPrediction]:

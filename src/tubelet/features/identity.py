@@ -13,7 +13,7 @@ import torch
 from tubelet.config import to_dict
 from tubelet.data import ClipDataset, Sample
 from tubelet.features.model import Stage
-from tubelet.model import ViViT
+from tubelet.model import ViViT, require_as_configured
 from tubelet.version import __version__
 from tubelet.video.file_part import FilePart
 
@@ -35,7 +35,12 @@ PACKAGES = ("torch", "torchvision", "av", "torchcodec")
 
 
 def describe(model: ViViT, clips: ClipDataset, stage: Stage, dtype: torch.dtype) -> dict[str, Any]:
-    """The model up to the stage, what it is shown of a video, and the software in between, JSON-ready."""
+    """The model up to the stage, what it is shown of a video, and the software in between, JSON-ready.
+
+    Raises:
+        ConfigError: the model computes something else than its configuration says, of merged tokens for instance.
+    """
+    require_as_configured(model, "a store of features")
     fields = {name: value for name, value in to_dict(model.config).items() if name not in DECIDE_NOTHING}
     if stage == "spatial":
         del fields["temporal_layers"]

@@ -37,7 +37,7 @@ def features_of(
         features, and which of their times are real; None if all are.
     """
     if stage == "encoder":
-        tokens = model.forward_features(video, frame_mask, pooled_only=True)
+        tokens = model.forward_features(video, frame_mask)
         pooled = model.forward_head(tokens, frame_mask, pre_logits=True)
         assert isinstance(pooled, Tensor)
         return pooled[:, None], None

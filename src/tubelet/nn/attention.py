@@ -1,23 +1,20 @@
 """Self-attention over a sequence, along one axis of the token grid, and with its heads split between the axes.
 
-Every attention has a fused path (`torch.nn.functional.scaled_dot_product_attention`) and a manual one with the same
-mathematics. The manual one is what `record_attention` switches to, since the fused one never holds the weights.
+Every attention is `out(attend(query, key, value))` of one linear layer's query, key and value. `DotProduct` has a fused
+path (`torch.nn.functional.scaled_dot_product_attention`) and a manual one with the same mathematics, which
+`record_attention` switches to, since the fused one never holds the weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
-from einops import rearrange, repeat
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-
-from tubelet.errors import ConfigError
-from tubelet.nn.products import heads_linear, heads_to_linear, plus, split_linear
-from tubelet.nn.untouched import lets_through
 
 
 class DotProduct(nn.Module):
@@ -51,7 +48,7 @@ class DotProduct(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Multi-head self-attention with one product for query, key and value, all with bias.
+    """Multi-head self-attention with one linear layer for query, key and value, all with bias.
 
     Args:
         dim: width of a token, D.
@@ -69,46 +66,25 @@ class SelfAttention(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self,
-        x: Float[Tensor, "B *tokens D"],
-        mask: Bool[Tensor, "B _"] | None = None,
-        queries: int | None = None,
-        norm: nn.LayerNorm | None = None,
-        residual: Float[Tensor, "B *_ D"] | None = None,
-    ) -> Float[Tensor, "B *_ D"]:
-        """Every token, or each of the first `queries` tokens, attends to all of its sequence that `mask` allows.
-
-        `norm`: of the tokens before anything else; given here, its output is not kept for the backward pass.
-        `residual`: what the result is added to.
-        """
-        return _output(self.out, self.dropout, self.attend(x, mask, queries, norm), residual)
+        self, x: Float[Tensor, "B *tokens D"], mask: Bool[Tensor, "B _"] | None = None
+    ) -> Float[Tensor, "B *tokens D"]:
+        """Every token attends to all of its sequence that `mask` allows (True: may be attended to)."""
+        (heads,) = self.attend(self.qkv(x).chunk(3, dim=-1), mask)
+        return self.dropout(self.out(merge_heads(heads)))
 
     def attend(
-        self,
-        x: Float[Tensor, "B N D"],
-        mask: Bool[Tensor, "B N"] | None = None,
-        queries: int | None = None,
-        norm: nn.LayerNorm | None = None,
-    ) -> tuple[Float[Tensor, "B H _ c"], ...]:
-        """What `out` maps, in parts whose heads belong side by side; here it is one."""
-        if queries is None:
-            query, key, value = heads_linear(self.qkv, x, 3, self.num_heads, norm)
-        else:
-            few = self._few_queries(x if norm is None else norm(x), queries)
-            query, key, value = (rearrange(part, "B N (H c) -> B H N c", H=self.num_heads) for part in few)
+        self, qkv: Sequence[Float[Tensor, "B N D"]], mask: Bool[Tensor, "B N"] | None = None
+    ) -> tuple[Float[Tensor, "B H N c"]]:
+        """From query, key and value to what `out` maps, heads apart."""
+        query, key, value = (split_heads(part, self.num_heads) for part in qkv)
         return (self.dot_product(query, key, value, mask),)
-
-    def _few_queries(self, x: Float[Tensor, "B N D"], queries: int) -> tuple[Tensor, ...]:
-        dim = x.shape[-1]
-        weight, bias = self.qkv.weight.split((dim, 2 * dim)), self.qkv.bias.split((dim, 2 * dim))
-        query = F.linear(x[:, :queries], weight[0], bias[0])
-        return query, *F.linear(x, weight[1], bias[1]).chunk(2, dim=-1)
 
 
 class AxisAttention(SelfAttention):
     """Self-attention along one axis of the token grid (model 3, equations 4 and 5).
 
-    `space`: a token attends to those of its own time. `time`: to those at its own place, at every time.
+    `space`: a token attends to those of its own time. `time`: to those at its own place, at every time. A mask [B, t]
+    is True at the times that are real; attention over space stays within one time and needs none.
     """
 
     def __init__(
@@ -123,21 +99,12 @@ class AxisAttention(SelfAttention):
         self.axis = axis
 
     def attend(
-        self,
-        x: Float[Tensor, "B t n D"],
-        mask: Bool[Tensor, "B t"] | None = None,
-        queries: int | None = None,
-        norm: nn.LayerNorm | None = None,
-    ) -> tuple[Float[Tensor, "B t H n c"], ...]:
-        """`mask` is True at the times that are real; attention over space stays within one time and needs none.
-
-        Raises:
-            ConfigError: `queries`; a grid has no first tokens.
-        """
-        if queries is not None:
-            raise ConfigError("attention along an axis of the grid is for all tokens; leave queries out")
-        along = _over_space if self.axis == "space" else _over_time
-        return (along(self.dot_product, split_linear(self.qkv, x, 3, norm), self.num_heads, mask),)
+        self, qkv: Sequence[Float[Tensor, "B t n D"]], mask: Bool[Tensor, "B t"] | None = None
+    ) -> tuple[Float[Tensor, "B t H n c"]]:
+        """From query, key and value to what `out` maps, heads apart."""
+        if self.axis == "space":
+            return (_over_space(self.dot_product, qkv, self.num_heads),)
+        return (_over_time(self.dot_product, qkv, self.num_heads, mask),)
 
 
 class FactorisedDotProductAttention(nn.Module):
@@ -162,60 +129,53 @@ class FactorisedDotProductAttention(nn.Module):
         self.out = nn.Linear(dim, dim)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(
-        self,
-        x: Float[Tensor, "B t n D"],
-        mask: Bool[Tensor, "B t"] | None = None,
-        norm: nn.LayerNorm | None = None,
-        residual: Float[Tensor, "B t n D"] | None = None,
-    ) -> Float[Tensor, "B t n D"]:
-        """`mask` is True at the times that are real; only the half over time needs it. The rest is as in
-        `SelfAttention`.
-        """
-        return _output(self.out, self.dropout, self.attend(x, mask, norm), residual)
+    def forward(self, x: Float[Tensor, "B t n D"], mask: Bool[Tensor, "B t"] | None = None) -> Float[Tensor, "B t n D"]:
+        """`mask` is True at the times that are real; only the half over time needs it."""
+        halves = self.attend(self.qkv(x).chunk(6, dim=-1), mask)
+        return self.dropout(self.out(torch.cat([merge_heads(half) for half in halves], dim=-1)))
 
     def attend(
-        self,
-        x: Float[Tensor, "B t n D"],
-        mask: Bool[Tensor, "B t"] | None = None,
-        norm: nn.LayerNorm | None = None,
-    ) -> tuple[Float[Tensor, "B t half n c"], ...]:
-        """What `out` maps, in two parts: the heads over time, and the heads over space."""
-        parts, heads = split_linear(self.qkv, x, 6, norm), self.num_heads // 2
-        over_time = _over_time(self.time, parts[0::2], heads, mask)
-        return over_time, _over_space(self.space, parts[1::2], heads, mask)
+        self, parts: Sequence[Float[Tensor, "B t n half"]], mask: Bool[Tensor, "B t"] | None = None
+    ) -> tuple[Float[Tensor, "B t H n c"], Float[Tensor, "B t H n c"]]:
+        """From halves of query, key and value to what `out` maps: the heads over time, and the heads over space."""
+        heads = self.num_heads // 2
+        return _over_time(self.time, parts[0::2], heads, mask), _over_space(self.space, parts[1::2], heads)
 
 
-def _output(out: nn.Linear, dropout: nn.Dropout, parts: tuple[Tensor, ...], residual: Tensor | None) -> Tensor:
-    """`residual + dropout(out(parts))`."""
-    if lets_through(dropout, dropout.p):
-        return heads_to_linear(out, parts, residual)
-    return plus(residual, dropout(heads_to_linear(out, parts)))
+def split_heads(x: Float[Tensor, "*rest N D"], heads: int) -> Float[Tensor, "*rest H N c"]:
+    """The channels of each token as H heads of c channels, heads before tokens."""
+    return x.unflatten(-1, (heads, -1)).transpose(-3, -2)
+
+
+def merge_heads(x: Float[Tensor, "*rest H N c"]) -> Float[Tensor, "*rest N D"]:
+    """The heads of each token side by side: the inverse of `split_heads`."""
+    return x.transpose(-3, -2).flatten(-2)
 
 
 def _over_space(
-    dot_product: DotProduct, qkv: tuple[Float[Tensor, "B t n D"], ...], heads: int, mask: Tensor | None
+    dot_product: DotProduct, qkv: Sequence[Float[Tensor, "B t n D"]], heads: int
 ) -> Float[Tensor, "B t H n c"]:
     """Each token attends to those of its own time, whatever the mask of times."""
-    query, key, value = (rearrange(part, "B t n (H c) -> (B t) H n c", H=heads) for part in qkv)
-    return rearrange(dot_product(query, key, value), "(B t) H n c -> B t H n c", B=len(qkv[0]))
+    times = qkv[0].shape[1]
+    query, key, value = (split_heads(part, heads).flatten(0, 1) for part in qkv)
+    return dot_product(query, key, value).unflatten(0, (-1, times))
 
 
 def _over_time(
-    dot_product: DotProduct, qkv: tuple[Float[Tensor, "B t n D"], ...], heads: int, mask: Bool[Tensor, "B t"] | None
+    dot_product: DotProduct, qkv: Sequence[Float[Tensor, "B t n D"]], heads: int, mask: Bool[Tensor, "B t"] | None
 ) -> Float[Tensor, "B t H n c"]:
     """Each token attends to those of its own place.
 
-    A head of one place is a head like any other: side by side, places and heads are one axis, and nothing is copied.
-    Only where the weights are looked at does every place become a sample.
+    The fused path takes the places as further heads, which copies nothing. The manual path, whose weights are recorded,
+    takes every place as a sample.
     """
-    batch, _, places, _ = qkv[0].shape
+    places = qkv[0].shape[2]
     if dot_product.fused:
-        query, key, value = (rearrange(part, "B t n (H c) -> B (n H) t c", H=heads) for part in qkv)
-        return rearrange(dot_product(query, key, value, mask), "B (n H) t c -> B t H n c", n=places)
-    query, key, value = (rearrange(part, "B t n (H c) -> (B n) H t c", H=heads) for part in qkv)
-    of_places = None if mask is None else repeat(mask, "B t -> (B n) t", n=places)
-    return rearrange(dot_product(query, key, value, of_places), "(B n) H t c -> B t H n c", B=batch)
+        query, key, value = (split_heads(part.flatten(2), places * heads) for part in qkv)
+        return dot_product(query, key, value, mask).unflatten(1, (places, heads)).permute(0, 3, 2, 1, 4)
+    query, key, value = (split_heads(part.transpose(1, 2).flatten(0, 1), heads) for part in qkv)
+    of_places = None if mask is None else mask.repeat_interleave(places, dim=0)
+    return dot_product(query, key, value, of_places).unflatten(0, (-1, places)).permute(0, 3, 2, 1, 4)
 
 
 @contextmanager

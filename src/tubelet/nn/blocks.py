@@ -8,9 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from tubelet.nn.activations import ACTIVATIONS
-from tubelet.nn.attention import AxisAttention, FactorisedDotProductAttention, SelfAttention
-from tubelet.nn.products import activated_linear, normed_linear, plus
-from tubelet.nn.untouched import is_untouched, lets_through
+from tubelet.nn.attention import AxisAttention
 
 
 class DropPath(nn.Module):
@@ -46,34 +44,23 @@ class MLP(nn.Module):
         self.activation = ACTIVATIONS[activation]
         self.dropout = nn.Dropout(dropout)
 
-    def forward(
-        self,
-        x: Float[Tensor, "*rest D"],
-        norm: nn.LayerNorm | None = None,
-        residual: Float[Tensor, "*rest D"] | None = None,
-    ) -> Float[Tensor, "*rest D"]:
-        """`norm`: of x before anything else; given here, its output is not kept for the backward pass.
-
-        `residual`: what the result is added to.
-        """
-        hidden = self.fc1(x) if norm is None else normed_linear(self.fc1, x, norm)
-        if lets_through(self.dropout, self.dropout.p):
-            return activated_linear(self.fc2, hidden, self.activation, residual)
-        return plus(residual, self.dropout(self.fc2(self.dropout(self.activation(hidden)))))
+    def forward(self, x: Float[Tensor, "*rest D"]) -> Float[Tensor, "*rest D"]:
+        hidden = self.dropout(self.activation(self.fc1(x)))
+        return self.dropout(self.fc2(hidden))
 
 
 class Block(nn.Module):
     """The block of models 1, 2 and 4 (equations 2 and 3); which model is decided by the attention it is given.
 
     Args:
-        attention: takes tokens, a mask and the norm before it, and keeps the tokens' shape.
-        mlp: the MLP.
+        attention: `attention(x, mask)` takes normalised tokens and a mask (or None) and keeps the tokens' shape.
+        mlp: `mlp(x)` keeps the tokens' shape.
         dim: width of a token, D.
         eps: of the LayerNorms.
         drop_path: stochastic depth rate of both branches.
     """
 
-    def __init__(self, attention: nn.Module, mlp: MLP, dim: int, eps: float, drop_path: float = 0.0) -> None:
+    def __init__(self, attention: nn.Module, mlp: nn.Module, dim: int, eps: float, drop_path: float = 0.0) -> None:
         super().__init__()
         self.norm_attention = nn.LayerNorm(dim, eps=eps)
         self.attention = attention
@@ -82,15 +69,10 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(
-        self,
-        x: Float[Tensor, "B *tokens D"],
-        mask: Bool[Tensor, "B _"] | None = None,
-        queries: int | None = None,
-    ) -> Float[Tensor, "B *_ D"]:
-        """`queries`: only the first of the tokens are wanted, though they attend to all (self-attention alone)."""
-        wanted, first = ((), x) if queries is None else ((queries,), x[:, :queries])
-        x = _add(first, self.drop_path, self.attention, x, mask, *wanted, norm=self.norm_attention)
-        return _add(x, self.drop_path, self.mlp, x, norm=self.norm_mlp)
+        self, x: Float[Tensor, "B *tokens D"], mask: Bool[Tensor, "B _"] | None = None
+    ) -> Float[Tensor, "B *tokens D"]:
+        x = x + self.drop_path(self.attention(self.norm_attention(x), mask))
+        return x + self.drop_path(self.mlp(self.norm_mlp(x)))
 
     def branches(self) -> list[tuple[nn.LayerNorm, Any]]:
         """The attentions in their order, each with its norm."""
@@ -132,21 +114,10 @@ class FactorisedSelfAttentionBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "B t n D"], mask: Bool[Tensor, "B t"] | None = None) -> Float[Tensor, "B t n D"]:
         for norm, attention in self.branches():
-            x = _add(x, self.drop_path, attention, x, mask, norm=norm)
-        return _add(x, self.drop_path, self.mlp, x, norm=self.norm_mlp)
+            x = x + self.drop_path(attention(norm(x), mask))
+        return x + self.drop_path(self.mlp(self.norm_mlp(x)))
 
     def branches(self) -> list[tuple[nn.LayerNorm, Any]]:
         """The attentions in their order, each with its norm."""
         space, time = (self.norm_space, self.space), (self.norm_time, self.time)
         return [space, time] if self.order == "space_time" else [time, space]
-
-
-ADDING = (SelfAttention, AxisAttention, FactorisedDotProductAttention, MLP)
-"""Branches of a block that take a residual."""
-
-
-def _add(residual: Tensor, drop_path: DropPath, branch: nn.Module, *inputs: Any, norm: nn.LayerNorm) -> Tensor:
-    """`residual + drop_path(branch(*inputs))`, by the branch itself where nothing and nobody comes between the two."""
-    if type(branch) in ADDING and is_untouched(branch) and lets_through(drop_path, drop_path.rate):
-        return branch(*inputs, norm=norm, residual=residual)
-    return residual + drop_path(branch(*inputs, norm=norm))

@@ -5,8 +5,8 @@ The four models are made of it: one encoder over all tokens (1, 3, 4), or a spat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from tubelet.config import Pool
-from tubelet.nn.attention import takes_manual_path
 from tubelet.nn.positions import PlaceWeights, Positions
 
 
@@ -70,7 +69,6 @@ class Encoder(nn.Module):
         tokens: Float[Tensor, "B t h w D"],
         time_mask: Bool[Tensor, "B t"] | None = None,
         places: Int[Tensor, "B n"] | None = None,
-        pooled_only: bool = False,
     ) -> Float[Tensor, "B N D"]:
         """Encode the grid, or some of its places, ready to be pooled.
 
@@ -79,14 +77,12 @@ class Encoder(nn.Module):
             time_mask: True at the times that are real. The others are never attended to.
             places: of each sample, the places whose tokens are encoded, at every time: row * w + column, ascending.
                 The others are left out, as if they were not there; None encodes all.
-            pooled_only: `pool` is all that will be made of the tokens. Then a class token leaves the last block alone,
-                N = 1: what the others would become there is read by nobody. (While attention is recorded, all do.)
 
         Returns:
             tokens [B, N, D] in the order (class token), time, row, column; normalised if `output_norm` is
             `before_pool`, and then weighted if they are pooled so.
         """
-        encoded = self.encode(tokens, time_mask, places, pooled_only)
+        encoded = self.encode(tokens, time_mask, places)
         return self.weigh(encoded, (tokens.shape[1], tokens.shape[2], tokens.shape[3]), places)
 
     def weigh(
@@ -100,9 +96,20 @@ class Encoder(nn.Module):
         tokens: Float[Tensor, "B t h w D"],
         time_mask: Bool[Tensor, "B t"] | None = None,
         places: Int[Tensor, "B n"] | None = None,
-        pooled_only: bool = False,
     ) -> Float[Tensor, "B N D"]:
         """`forward` but for the weights of pooling."""
+        x, mask = self.before_blocks(tokens, time_mask, places)
+        for block in self.blocks:
+            x = self.run(block, x, mask)
+        return self.after_blocks(x)
+
+    def before_blocks(
+        self,
+        tokens: Float[Tensor, "B t h w D"],
+        time_mask: Bool[Tensor, "B t"] | None = None,
+        places: Int[Tensor, "B n"] | None = None,
+    ) -> tuple[Float[Tensor, "B *_ D"], Bool[Tensor, "B _"] | None]:
+        """The first block's input: tokens with positions, [B, t, n, D] if `factorised`, else [B, N, D]; and a mask."""
         x = self.positions(tokens).flatten(2, 3)
         if places is not None:
             x = x.take_along_dim(places[:, None, :, None], dim=2)
@@ -113,13 +120,28 @@ class Encoder(nn.Module):
             if self.cls is not None and self.positions.cls is not None:
                 first = (self.cls + self.positions.cls).to(x.dtype).expand(x.shape[0], 1, -1)
                 x = torch.cat([first, x], dim=1)
-        x = self.input_norm(self.dropout(x))
-        last = len(self.blocks) - 1 if pooled_only and self._reads_the_first_alone() else None
-        for number, block in enumerate(self.blocks):
-            x = self._run(block, x, mask, 1) if number == last else self._run(block, x, mask)
+        return self.input_norm(self.dropout(x)), mask
+
+    def run(self, block: Callable[..., Tensor], x: Tensor, mask: Tensor | None) -> Tensor:
+        """`block(x, mask)`; with `checkpointing`, in training, what it computes inside is computed again."""
+        if self.checkpointing and self.training and torch.is_grad_enabled():
+            return checkpoint(block, x, mask, use_reentrant=False)
+        return block(x, mask)
+
+    def after_blocks(self, x: Float[Tensor, "B *_ D"]) -> Float[Tensor, "B N D"]:
+        """What the last block gave, as one sequence; normalised if `output_norm` is `before_pool`."""
         if self.factorised:
             x = x.flatten(1, 2)
         return self.norm(x) if self.output_norm == "before_pool" else x
+
+    def pooled(
+        self,
+        tokens: Float[Tensor, "B t h w D"],
+        time_mask: Bool[Tensor, "B t"] | None = None,
+        places: Int[Tensor, "B n"] | None = None,
+    ) -> Float[Tensor, "B D"]:
+        """`pool` of what `forward` gives."""
+        return self.pool(self(tokens, time_mask, places), time_mask)
 
     def pool(
         self, tokens: Float[Tensor, "B N D"], time_mask: Bool[Tensor, "B t"] | None = None
@@ -147,12 +169,3 @@ class Encoder(nn.Module):
     def _token_mask(self, time_mask: Bool[Tensor, "B t"], places: int) -> Bool[Tensor, "B N"]:
         mask = time_mask.repeat_interleave(places, dim=1)
         return mask if self.cls is None else torch.cat([mask.new_ones(mask.shape[0], 1), mask], dim=1)
-
-    def _reads_the_first_alone(self) -> bool:
-        """Whether pooling takes the class token and the last block's attention is not being recorded."""
-        return self.cls is not None and not takes_manual_path(self.blocks[-1])
-
-    def _run(self, block: nn.Module, *inputs: Any) -> Tensor:
-        if self.checkpointing and self.training and torch.is_grad_enabled():
-            return checkpoint(block, *inputs, use_reentrant=False)
-        return block(*inputs)

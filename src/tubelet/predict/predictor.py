@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tubelet.data import Sample
 from tubelet.data.known import KnownVideos
@@ -26,8 +26,7 @@ from tubelet.errors import ConfigError, VideoError
 from tubelet.evaluate import autocast, parse_views, resolve_precision
 from tubelet.evaluate.device import Precision
 from tubelet.evaluate.evaluator import VIEWS_PER_FORWARD, predict_views
-from tubelet.inference import Evaluating
-from tubelet.model import ViViT
+from tubelet.fast import Evaluating
 from tubelet.predict.html import thumbnails_of
 from tubelet.predict.ready import ready
 from tubelet.predict.result import TOP, Result, head_results
@@ -40,7 +39,7 @@ AHEAD = 2
 
 
 def predict(
-    model: ViViT | str | os.PathLike[str],
+    model: nn.Module | str | os.PathLike[str],
     videos: Source | Sequence[Source],
     *,
     views: str | tuple[int, int] = (1, 1),
@@ -91,7 +90,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: ViViT | str | os.PathLike[str],
+        model: nn.Module | str | os.PathLike[str],
         *,
         device: str | torch.device | None = None,
         precision: Precision = "float32",

@@ -5,25 +5,27 @@ from __future__ import annotations
 import os
 
 import torch
+from torch import nn
 
 from tubelet.config import PreprocessingConfig
 from tubelet.errors import ConfigError
 from tubelet.evaluate import resolve_device
-from tubelet.model import ViViT
+from tubelet.model import ViViT, unwrapped
 
 
 def ready(
-    model: ViViT | str | os.PathLike[str], device: str | torch.device | None = None
+    model: nn.Module | str | os.PathLike[str], device: str | torch.device | None = None
 ) -> tuple[ViViT, PreprocessingConfig]:
     """The model, loaded if need be and moved to its device, and how its videos are preprocessed.
 
     Args:
-        model: a model, or what `tubelet.load` reads.
+        model: a model, one in a wrapper (see `tubelet.model.unwrapped`), or what `tubelet.load` reads.
         device: where to; by default where the model is, and `auto` for one that is loaded here.
 
     Raises:
         ConfigError: the model has no classes, or does not say how to preprocess.
     """
+    model = unwrapped(model)
     if not isinstance(model, ViViT):
         from tubelet.weights import load
 

@@ -17,15 +17,15 @@ from collections.abc import Generator, Hashable, Iterator
 from types import TracebackType
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tubelet.config import ModelConfig, PreprocessingConfig
 from tubelet.errors import ConfigError, VideoError
 from tubelet.evaluate import autocast, resolve_precision
 from tubelet.evaluate.device import Precision
 from tubelet.evaluate.tubelets import Tubelet, encode_tubelets, shares_tubelets, tubelets_of_clip
-from tubelet.inference import Evaluating
-from tubelet.model import ViViT
+from tubelet.fast import Evaluating
+from tubelet.model import ViViT, logits_by_head
 from tubelet.predict.decision import Decision
 from tubelet.predict.ready import ready
 from tubelet.predict.result import TOP, HeadResult, head_results
@@ -37,7 +37,7 @@ TUBELETS_PER_FORWARD = 64
 
 
 def stream(
-    model: ViViT | str | os.PathLike[str],
+    model: nn.Module | str | os.PathLike[str],
     source: StreamSource,
     *,
     hop: int | None = None,
@@ -201,9 +201,9 @@ class Stream(Iterator[Decision]):
     def _decision(self, number: int, numbers: list[int], real: list[bool]) -> Decision:
         mask = None if all(real) else torch.tensor([real], device=self._device)
         look = self._sharing if shares_tubelets(self._model.config) else self._anew
-        with torch.inference_mode(), self._evaluating() as model, autocast(self._device, self._dtype):
+        with torch.no_grad(), self._evaluating() as model, autocast(self._device, self._dtype):
             said = look(model, numbers, mask)
-        logits = said if isinstance(said, dict) else {"label": said}
+        logits = logits_by_head(self._model, said)
         heads = head_results({head: values[0].cpu().double() for head, values in logits.items()}, self._model.labels)
         first, last = min(numbers), max(numbers)
         return Decision(

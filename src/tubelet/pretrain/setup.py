@@ -140,10 +140,11 @@ def describe_size(pretrainer: Pretrainer) -> str:
     decoder = sum(parameter.numel() for parameter in masked.parameters()) - encoder
     visible = masked.visible_times * masked.visible_places
     precision = str(pretrainer.dtype).removeprefix("torch.")
+    form = ", blocks in their training form (tubelet.optimise)" if pretrainer.fast else ""
     return (
         f"{encoder / 1e6:.2f} M parameters and {decoder / 1e6:.2f} M of the decoder, {visible} of {config.num_tokens} "
-        f"tokens a clip visible, {precision} on {pretrainer.device}; {pretrainer.steps_per_epoch} steps an epoch, "
-        f"{pretrainer.total_steps} in all"
+        f"tokens a clip visible, {precision} on {pretrainer.device}{form}; "
+        f"{pretrainer.steps_per_epoch} steps an epoch, {pretrainer.total_steps} in all"
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from tubelet.config import PretrainConfig
 from tubelet.data import Batch, ClipDataset, FrameCache, Table, make_loader
 from tubelet.evaluate import autocast, resolve_device, resolve_precision
+from tubelet.fast import training_form
 from tubelet.model import ViViT
 from tubelet.pretrain.model import MaskedTubelets
 from tubelet.train.checkpoint import Checkpoint, save_checkpoint
@@ -22,7 +23,7 @@ from tubelet.train.parts import require_parts_are_exact
 from tubelet.train.position import Position
 from tubelet.train.run_folder import FailureLog, RunFolder
 from tubelet.train.schedule import cosine_with_warmup
-from tubelet.train.trainer import FIRST_CHECKPOINT_SECONDS, compiled
+from tubelet.train.trainer import FIRST_CHECKPOINT_SECONDS, compiled, trains_in_fast_form
 from tubelet.train.watch import StepWatch
 from tubelet.weights import save
 
@@ -53,7 +54,9 @@ class Pretrainer:
         self.model.set_checkpointing(runtime.activation_checkpointing)
         if optimisation.accumulate_steps > 1:
             require_parts_are_exact(self.masked, compiled=runtime.compile, sharded=False)
-        self.forward: Callable[..., Any] = compiled(self.masked) if runtime.compile else self.masked
+        self.fast = trains_in_fast_form(self.device, runtime)
+        learner = training_form(self.masked) if self.fast else self.masked
+        self.forward: Callable[..., Any] = compiled(learner) if runtime.compile else learner
         self.optimiser = make_optimiser(self.masked, optimisation)
         self.early = step_in_backward(self.optimiser, optimisation, runtime)
         data, workers = config.data, config.data.workers

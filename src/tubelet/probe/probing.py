@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from tubelet.config import to_dict
 from tubelet.data import Failure, Table, assign_splits, hold_out, read_table
@@ -21,7 +21,7 @@ from tubelet.errors import ConfigError, DataError
 from tubelet.evaluate import parse_views, resolve_device, resolve_precision
 from tubelet.evaluate.device import Precision
 from tubelet.features import FeatureClips, default_folder
-from tubelet.model import ViViT
+from tubelet.model import ViViT, unwrapped
 from tubelet.paths import require_free
 from tubelet.probe.export import write_features
 from tubelet.probe.knn import knn_votes
@@ -133,7 +133,7 @@ class _Vectors:
 
 
 def probe(
-    model: ViViT | str | os.PathLike[str],
+    model: nn.Module | str | os.PathLike[str],
     data: Table | str | os.PathLike[str] | None = None,
     *,
     train_split: str = "train",
@@ -187,6 +187,7 @@ def probe(
         raise ConfigError(f"neighbours={neighbours} must be at least 1")
     if features is not None:
         require_free(features, overwrite=overwrite)
+    model = unwrapped(model)
     if data is None and isinstance(model, ViViT):
         raise ConfigError("a model was given and no data; name a run, or labelled videos")
     if isinstance(data, Table):

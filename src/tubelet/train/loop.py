@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from tubelet.config import TrainConfig, default_recipe, override, train_config
 from tubelet.config.run_state import EARLY, FINISHED, TIME
@@ -19,7 +20,7 @@ from tubelet.data import Batch, Table
 from tubelet.distributed.world import joined
 from tubelet.errors import DataError, StorageError
 from tubelet.evaluate import Evaluation
-from tubelet.model import ViViT
+from tubelet.model import ViViT, unwrapped
 from tubelet.train import events
 from tubelet.train.generators import restored_generators
 from tubelet.train.interrupt import StopAsked, StopRequest, TrainingInterrupted, until_stopped
@@ -70,7 +71,7 @@ def train(
     out: str | os.PathLike[str] = "run",
     *,
     config: TrainConfig | None = None,
-    model: ViViT | Mapping[str, Any] | None = None,
+    model: nn.Module | Mapping[str, Any] | None = None,
     resume: bool = False,
     reporter: Reporter | None = None,
     **fields: Any,
@@ -107,7 +108,7 @@ def train(
         TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP, after a checkpoint was written.
     """
     reporter = reporter or ConsoleReporter()
-    given = model if isinstance(model, ViViT) else None
+    given = unwrapped(model) if isinstance(model, nn.Module) else None
     if model is not None and given is None:
         fields["model"] = model
     folder, started = RunFolder(os.fspath(out)), time.perf_counter()

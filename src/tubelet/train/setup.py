@@ -285,9 +285,10 @@ def _size(trainer: Trainer) -> str:
     trained = sum(parameter.numel() for parameter in trainer.model.parameters() if parameter.requires_grad)
     frozen = f" ({trained / 1e6:.2f} M are trained, freeze={trainer.model.frozen})" if trained < parameters else ""
     precision = str(trainer.dtype).removeprefix("torch.")
+    form = ", blocks in their training form (tubelet.optimise)" if trainer.fast else ""
     return (
         f"{parameters / 1e6:.2f} M parameters{frozen}, {trainer.model.config.num_tokens} tokens a clip, {precision} on "
-        f"{trainer.device}{_processes(trainer)}; "
+        f"{trainer.device}{_processes(trainer)}{form}; "
         f"steps: {trainer.steps_per_epoch} an epoch, {trainer.total_steps} in all"
     )
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tubelet.config import TrainConfig
+from tubelet.config import RuntimeConfig, TrainConfig
 from tubelet.config.run_state import FINISHED
 from tubelet.data import (
     Batch,
@@ -31,6 +31,7 @@ from tubelet.data.loader import usable_cores
 from tubelet.distributed.world import ALONE, World
 from tubelet.errors import ConfigError
 from tubelet.evaluate import Evaluation, autocast, evaluate_clips, parse_views, resolve_device, resolve_precision
+from tubelet.fast import training_form
 from tubelet.features import FeatureClips
 from tubelet.model import ViViT
 from tubelet.train.budget import TimeBudget
@@ -129,7 +130,8 @@ class Trainer:
         self.model.set_checkpointing(runtime.activation_checkpointing)
         self.average = WeightAverage(model, optimisation.ema_decay) if optimisation.ema_decay else None
         self.parallel.prepare(self.model, self.average.model if self.average is not None else None)
-        self.learner = learned_part(self.model, config)
+        self.fast = trains_in_fast_form(self.device, runtime) and not self.parallel.sharded
+        self.learner = learned_part(training_form(self.model) if self.fast else self.model, config)
         require_batches_for_norms(self.learner, optimisation.batch_size, len(train))
         if optimisation.accumulate_steps > 1:
             require_parts_are_exact(self.learner, compiled=runtime.compile, sharded=self.parallel.sharded)
@@ -424,6 +426,11 @@ def _require_shareable(config: TrainConfig, world: World) -> None:
             f"batch_size={size} is of all {world.size} processes together, and {why}; use at least {least}, or fewer "
             "processes"
         )
+
+
+def trains_in_fast_form(device: torch.device, runtime: RuntimeConfig) -> bool:
+    """Whether `tubelet.fast.training_form` pays: on a CPU, unless a compiler sees the model."""
+    return device.type == "cpu" and not runtime.compile
 
 
 def compiled(model: nn.Module) -> Callable[..., Any]:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from tubelet.errors import ConfigError
-from tubelet.model import ViViT
+from tubelet.model import ViViT, unwrapped
 from tubelet.weights.adapt import adapt
 from tubelet.weights.hf_vivit import save_hf_vivit
 from tubelet.weights.load import load
 from tubelet.weights.native import save, save_provenance
 from tubelet.weights.report import LoadReport
-from tubelet.weights.saveable import require_saveable
+from tubelet.weights.saveable import saveable
 from tubelet.weights.scenic import save_scenic
 
 LAYOUTS: dict[str, tuple[str, ...]] = {
@@ -61,11 +59,12 @@ def convert(
         raise ConfigError(
             f"format={format!r} has no layout {layout!r}; " + (f"use {known}" if known else "leave it out")
         )
-    if isinstance(source, nn.Module):
-        model = require_saveable(source)
-        model = adapt(model, **fields) if fields else model
+    source = unwrapped(source)
+    if isinstance(source, ViViT):
+        model = adapt(source, **fields) if fields else source
     else:
         model = load(source, **fields)
+    model = saveable(model)
     notes = _write(model, out, format, layout, overwrite)
     report = model.load_report
     if not isinstance(report, LoadReport):

@@ -45,7 +45,7 @@ from tubelet.weights.hf_layers import (
     whole_tubelets,
 )
 from tubelet.weights.hf_preprocessing import IMAGE_FILE, VIDEO_FILE, VIVIT, processor_file
-from tubelet.weights.saveable import require_saveable
+from tubelet.weights.saveable import saveable
 from tubelet.weights.tensors import Incoming
 
 WRITTEN_ACTIVATIONS = {"gelu_tanh": "gelu_fast", "gelu": "gelu", "gelu_quick": "quick_gelu"}
@@ -121,8 +121,7 @@ def save_hf_vivit(
     Raises:
         WeightsError: `VivitForVideoClassification` is not this model; or there is a model in the folder already.
     """
-    require_saveable(model)
-    folder, model = Path(folder), fold_head_norm(model)
+    folder, model = Path(folder), fold_head_norm(saveable(model))
     _refuse_what_they_lack(model, key_layout)
     _refuse_to_overwrite(folder, overwrite)
     notes = []

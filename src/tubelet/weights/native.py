@@ -25,7 +25,7 @@ from tubelet.model import ViViT
 from tubelet.provenance import PROVENANCE_FILE, Provenance
 from tubelet.version import __version__
 from tubelet.weights.files import load_header, load_tensors, parse_json, read_json, replacing, save_tensors
-from tubelet.weights.saveable import require_saveable
+from tubelet.weights.saveable import saveable
 from tubelet.weights.tensors import FLOATS, Incoming, empty_model, listing, put_tensors
 
 WEIGHTS_FILE = "model.safetensors"
@@ -43,11 +43,11 @@ def save(model: ViViT, folder: str | Path, *, overwrite: bool = False) -> None:
         overwrite: replace a model of ours that is in the folder already.
 
     Raises:
-        WeightsError: there is a model already and `overwrite` is False; or something that is not ours; or the layers
-            or labels are not those that `model.config` describes.
+        WeightsError: there is a model already and `overwrite` is False; or something that is not ours; or
+            `model.labels` does not fit.
+        ConfigError: a layer of the model is not as its configuration says.
     """
-    folder = Path(folder)
-    require_saveable(model)
+    folder, model = Path(folder), saveable(model)
     _refuse_to_overwrite(folder, overwrite)
     folder.mkdir(parents=True, exist_ok=True)
     described = describe(model)

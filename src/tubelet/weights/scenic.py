@@ -20,7 +20,7 @@ from tubelet.model import ViViT
 from tubelet.weights.fold import fold_head_norm
 from tubelet.weights.labels import label_notes
 from tubelet.weights.msgpack_tree import flatten, read_tree, unflatten, write_tree
-from tubelet.weights.saveable import require_saveable
+from tubelet.weights.saveable import saveable
 from tubelet.weights.scenic_config import FIXED, deduce
 from tubelet.weights.scenic_layout import rules
 from tubelet.weights.tensors import Incoming, empty_model, listing, put_tensors
@@ -92,8 +92,7 @@ def save_scenic(
     Raises:
         WeightsError: the original has no such model, or the file is there already.
     """
-    require_saveable(model)
-    file, model = Path(file), fold_head_norm(model)
+    file, model = Path(file), fold_head_norm(saveable(model))
     refuse_what_they_lack(model.config)
     if file.exists() and (not overwrite or not file.is_file()):
         raise WeightsError(f"{file} is there already; overwrite=True replaces a file (--overwrite)")

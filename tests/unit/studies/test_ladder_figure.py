@@ -37,4 +37,5 @@ def test_every_text_lies_within_the_figure(title: str) -> None:
     assert any("multiply-adds" in text.get_text() for text in written)
     for text in written:
         box, frame = text.get_window_extent(), figure.bbox
-        assert frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1, text
+        assert frame.x0 <= box.x0 < box.x1 <= frame.x1, text
+        assert frame.y0 <= box.y0 < box.y1 <= frame.y1, text

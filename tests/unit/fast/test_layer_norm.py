@@ -1,4 +1,4 @@
-"""LayerNorm in pieces: the library's, to rounding."""
+"""LayerNorm in tiles: the library's, to rounding."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from tubelet.nn.norms import layer_norm, layer_norm_backward
-from tubelet.nn.pieces import CACHED
+from tubelet.fast.layer_norm import layer_norm, layer_norm_backward
+from tubelet.fast.tiles import TILE_NUMBERS
 
 
-@pytest.mark.parametrize("tokens", [3, CACHED // 64 + 1, 3 * CACHED // 64 + 17])
+@pytest.mark.parametrize("tokens", [3, TILE_NUMBERS // 64 + 1, 3 * TILE_NUMBERS // 64 + 17])
 @pytest.mark.parametrize(
     "wanted", [(True, True, True), (True, False, False), (False, True, True), (False, False, True)]
 )

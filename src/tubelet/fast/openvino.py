@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from tubelet.errors import ConfigError
-from tubelet.inference.optimised import OptimisedViViT
+from tubelet.fast.merging import MergingEncoder
+from tubelet.fast.model import FastViViT
+from tubelet.fast.optimised import OptimisedViViT
 from tubelet.model import ViViT
 from tubelet.nn.attention import takes_manual_path
-from tubelet.nn.merging import MergingEncoder
 from tubelet.nn.positions import PlaceWeights, Positions, interpolate_grid
+
+_COMPILING = threading.RLock()
 
 MOST_SHAPES = 4
 """Compiled graphs that are kept, each with a copy of the weights; the one that was made first goes first."""
@@ -28,7 +34,8 @@ class OpenVINOViViT(OptimisedViViT):
     A graph is made for each shape of a batch when the first of that shape comes, which takes seconds; it is in float32
     and holds the weights as they are at that moment. The call with a `frame_mask`, on another device or in another
     type, while attention is recorded or tokens are merged, and the methods for parts of the model (`forward_features`,
-    `encode_space`, ...) have no graph and run as with `backend="torch"`. Copies and pickles compile anew.
+    `encode_space`, ...) have no graph and run as with `backend="torch"`. Copies and pickles compile anew, and so does
+    the next call after a layer or the configuration of the model changed. Nothing is reported to OpenVINO's makers.
 
     Args:
         model: stays as it is.
@@ -39,28 +46,42 @@ class OpenVINOViViT(OptimisedViViT):
 
     def __init__(self, model: ViViT) -> None:
         try:
-            import openvino  # noqa: F401  (missing is said now, not at the first clip)
+            with _without_telemetry():
+                import openvino  # noqa: F401  (missing is said now, not at the first clip)
         except ImportError as error:
             raise ConfigError(
                 "backend='openvino' needs it installed: pip install 'tubelet[openvino]'; or use backend='torch'"
             ) from error
+        self._graphs: dict[torch.Size, Callable[[Tensor], list[Tensor]]]
         super().__init__(model)
-        self._graphs: dict[torch.Size, Callable[[Tensor], list[Tensor]]] = {}
+
+    def follow(self) -> None:
+        """See `OptimisedViViT`; graphs of what was there before are let go."""
+        before = self._made_of
+        super().follow()
+        if self._made_of is not before:
+            self._graphs = {}
 
     @torch.no_grad()
     def forward(
         self, video: Float[Tensor, "B T C H W"], frame_mask: Bool[Tensor, "B T"] | None = None
     ) -> Float[Tensor, "B K"] | dict[str, Float[Tensor, "B _"]]:
-        """As `ViViT.forward`."""
+        """As `ViViT.forward`. Threads may call it at once."""
         if frame_mask is not None or not self._has_graph_for(video):
             return super().forward(video, frame_mask)
-        if video.shape not in self._graphs:
-            while len(self._graphs) >= MOST_SHAPES:
-                self._graphs.pop(next(iter(self._graphs)))
-            self._graphs[video.shape] = self._compile(video)
-        outputs = self._graphs[video.shape](video)
+        self.follow()
+        outputs = self._graph(video)(video)
         heads = self.config.num_classes
         return dict(zip(heads, outputs, strict=True)) if isinstance(heads, dict) else outputs[0]
+
+    def _graph(self, video: Tensor) -> Callable[[Tensor], list[Tensor]]:
+        with _COMPILING:  # torch traces one model at a time
+            graph = self._graphs.get(video.shape)
+            if graph is None:
+                while len(self._graphs) >= MOST_SHAPES:
+                    self._graphs.pop(next(iter(self._graphs)))
+                graph = self._graphs[video.shape] = self._compile(video)
+        return graph
 
     def _has_graph_for(self, video: Tensor) -> bool:
         if video.device.type != "cpu" or video.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
@@ -73,16 +94,17 @@ class OpenVINOViViT(OptimisedViViT):
         import openvino
 
         exported = torch.export.export(_Logits(self._at_the_size_of(video)), (video,))
-        compiled = openvino.compile_model(
-            openvino.convert_model(exported),
-            "CPU",
-            {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"},
-        )
-        count = len(compiled.outputs)
+        with _without_telemetry():
+            graph = openvino.convert_model(exported)
+        threads = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
+        compiled = openvino.compile_model(graph, "CPU", threads)
+        own = threading.local()
 
         def run(video: Tensor) -> list[Tensor]:
-            results = compiled(video.contiguous().numpy())
-            return [torch.from_numpy(results[number].copy()) for number in range(count)]
+            if not hasattr(own, "request"):  # one for each thread: it holds the inputs and outputs of its call
+                own.request = compiled.create_infer_request()
+            results = own.request.infer(video.contiguous().numpy(), share_inputs=True)
+            return [torch.from_numpy(results[number].copy()) for number in range(len(compiled.outputs))]
 
         return run
 
@@ -117,6 +139,18 @@ class OpenVINOViViT(OptimisedViViT):
         return twin
 
 
+@contextmanager
+def _without_telemetry() -> Iterator[None]:
+    """OpenVINO's import and converter report over the network where `openvino-telemetry` is installed; not here."""
+    try:
+        import openvino_telemetry
+    except ImportError:
+        yield
+        return
+    with patch.object(openvino_telemetry, "Telemetry"):
+        yield
+
+
 class _Logits(nn.Module):
     """The model with a list of its heads' logits, which is what a graph can give."""
 
@@ -125,5 +159,5 @@ class _Logits(nn.Module):
         self.model = model
 
     def forward(self, video: Tensor) -> list[Tensor]:
-        logits = ViViT.forward(self.model, video)
+        logits = FastViViT.forward(self.model, video)
         return list(logits.values()) if isinstance(logits, dict) else [logits]

@@ -1,72 +1,44 @@
-"""Matrix products whose backward pass is written out, because autograd's own keeps and copies more than it must.
+"""Linear layers with a hand-written backward pass, which keeps and copies less than autograd's own.
 
-`split_linear` gives query, key and value apart, each contiguous; their gradients go into one kernel's gradient without
-being joined first. It and `normed_linear` keep what goes into a LayerNorm, `activated_linear` what goes into an
-activation, `heads_to_linear` what attention keeps too; what comes out of these is computed again. The last two add to a
-residual in the product itself.
+`normed_linear` gives query, key and value apart; their gradients go into the gradient of the one weight without being
+joined first. It keeps the input of the LayerNorm, `activated_linear` that of the activation, `heads_to_linear` what
+attention keeps too; their outputs are computed again in the backward pass. The last two add the residual themselves.
 
-All are the plain product, to rounding, forward and backward, and take the plain way while a graph is traced: compilers
-decide themselves what is computed again.
+All give the plain result, to rounding, forward and backward. They have no second derivative and raise where one is
+asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-from tubelet.nn.activations import DERIVATIVES, Activation, activated
-from tubelet.nn.norms import layer_norm, layer_norm_backward
-from tubelet.nn.room import room
-from tubelet.nn.untouched import is_untouched
+from tubelet.errors import ConfigError
+from tubelet.fast.buffers import empty_reusable
+from tubelet.fast.gelu import DERIVATIVES, activated
+from tubelet.fast.layer_norm import layer_norm, layer_norm_backward
+from tubelet.nn.activations import Activation
+from tubelet.nn.attention import merge_heads, split_heads
 
 LONG = 512
-"""Length of a sequence from which putting the rows of each head together pays on a CPU."""
+"""Tokens of a sequence from which putting the rows of each head together pays on a CPU."""
 
 
-def split_linear(
-    linear: nn.Linear, x: Float[Tensor, "*rest D"], parts: int, norm: nn.LayerNorm | None = None
-) -> tuple[Float[Tensor, "*rest part"], ...]:
-    """`linear(norm(x)).chunk(parts, dim=-1)`."""
-    return _split_linear(linear, x, parts, norm, None)
-
-
-def heads_linear(
-    linear: nn.Linear, x: Float[Tensor, "B N D"], parts: int, heads: int, norm: nn.LayerNorm | None = None
-) -> tuple[Float[Tensor, "B heads N c"], ...]:
-    """What `split_linear` gives, each part cut into heads.
-
-    Where autograd wants gradients, each head's rows lie together in long sequences: attention reads them faster, twice.
-    """
-    return _split_linear(linear, x, parts, norm, heads)
-
-
-def _split_linear(
-    linear: nn.Linear, x: Tensor, parts: int, norm: nn.LayerNorm | None, heads: int | None
+def normed_linear(
+    linear: nn.Linear, x: Float[Tensor, "*rest D"], norm: nn.LayerNorm, parts: int = 1, heads: int | None = None
 ) -> tuple[Tensor, ...]:
-    if norm is not None and _differentiates(x, linear, norm):
-        statistics = (norm.weight, norm.bias, norm.eps)
-        return _NormedLinear.apply(x, *statistics, *_cast(linear.weight, linear.bias), parts, heads)
-    if norm is not None:
-        x = norm(x)
-    if _differentiates(x, linear):
-        return _SplitLinear.apply(*_cast(x, linear.weight, linear.bias), parts, heads)
-    if x.device.type == "cpu" and _is_plain(linear):  # as quick as one product, and attention over time copies nothing
-        products = tuple(F.linear(x, *layer) for layer in _layers(linear.weight, linear.bias, parts))
-    else:
-        products = linear(x).chunk(parts, dim=-1)
-    return products if heads is None else tuple(_cut(product, heads) for product in products)
+    """`linear(norm(x)).chunk(parts, dim=-1)`; with `heads` each part [B, N, D] as [B, heads, N, c].
 
-
-def normed_linear(linear: nn.Linear, x: Float[Tensor, "*rest D"], norm: nn.LayerNorm) -> Float[Tensor, "*rest out"]:
-    """`linear(norm(x))`."""
-    (product,) = split_linear(linear, x, 1, norm)
-    return product
+    In long sequences each head's rows then lie together: attention reads them faster, twice.
+    """
+    scale_shift = (norm.weight, norm.bias, norm.eps)
+    return _NormedLinear.apply(x, *scale_shift, *_cast(linear.weight, linear.bias), parts, heads)
 
 
 def activated_linear(
@@ -75,11 +47,9 @@ def activated_linear(
     activation: Activation,
     residual: Float[Tensor, "*rest out"] | None = None,
 ) -> Float[Tensor, "*rest out"]:
-    """`linear(activation(x))`, added to `residual`."""
-    if not _differentiates(x, linear) or activation not in DERIVATIVES:
-        return plus(residual, linear(activation(x)))
+    """`linear(activation(x))`, added to `residual`. The activation is one of `DERIVATIVES`."""
     weight, bias = _cast(linear.weight, linear.bias)
-    inside, outside = _places(residual, weight)
+    inside, outside = _fused_residual(residual, weight)
     return plus(outside, _ActivatedLinear.apply(x, weight, bias, activation, inside))
 
 
@@ -89,21 +59,29 @@ def heads_to_linear(
     residual: Float[Tensor, "*rest N out"] | None = None,
 ) -> Float[Tensor, "*rest N out"]:
     """`linear` of the heads of all parts side by side, added to `residual`."""
-    if not _differentiates(parts[0], linear):
-        return plus(residual, linear(_side_by_side(parts)))
     weight, bias, *parts = _cast(linear.weight, linear.bias, *parts)
-    inside, outside = _places(residual, weight)
+    inside, outside = _fused_residual(residual, weight)
     return plus(outside, _HeadsToLinear.apply(weight, bias, inside, *parts))
 
 
-def plus(residual: Tensor | None, product: Tensor) -> Tensor:
+def plus(residual: Tensor | None, x: Tensor) -> Tensor:
     """Their sum, where there is a residual."""
-    return product if residual is None else residual + product
+    return x if residual is None else residual + x
 
 
-def merge_heads(x: Float[Tensor, "*rest heads N c"]) -> Float[Tensor, "*rest N D"]:
-    """The heads of each token side by side."""
-    return x.transpose(-3, -2).flatten(-2)
+def _first_derivative_only(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """A backward pass that autograd cannot differentiate: an error where it would have to (`create_graph=True`)."""
+
+    @wraps(backward)
+    def checked(ctx: Any, *gradients: Tensor) -> Any:
+        if torch.is_grad_enabled():
+            raise ConfigError(
+                "the training form has no second derivatives (create_graph=True, torch.func); use the model it was "
+                "made from"
+            )
+        return backward(ctx, *gradients)
+
+    return checked
 
 
 def _side_by_side(parts: Sequence[Float[Tensor, "*rest _ N c"]]) -> Float[Tensor, "*rest N D"]:
@@ -111,28 +89,11 @@ def _side_by_side(parts: Sequence[Float[Tensor, "*rest _ N c"]]) -> Float[Tensor
     return torch.cat([first, *others], dim=-1) if others else first
 
 
-def _places(residual: Tensor | None, weight: Tensor) -> tuple[Tensor | None, Tensor | None]:
+def _fused_residual(residual: Tensor | None, weight: Tensor) -> tuple[Tensor | None, Tensor | None]:
     """The residual where a product can add to it, and where that is left to do after it."""
     if residual is None or residual.device.type != "cpu" or residual.dtype != weight.dtype or not _is_exact(weight):
         return None, residual
     return residual, None
-
-
-class _SplitLinear(torch.autograd.Function):
-    @staticmethod
-    def forward(x: Tensor, weight: Tensor, bias: Tensor, parts: int, heads: int | None) -> tuple[Tensor, ...]:
-        return _split(x, weight, bias, parts, heads)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        x, weight, _, _, ctx.heads = inputs
-        ctx.save_for_backward(x, weight)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        return *_of_split(ctx.needs_input_grad, x, weight, gradients, ctx.heads), None, None
 
 
 class _NormedLinear(torch.autograd.Function):
@@ -158,7 +119,7 @@ class _NormedLinear(torch.autograd.Function):
         ctx.save_for_backward(x, scale, shift, weight)
 
     @staticmethod
-    @once_differentiable
+    @_first_derivative_only
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, scale, shift, weight = ctx.saved_tensors
         wanted = ctx.needs_input_grad
@@ -179,11 +140,11 @@ def _split(x: Tensor, weight: Tensor, bias: Tensor, parts: int, heads: int | Non
     if heads is None:
         return tuple(_linear(x, *layer) for layer in layers)
     if x.device.type != "cpu" or not _is_exact(x) or x.shape[1] < LONG:
-        return tuple(_cut(_linear(x, *layer), heads) for layer in layers)
+        return tuple(split_heads(_linear(x, *layer), heads) for layer in layers)
     rows = _rows(x)
-    product = room(rows, len(rows), len(weight) // parts)  # one after the other
+    product = empty_reusable(rows, len(rows), len(weight) // parts)  # one after the other
     return tuple(
-        _laid_out(torch.mm(rows, kernel.T, out=product).view(*x.shape[:-1], -1), offset, heads)
+        _head_major(torch.mm(rows, kernel.T, out=product).view(*x.shape[:-1], -1), offset, heads)
         for kernel, offset in layers
     )
 
@@ -192,14 +153,10 @@ def _layers(weight: Tensor, bias: Tensor, parts: int) -> Iterable[tuple[Tensor, 
     return zip(weight.chunk(parts), bias.chunk(parts), strict=True)
 
 
-def _laid_out(product: Float[Tensor, "B N D"], bias: Float[Tensor, "D"], heads: int) -> Float[Tensor, "B heads N c"]:
+def _head_major(product: Float[Tensor, "B N D"], bias: Float[Tensor, "D"], heads: int) -> Float[Tensor, "B heads N c"]:
     """The pass that adds the bias puts each head's rows together."""
-    cut = _cut(product, heads)
-    return torch.add(cut, bias.view(heads, 1, -1), out=room(cut, *cut.shape))
-
-
-def _cut(x: Float[Tensor, "B N D"], heads: int) -> Float[Tensor, "B heads N c"]:
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    cut = split_heads(product, heads)
+    return torch.add(cut, bias.view(heads, 1, -1), out=empty_reusable(cut, *cut.shape))
 
 
 def _of_split(
@@ -207,12 +164,12 @@ def _of_split(
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """The gradients of x, weight and bias, those that are wanted, from those of the parts, one after the other."""
     of_x = None
-    of_weight = room(weight, *weight.shape) if wanted[1] else None
+    of_weight = empty_reusable(weight, *weight.shape) if wanted[1] else None
     of_bias = weight.new_empty(len(weight)) if wanted[2] else None
     inputs = _rows(x)
     number = len(gradients)
     for part, gradient in enumerate(gradients):
-        rows = _rows(gradient) if heads is None else _rows_of_heads(gradient)
+        rows = _rows(gradient) if heads is None else _token_rows(gradient)
         if of_weight is not None:
             torch.mm(rows.T, inputs, out=of_weight.chunk(number)[part])
         if of_bias is not None:
@@ -229,10 +186,10 @@ def _rows(x: Float[Tensor, "*rest D"]) -> Float[Tensor, "N D"]:
     return x.reshape(-1, x.shape[-1])
 
 
-def _rows_of_heads(x: Float[Tensor, "*rest heads N c"]) -> Float[Tensor, "_ D"]:
+def _token_rows(x: Float[Tensor, "*rest heads N c"]) -> Float[Tensor, "_ D"]:
     """A row for each token, in memory that is used again where the heads have to be put side by side."""
     tokens = x.transpose(-3, -2)
-    return _rows((tokens if tokens.is_contiguous() else room(x, *tokens.shape).copy_(tokens)).flatten(-2))
+    return _rows((tokens if tokens.is_contiguous() else empty_reusable(x, *tokens.shape).copy_(tokens)).flatten(-2))
 
 
 class _ActivatedLinear(torch.autograd.Function):
@@ -249,7 +206,7 @@ class _ActivatedLinear(torch.autograd.Function):
         ctx.save_for_backward(x, weight)
 
     @staticmethod
-    @once_differentiable
+    @_first_derivative_only
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         wanted = ctx.needs_input_grad
@@ -271,7 +228,7 @@ class _HeadsToLinear(torch.autograd.Function):
     def forward(weight: Tensor, bias: Tensor, residual: Tensor | None, *parts: Tensor) -> Tensor:
         if residual is None:
             return _linear(_side_by_side(parts), weight, bias)
-        return _added(residual, bias, [_rows_of_heads(part) for part in parts], weight.split(_widths(parts), dim=1))
+        return _added(residual, bias, [_token_rows(part) for part in parts], weight.split(_widths(parts), dim=1))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -279,16 +236,16 @@ class _HeadsToLinear(torch.autograd.Function):
         ctx.save_for_backward(weight, *parts)
 
     @staticmethod
-    @once_differentiable
+    @_first_derivative_only
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         weight, *parts = ctx.saved_tensors
         of_weight, of_bias, of_residual, *of_parts = ctx.needs_input_grad
         rows, widths = _rows(gradient), _widths(parts)
-        kernel = room(weight, *weight.shape) if of_weight else None
+        kernel = empty_reusable(weight, *weight.shape) if of_weight else None
         found: list[Tensor | None] = []
         for number, part in enumerate(parts):
             if kernel is not None:
-                torch.mm(rows.T, _rows_of_heads(part), out=kernel.split(widths, dim=1)[number])
+                torch.mm(rows.T, _token_rows(part), out=kernel.split(widths, dim=1)[number])
             if of_parts[number]:
                 of_part = _product(rows, weight.split(widths, dim=1)[number])
                 found.append(of_part.view(*gradient.shape[:-1], part.shape[-3], -1).transpose(-3, -2))
@@ -306,12 +263,12 @@ def _linear(x: Float[Tensor, "*rest D"], weight: Tensor, bias: Tensor) -> Float[
     if x.device.type != "cpu" or not _is_exact(x):
         return F.linear(x, weight, bias)
     rows = _rows(x)
-    return torch.addmm(bias, rows, weight.T, out=room(x, len(rows), len(weight))).view(*x.shape[:-1], -1)
+    return torch.addmm(bias, rows, weight.T, out=empty_reusable(x, len(rows), len(weight))).view(*x.shape[:-1], -1)
 
 
 def _product(a: Float[Tensor, "N M"], b: Float[Tensor, "M K"]) -> Float[Tensor, "N K"]:
     """`a @ b`, likewise."""
-    return torch.mm(a, b, out=room(a, len(a), b.shape[1]))
+    return torch.mm(a, b, out=empty_reusable(a, len(a), b.shape[1]))
 
 
 def _added(
@@ -321,7 +278,7 @@ def _added(
     kernels: Sequence[Float[Tensor, "out _"]],
 ) -> Float[Tensor, "*rest out"]:
     """The residual plus `linear` of the parts side by side: the bias in one pass, then the products on top."""
-    result = torch.add(residual, bias, out=room(residual, *residual.shape))
+    result = torch.add(residual, bias, out=empty_reusable(residual, *residual.shape))
     rows = result.view(-1, result.shape[-1])
     for part, kernel in zip(parts, kernels, strict=True):
         rows.addmm_(part, kernel.T)
@@ -331,20 +288,6 @@ def _added(
 def _is_exact(x: Tensor) -> bool:
     """Whether sums of products are kept in a type that is not rounded at once: float32 or float64."""
     return x.dtype in (torch.float32, torch.float64)
-
-
-def _differentiates(x: Tensor, *layers: nn.Linear | nn.LayerNorm) -> bool:
-    """Whether autograd will want gradients, and runs these layers itself."""
-    if not torch.is_grad_enabled() or not all(_is_plain(layer) for layer in layers):
-        return False
-    return x.requires_grad or any(parameter.requires_grad for layer in layers for parameter in layer.parameters())
-
-
-def _is_plain(layer: nn.Linear | nn.LayerNorm) -> bool:
-    """Nothing traces it, replaced it or put itself in the way of its call."""
-    if torch.compiler.is_compiling() or type(layer) not in (nn.Linear, nn.LayerNorm):
-        return False
-    return is_untouched(layer)
 
 
 def _cast(*tensors: Tensor) -> tuple[Tensor, ...]:

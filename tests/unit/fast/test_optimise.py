@@ -5,6 +5,9 @@ from __future__ import annotations
 import copy
 import pickle
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 import torch
@@ -12,10 +15,11 @@ from torch import Tensor
 
 import tubelet
 from tubelet.config import ModelConfig
-from tubelet.inference import Evaluating, OptimisedViViT, attention, pieces
+from tubelet.fast import Evaluating, OptimisedViViT, attention, tiles
+from tubelet.fast.gelu import activate
 from tubelet.model import ViViT
 from tubelet.nn import record_attention
-from tubelet.nn.activations import ACTIVATIONS, activate
+from tubelet.nn.activations import ACTIVATIONS
 
 VARIANTS = ("spatio_temporal", "factorised_encoder", "factorised_self_attention", "factorised_dot_product")
 
@@ -37,13 +41,13 @@ def same(ours: Tensor, plain: Tensor) -> bool:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("pool", ["cls", "mean", "max", "weighted"])
-@pytest.mark.parametrize(("rows", "long"), [(pieces.ROWS, attention.LONG), (14, attention.LONG), (14, 5)])
+@pytest.mark.parametrize(("rows", "long"), [(tiles.TILE_TOKENS, attention.LONG), (14, attention.LONG), (14, 5)])
 @torch.no_grad()
 def test_logits_and_features_are_the_models_own(
     variant: str, pool: str, rows: int, long: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of 14 tokens in a piece, two sequences fit along any axis of the grid; of 5, all but those over time are long."""
-    monkeypatch.setattr(pieces, "ROWS", rows)
+    monkeypatch.setattr(tiles, "TILE_TOKENS", rows)
     monkeypatch.setattr(attention, "LONG", long)
     if pool == "cls" and variant in VARIANTS[2:]:
         pytest.skip("no class token in models 3 and 4")
@@ -67,15 +71,15 @@ def test_logits_and_features_are_the_models_own(
 def test_long_sequences_and_many_tokens_are_cut_into_pieces_and_nothing_shows() -> None:
     model, fast = build(num_frames=12, image_size=144)
     video = torch.randn(1, 12, 3, 144, 144)
-    assert model.config.num_tokens > pieces.ROWS
+    assert model.config.num_tokens > tiles.TILE_TOKENS
     assert same(fast(video), model(video))
 
 
 def test_pieces_hold_everything_once_and_are_of_one_size() -> None:
-    cut = [(piece.start, piece.stop) for piece in pieces.even(3137, 1600)]
+    cut = [(piece.start, piece.stop) for piece in tiles.even_tiles(3137, 1600)]
     assert cut == [(0, 1569), (1569, 3137)], "a last piece of a few tokens would be slow"
-    assert [piece.stop for piece in pieces.even(3, 0)] == [1, 2, 3]
-    assert list(pieces.even(0, 5)) == []
+    assert [piece.stop for piece in tiles.even_tiles(3, 0)] == [1, 2, 3]
+    assert list(tiles.even_tiles(0, 5)) == []
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -126,7 +130,7 @@ def test_it_survives_copying_and_pickling() -> None:
 
 @torch.no_grad()
 def test_recording_and_autocast_do_as_the_model_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pieces, "ROWS", 14)
+    monkeypatch.setattr(tiles, "TILE_TOKENS", 14)
     model, fast = build("factorised_self_attention")
     video = torch.randn(1, 6, 3, 16, 24)
     with record_attention(fast) as ours:
@@ -229,3 +233,77 @@ def test_a_backend_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(tubelet.ConfigError, match=r"tubelet\[openvino\]"):
         tubelet.optimise(model, backend="openvino")
+
+
+@torch.no_grad()
+def test_it_follows_what_is_replaced_in_the_model() -> None:
+    model, fast = build()
+    video = torch.randn(2, 6, 3, 16, 24)
+    evaluating = Evaluating(model)
+    for change in (
+        lambda: model.reset_classifier(7),
+        lambda: model.reconfigure(activation="gelu_quick", layer_norm_eps=0.1),
+        lambda: setattr(model, "head", torch.nn.Sequential(torch.nn.Dropout(0.5), torch.nn.Linear(32, 2))),
+        lambda: setattr(model.encoder.blocks[2].attention, "qkv", Adapted(32, 96)),
+        model.double,
+    ):
+        change()
+        video = video.to(next(model.parameters()).dtype)
+        expected = model.eval()(video)
+        assert same(fast(video), expected)
+        assert same(fast.forward_features(video), model.forward_features(video))
+        with evaluating() as forward:
+            assert same(forward(video), expected)
+
+
+def test_moving_it_is_refused_and_converts_nothing() -> None:
+    """Parameters are the model's own: they would change under it, and its buffers would not."""
+    model, fast = build(embedding="conv_stem")
+    for move in (lambda: fast.to(torch.bfloat16), fast.half, lambda: fast.to("meta")):
+        with pytest.raises(tubelet.ConfigError, match=r"model\.to"):
+            move()
+    assert fast.to("cpu").float() is fast
+    assert {tensor.dtype for tensor in model.state_dict().values()} == {torch.float32}
+    video = torch.randn(1, 6, 3, 16, 24)
+    model.to(torch.float64)
+    assert same(fast(video.double()), model(video.double()).detach())
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@torch.no_grad()
+def test_hooks_put_on_it_see_what_hooks_on_the_model_see(variant: str) -> None:
+    model, fast = build(variant)
+    video = torch.randn(1, 6, 3, 16, 24)
+    seen: list[dict[str, Tensor]] = [{}, {}]
+
+    def keep(_: object, __: object, output: Tensor, name: str, outputs: dict[str, Tensor]) -> None:
+        outputs.setdefault(name, output)
+
+    for each, outputs in zip((model, fast), seen, strict=True):
+        for name, module in each.named_modules():
+            if name.endswith(("qkv", "fc1", "norm_mlp", "encoder.dropout", "blocks.1")):
+                module.register_forward_hook(partial(keep, name=name, outputs=outputs))
+    assert same(fast(video), model(video))
+    assert seen[0].keys() == seen[1].keys()
+    for name, output in seen[0].items():
+        torch.testing.assert_close(seen[1][name], output, atol=1e-5, rtol=1e-5, msg=name)
+
+
+@torch.no_grad()
+def test_threads_share_a_model_in_training_mode_with_a_hook() -> None:
+    """Each computes without dropout, and the last one leaves every module in the mode that it was in."""
+    model, _ = build(dropout=0.5, drop_path=0.5)
+    video = torch.randn(1, 6, 3, 16, 24)
+    expected = model(video)
+    model.train()
+    model.encoder.blocks[0].eval()
+    modes = [module.training for module in model.modules()]
+    model.encoder.norm.register_forward_hook(lambda *given: time.sleep(0.001))
+
+    def predicted(_: int) -> bool:
+        with Evaluating(model)() as forward, torch.no_grad():
+            return torch.equal(forward(video), expected)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(predicted, range(64)))
+    assert [module.training for module in model.modules()] == modes

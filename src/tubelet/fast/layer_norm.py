@@ -1,4 +1,4 @@
-"""LayerNorm and its gradient where autograd does not look; large ones in pieces, into memory that is used again."""
+"""LayerNorm and its gradient where autograd does not look; large ones in tiles, into memory that is used again."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tubelet.nn.pieces import CACHED, pieces
-from tubelet.nn.room import room
+from tubelet.fast.buffers import empty_reusable
+from tubelet.fast.tiles import TILE_NUMBERS, row_tiles
 
 Statistics = tuple[Float[Tensor, "*rest 1"], Float[Tensor, "*rest 1"]]
 
@@ -21,9 +21,9 @@ def layer_norm(
     if not _is_large(x):
         normed, *statistics = torch.native_layer_norm(x, scale.shape, scale, shift, eps)
         return normed, (statistics[0], statistics[1])
-    result = room(x, *x.shape)
+    result = empty_reusable(x, *x.shape)
     found = []
-    for rows, into in zip(pieces(x), pieces(result), strict=True):
+    for rows, into in zip(row_tiles(x), row_tiles(result), strict=True):
         normed, *statistics = torch.native_layer_norm(rows, scale.shape, scale, shift, eps)
         into.copy_(normed)
         found.append(statistics)
@@ -43,10 +43,10 @@ def layer_norm_backward(
     compute, mask = torch.ops.aten.native_layer_norm_backward, list(wanted)
     if not _is_large(x):
         return compute(gradient, x, scale.shape, *statistics, scale, shift, mask)
-    rows = pieces(x)
-    parts = zip(rows, pieces(gradient), *(each.view(-1, 1).split(len(rows[0])) for each in statistics), strict=True)
-    of_x = room(x, *x.shape) if wanted[0] else None
-    into = pieces(of_x) if of_x is not None else ()
+    rows = row_tiles(x)
+    parts = zip(rows, row_tiles(gradient), *(each.view(-1, 1).split(len(rows[0])) for each in statistics), strict=True)
+    of_x = empty_reusable(x, *x.shape) if wanted[0] else None
+    into = row_tiles(of_x) if of_x is not None else ()
     sums: list[list[Tensor]] = [[], []]
     for number, (some, of_some, mean, inverse) in enumerate(parts):
         of_rows, *of_parameters = compute(of_some, some, scale.shape, mean, inverse, scale, shift, mask)
@@ -61,4 +61,4 @@ def layer_norm_backward(
 
 
 def _is_large(x: Tensor) -> bool:
-    return x.device.type == "cpu" and x.numel() > CACHED
+    return x.device.type == "cpu" and x.numel() > TILE_NUMBERS

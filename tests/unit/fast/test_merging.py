@@ -11,8 +11,8 @@ from torch import Tensor
 import tubelet
 from tubelet.config import ModelConfig, PreprocessingConfig
 from tubelet.errors import ConfigError
+from tubelet.fast.merging import match, merge_tokens
 from tubelet.model import ViViT
-from tubelet.nn.merging import match, merge_tokens
 
 VARIANTS: list[dict[str, Any]] = [
     {"variant": "spatio_temporal"},
@@ -74,7 +74,7 @@ def test_tokens_that_are_the_same_are_merged_without_a_trace(changes: dict[str, 
 @pytest.mark.parametrize("changes", VARIANTS[::2], ids=lambda changes: "-".join(changes.values()))
 def test_off_is_off_and_training_does_not_merge(changes: dict[str, Any]) -> None:
     model, video = made(**changes), torch.randn(2, 4, 3, 16, 32)
-    assert torch.equal(logits_of(merge_tokens(model, 0.0), video), logits_of(model, video))
+    assert merge_tokens(model, 0.0) is model
     merged = merge_tokens(model, 0.2)
     assert not torch.allclose(logits_of(merged, video), logits_of(model, video), atol=1e-4)
     assert torch.equal(logits_of(merged.train(), video), logits_of(model, video))
@@ -116,10 +116,26 @@ def test_parameters_are_shared_and_evaluation_takes_it(tmp_path: Any) -> None:
     assert torch.allclose(said.logits.float(), expected[0], atol=1e-5)
 
 
+def test_a_merged_model_has_a_mode_of_its_own_and_is_not_moved() -> None:
+    """Moving it would convert the parameters of the model, which it shares, and leave the model's buffers."""
+    model = made().train()
+    merged = merge_tokens(model, 0.2).eval()
+    assert all(module.training for module in model.modules())
+    assert merged.to("cpu") is merged
+    with pytest.raises(ConfigError, match=r"model\.to"):
+        merged.to(torch.bfloat16)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def test_nothing_is_merged_of_a_model_that_pools_its_first_token_unless_that_is_asked_for() -> None:
+    model = made(pool="first")
+    assert merge_tokens(model, 0.0) is model
+
+
 def test_what_cannot_be_merged_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"share=0\.6"):
         merge_tokens(made(), 0.6)
     with pytest.raises(ConfigError, match="first token alone"):
         merge_tokens(made(pool="first"), 0.1)
-    with pytest.raises(ConfigError, match="no encoder"):
+    with pytest.raises(ConfigError, match="a Linear computes"):
         merge_tokens(torch.nn.Linear(1, 1), 0.1)

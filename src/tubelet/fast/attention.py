@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from tubelet.inference import pieces
-from tubelet.nn.attention import AxisAttention, FactorisedDotProductAttention, SelfAttention
-from tubelet.nn.products import LONG, merge_heads
+from tubelet.fast import tiles
+from tubelet.fast.linear import LONG
+from tubelet.nn.attention import AxisAttention, FactorisedDotProductAttention, SelfAttention, merge_heads, split_heads
 
 Attention = SelfAttention | FactorisedDotProductAttention
 
@@ -32,24 +32,20 @@ def add_attention(
             piece.copy_(tokens)
 
 
-def attention_of_first(
-    x: Float[Tensor, "B N D"],
-    norm: nn.LayerNorm,
-    attention: SelfAttention,
-    mask: Bool[Tensor, "B N"] | None,
-    queries: int,
-) -> Float[Tensor, "B queries D"]:
-    """The first tokens, which attend to all, with attention added; x stays as it is."""
-    first = x[:, :queries].contiguous()
+def first_with_attention(
+    x: Float[Tensor, "B N D"], norm: nn.LayerNorm, attention: SelfAttention, mask: Bool[Tensor, "B N"] | None
+) -> Float[Tensor, "B 1 D"]:
+    """The first token, which attends to all, with attention added; x stays as it is."""
+    first, dim = x[:, :1].contiguous(), x.shape[-1]
+    weight, bias = attention.qkv.weight, attention.qkv.bias
+    query = F.linear(norm(first), weight[:dim], bias[:dim])
     if x.shape[1] < LONG:
-        (attended,) = attention.attend(x, mask, queries, norm)
-        add_product(first, attention.out, (merge_heads(attended),))
-        return first
-    dim = x.shape[-1]
-    query = F.linear(norm(first), attention.qkv.weight[:dim], attention.qkv.bias[:dim])
-    query = query.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
-    key, value = _heads(x, norm, attention, parts=2)
-    add_product(first, attention.out, (merge_heads(attention.dot_product(query, key, value, mask)),))
+        parts = F.linear(norm(x), weight[dim:], bias[dim:]).chunk(2, dim=-1)
+        key, value = (split_heads(part, attention.num_heads) for part in parts)
+    else:
+        key, value = _heads(x, norm, attention, parts=2)
+    attended = attention.dot_product(split_heads(query, attention.num_heads), key, value, mask)
+    add_product(first, attention.out, (merge_heads(attended),))
     return first
 
 
@@ -69,14 +65,14 @@ def _sequences(
     if not isinstance(attention, SelfAttention):
         yield x, mask
     elif not isinstance(attention, AxisAttention):
-        for samples in pieces.even(len(x), pieces.ROWS // x.shape[1]):
+        for samples in tiles.even_tiles(len(x), tiles.TILE_TOKENS // x.shape[1]):
             yield x[samples], None if mask is None else mask[samples]
     elif attention.axis == "space":
         frames = x.flatten(0, 1)
-        for some in pieces.even(len(frames), pieces.ROWS // frames.shape[1]):
+        for some in tiles.even_tiles(len(frames), tiles.TILE_TOKENS // frames.shape[1]):
             yield frames[None, some], None
     else:
-        for places in pieces.even(x.shape[2], pieces.ROWS // (x.shape[0] * x.shape[1])):
+        for places in tiles.even_tiles(x.shape[2], tiles.TILE_TOKENS // (x.shape[0] * x.shape[1])):
             yield x[:, :, places], mask
 
 
@@ -86,7 +82,9 @@ def _attend(
     """What the output product maps."""
     over_time = isinstance(attention, AxisAttention) and attention.axis == "time"
     if isinstance(attention, FactorisedDotProductAttention) or over_time or x.shape[-2] < LONG:
-        return attention.attend(x, mask, norm=norm)
+        parts, normed = 6 if isinstance(attention, FactorisedDotProductAttention) else 3, norm(x)
+        kernels = zip(attention.qkv.weight.chunk(parts), attention.qkv.bias.chunk(parts), strict=True)
+        return attention.attend([F.linear(normed, *kernel) for kernel in kernels], mask)
     query, key, value = _heads(x.flatten(0, -3), norm, attention, parts=3)
     return (attention.dot_product(query, key, value, mask).unflatten(0, x.shape[:-2]),)
 
@@ -100,9 +98,9 @@ def _heads(
     offsets = bias.view(parts, attention.num_heads, -1)
     heads = x.new_empty(parts, samples, attention.num_heads, length, offsets.shape[-1])
     in_order = heads.permute(1, 3, 0, 2, 4)
-    room = x.new_empty(min(length, pieces.ROWS), parts * dim)
+    room = x.new_empty(min(length, tiles.TILE_TOKENS), parts * dim)
     for number in range(samples):
-        for piece in pieces.even(length, pieces.ROWS):
+        for piece in tiles.even_tiles(length, tiles.TILE_TOKENS):
             tokens = norm(x[number, piece])
             product = torch.mm(tokens, weight.T, out=room[: len(tokens)])
             torch.add(product.view(-1, *offsets.shape), offsets, out=in_order[number, piece])

@@ -101,3 +101,32 @@ for one in (model, fast):
         said.append(str(error))
 assert len(said) == 2 and said[0] == said[1], said
 """)
+
+
+def test_threads_get_the_logits_of_their_own_clips() -> None:
+    """Also of a shape that is compiled in the first call of all threads at once."""
+    run("""
+from concurrent.futures import ThreadPoolExecutor
+model, fast = build("spatio_temporal", num_classes=5)
+clips = [torch.randn(1, 6, 3, 16, 24) for _ in range(8)]
+expected = [model(clip) for clip in clips]
+with ThreadPoolExecutor(8) as pool:
+    for number, logits in enumerate(pool.map(fast, clips * 25)):
+        assert same(logits, expected[number % 8]), number
+""")
+
+
+def test_it_follows_a_new_head_and_tells_nobody() -> None:
+    run("""
+import openvino_telemetry
+def report(*args, **kwargs):
+    raise AssertionError("telemetry")
+openvino_telemetry.Telemetry.send_event = openvino_telemetry.Telemetry.start_session = report
+model, fast = build("factorised_encoder", num_classes=5)
+video = torch.randn(1, 6, 3, 16, 24)
+assert same(fast(video), model(video))
+model.reset_classifier(7)
+assert same(fast(video), model(video))
+model.reconfigure(layer_norm_eps=0.1)
+assert same(fast(video), model(video))
+""")

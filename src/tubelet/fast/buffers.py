@@ -20,7 +20,7 @@ ALIGNMENT = 64
 """Bytes; vector instructions like it, and torch's own tensors have it."""
 
 
-def room(like: Tensor, *shape: int) -> Tensor:
+def empty_reusable(like: Tensor, *shape: int) -> Tensor:
     """`like.new_empty(shape)`, where a large tensor on a CPU leaves a place behind that another one fits in."""
     size = math.prod(shape) * like.element_size()
     if like.device.type != "cpu" or size < LARGE:

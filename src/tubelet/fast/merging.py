@@ -16,7 +16,7 @@ encoder of model 2 has few tokens and is left as it is. The class token is never
 from __future__ import annotations
 
 import copy
-from typing import TypeVar
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -25,67 +25,43 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from tubelet.errors import ConfigError
+from tubelet.fast.model import require_unchanged
+from tubelet.model import ViViT
 from tubelet.nn.attention import FactorisedDotProductAttention, SelfAttention
 from tubelet.nn.blocks import Block, FactorisedSelfAttentionBlock
 from tubelet.nn.encoder import Encoder
 
-M = TypeVar("M", bound=nn.Module)
-
 
 class MergingEncoder(Encoder):
-    """An encoder that merges tokens in evaluation mode; in training it is the one that it was made of.
+    """An encoder that merges tokens in evaluation mode; in training it computes what `Encoder` does.
 
-    It shares parameters with that one, under the same names, and gives as many tokens.
-
-    Args:
-        encoder: over all tokens, or over those of one time.
+    Attributes:
         share: of the tokens at the start, merged away in each block; at most half of those that are left.
     """
 
-    def __init__(self, encoder: Encoder, share: float) -> None:
-        nn.Module.__init__(self)
-        state = self.__dict__
-        state.update({name: value for name, value in vars(encoder).items() if name not in state})
-        for registry in ("_parameters", "_buffers", "_modules"):
-            getattr(self, registry).update(getattr(encoder, registry))
-        for name in ("factorised", "pooling", "output_norm", "checkpointing", "training"):
-            setattr(self, name, getattr(encoder, name))
-        self.share = share
+    share: float
 
     def encode(
         self,
         tokens: Float[Tensor, "B t h w D"],
         time_mask: Bool[Tensor, "B t"] | None = None,
         places: Int[Tensor, "B n"] | None = None,
-        pooled_only: bool = False,
     ) -> Float[Tensor, "B N D"]:
-        """See `Encoder.forward`; while tokens are merged, all come back even if `pooled_only`."""
-        if self.training or not self.share:
-            return super().encode(tokens, time_mask, places, pooled_only)
+        """See `Encoder.encode`."""
+        if self.training:
+            return super().encode(tokens, time_mask, places)
         if places is not None:
             raise ConfigError("tokens cannot be left out and merged at once; encode all places, or do not merge")
-        x = self.positions(tokens).flatten(2, 3)
-        if not self.factorised:
-            x = x.flatten(1, 2)
-            if self.cls is not None and self.positions.cls is not None:
-                first = (self.cls + self.positions.cls).to(x.dtype).expand(x.shape[0], 1, -1)
-                x = torch.cat([first, x], dim=1)
-        x = self.input_norm(self.dropout(x))
-        x = self._merged(x, time_mask)
-        if self.factorised:
-            x = x.flatten(1, 2)
-        return self.norm(x) if self.output_norm == "before_pool" else x
+        x, mask = self.before_blocks(tokens, time_mask)
+        return self.after_blocks(self._merged(x, mask))
 
-    def _merged(self, x: Tensor, time_mask: Tensor | None) -> Tensor:
-        """All blocks; x is [B, t, n, D] for factorised blocks, else [B, N, D]."""
+    def _merged(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """All blocks; x and mask are as `before_blocks` gives them."""
         protected = 0 if self.cls is None else 1
         count = x.shape[-2]
         away = round(self.share * (count - protected))
         size = torch.ones(x.shape[0], count, device=x.device)
         where = torch.arange(count, device=x.device).expand(x.shape[0], count)
-        mask = time_mask
-        if not self.factorised and time_mask is not None:
-            mask = self._token_mask(time_mask, (count - protected) // time_mask.shape[1])
         for block in self.blocks:
             steps = _GridSteps(block, mask) if self.factorised else _SequenceSteps(block, mask)
             x, keys = steps.attend(x, size)
@@ -236,30 +212,41 @@ def _dot_product(
     return attention.out(torch.cat(heads, dim=-1)), key.mean(dim=1)
 
 
-def merge_tokens(model: M, share: float) -> M:
+class MergingViViT(ViViT):
+    """What `merge_tokens` gives: modules of its own, in a mode of their own, over the parameters of a model."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MergingViViT:
+        require_unchanged(self, fn)
+        return self
+
+
+def merge_tokens(model: ViViT, share: float) -> ViViT:
     """A model that merges similar tokens in evaluation mode: faster, and a little less exact. No retraining.
 
     It shares all parameters with `model`, which stays as it is; a factorised encoder merges in its spatial encoder.
 
     Args:
-        model: a `ViViT`.
+        model: the model.
         share: of the tokens at the start, merged away in each block: 0.04 over 12 blocks leaves about half of them. 0
-            merges nothing and changes nothing.
+            merges nothing: `model` itself comes back.
 
     Raises:
-        ConfigError: a share that is not from 0 to 0.5, or a model whose single first token is classified.
+        ConfigError: a share that is not from 0 to 0.5, something else than a ViViT, or a model whose single first token
+            is classified; later, when the result is moved or cast, which is for the model to do.
     """
     if not 0 <= share <= 0.5:
         raise ConfigError(f"share={share} of the tokens cannot be merged in a block; use 0 (none) to 0.5")
-    encoders = {name: part for name, part in model.named_children() if isinstance(part, Encoder)}
-    encoders.pop("temporal_encoder", None)
-    if not encoders:
-        raise ConfigError(f"a {type(model).__name__} has no encoder whose tokens could be merged")
-    for name, encoder in encoders.items():
+    if type(model) is not ViViT:
+        raise ConfigError(f"tokens are merged in a ViViT; a {type(model).__name__} computes in its own way")
+    if share == 0:
+        return model
+    merged = copy.deepcopy(model, {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())})
+    merged.__class__ = MergingViViT  # adds no state
+    for name, encoder in merged.named_children():
+        if not isinstance(encoder, Encoder) or name == "temporal_encoder":
+            continue
         if encoder.pooling == "first":
             raise ConfigError(f"{name} pools its first token alone, which must not be merged; use pool='cls' or 'mean'")
-    merged = copy.copy(model)
-    merged._modules = dict(model._modules)
-    for name, encoder in encoders.items():
-        merged._modules[name] = MergingEncoder(encoder, share)
+        encoder.__class__ = MergingEncoder  # adds nothing but the share
+        encoder.share = share  # type: ignore[assignment]
     return merged

@@ -9,12 +9,12 @@ import sys
 import pytest
 import torch
 
-from tubelet.nn.room import ALIGNMENT, LARGE, room
+from tubelet.fast.buffers import ALIGNMENT, LARGE, empty_reusable
 
 GROWTH = """
 import ctypes
 import torch
-from tubelet.nn.room import room
+from tubelet.fast.buffers import empty_reusable
 
 class Heap(ctypes.Structure):
     _fields_ = [(name, ctypes.c_size_t) for name in ("arena", *"bcdefghij")]
@@ -25,11 +25,11 @@ libc.mallopt(-3, 2**25)  # from the heap, as glibc has it by itself once such bl
 like = torch.empty(0)
 stay, go = [], []
 for number in range(80):
-    (go if number % 2 else stay).append(room(like, 1000, 768))
+    (go if number % 2 else stay).append(empty_reusable(like, 1000, 768))
     stay.append([torch.empty(n) for n in range(1, 12)])  # takes what lies about
 go.clear()
 before = libc.mallinfo2().arena
-stay += [room(like, 1000, 768) for _ in range(40)]
+stay += [empty_reusable(like, 1000, 768) for _ in range(40)]
 print(round((libc.mallinfo2().arena - before) / (1000 * 768 * 4)))
 """
 
@@ -46,7 +46,7 @@ def test_freed_tensors_make_room_for_others_of_their_size() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.bool])
 @pytest.mark.parametrize("rows", [3, LARGE // 64])
 def test_a_tensor_is_contiguous_aligned_and_like_the_other(dtype: torch.dtype, rows: int) -> None:
-    tensor = room(torch.empty(0, dtype=dtype), rows, 64)
+    tensor = empty_reusable(torch.empty(0, dtype=dtype), rows, 64)
     assert (tensor.shape, tensor.dtype, tensor.is_contiguous()) == ((rows, 64), dtype, True)
     assert tensor.data_ptr() % ALIGNMENT == 0
     tensor.fill_(1)

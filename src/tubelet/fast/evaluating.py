@@ -1,19 +1,20 @@
-"""A model in evaluation mode, in whose place its fastest form computes wherever that cannot be told apart."""
+"""A model in evaluation mode, or its optimised form where the outputs are the same and nothing else is wanted."""
 
 from __future__ import annotations
 
-import operator
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 
-from tubelet.inference.optimised import OptimisedViViT
+from tubelet.fast.hooks import has_no_hooks, no_global_hooks
+from tubelet.fast.optimised import OptimisedViViT
 from tubelet.model import ViViT
 from tubelet.nn.attention import takes_manual_path
-from tubelet.nn.untouched import is_untouched
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -23,7 +24,7 @@ class Evaluating(Generic[Model]):
 
     On a CPU that is `optimise(model)`, made when it is first wanted: 5 to 30 % faster, with logits that differ by
     rounding. Elsewhere, and where more is wanted of the model than its output, it is the model: hooks, recorded
-    attention, a class or a compiled call of somebody's own.
+    attention, a class or a compiled call of somebody's own. Several threads may be inside at once.
 
     Args:
         model: a ViViT, or what takes its place. It may learn, change its head or move on between two uses.
@@ -32,7 +33,6 @@ class Evaluating(Generic[Model]):
     def __init__(self, model: Model) -> None:
         self._model = model
         self._optimised: OptimisedViViT | None = None
-        self._made_of: list[object] = []
 
     @contextmanager
     def __call__(self) -> Iterator[Model]:
@@ -40,26 +40,47 @@ class Evaluating(Generic[Model]):
         if (optimised := self._in_its_place()) is not None:
             yield cast(Model, optimised)  # of its class, or of one below
             return
-        training = self._model.training
-        self._model.eval()
+        _enter(self._model)
         try:
             yield self._model
         finally:
-            self._model.train(training)
+            _leave(self._model)
 
     def _in_its_place(self) -> OptimisedViViT | None:
         if not isinstance(self._model, ViViT) or not _only_its_output_counts(self._model):
             return None
-        parts: list[object] = [*self._model.modules(), *self._model.parameters()]
-        same = len(parts) == len(self._made_of) and all(map(operator.is_, parts, self._made_of))
-        if self._optimised is None or not same:
-            self._optimised, self._made_of = OptimisedViViT(self._model), parts
+        if self._optimised is None:
+            self._optimised = OptimisedViViT(self._model)
         return self._optimised
+
+
+_LOCK = threading.Lock()
+_INSIDE: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
+_MODES: WeakKeyDictionary[nn.Module, dict[str, bool]] = WeakKeyDictionary()
+
+
+def _enter(model: nn.Module) -> None:
+    """Put the model in evaluation mode; the first thread to do so keeps the mode that each module was in."""
+    with _LOCK:
+        _INSIDE[model] = _INSIDE.get(model, 0) + 1
+        if _INSIDE[model] == 1:
+            _MODES[model] = {name: module.training for name, module in model.named_modules()}
+            model.eval()
+
+
+def _leave(model: nn.Module) -> None:
+    """The last thread puts the modes back."""
+    with _LOCK:
+        _INSIDE[model] -= 1
+        if not _INSIDE[model]:
+            modes = _MODES.pop(model)
+            for name, module in model.named_modules():
+                module.training = modes.get(name, model.training)
 
 
 def _only_its_output_counts(model: ViViT) -> bool:
     if type(model) is not ViViT or model._compiled_call_impl is not None or takes_manual_path(model):
         return False
-    if not all(map(is_untouched, model.modules())):
+    if not no_global_hooks() or not all(map(has_no_hooks, model.modules())):
         return False
     return all(tensor.device == torch.device("cpu") for tensor in model.parameters())

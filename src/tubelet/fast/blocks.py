@@ -1,0 +1,116 @@
+"""The common part of the fast forms of a block: its parts under the same names, and when the block itself is called."""
+
+from __future__ import annotations
+
+from itertools import starmap
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from tubelet.fast.hooks import has_no_hooks, no_global_hooks
+from tubelet.nn.attention import (
+    AxisAttention,
+    DotProduct,
+    FactorisedDotProductAttention,
+    SelfAttention,
+    merge_heads,
+    split_heads,
+)
+from tubelet.nn.blocks import MLP, Block, DropPath, FactorisedSelfAttentionBlock
+from tubelet.nn.encoder import Encoder
+
+BLOCKS = (Block, FactorisedSelfAttentionBlock)
+
+PARTS: dict[str, tuple[type[nn.Module], ...]] = {
+    "": BLOCKS,
+    "attention": (SelfAttention, FactorisedDotProductAttention),
+    "space": (AxisAttention, DotProduct),
+    "time": (AxisAttention, DotProduct),
+    "mlp": (MLP,),
+    "drop_path": (DropPath,),
+    "dot_product": (DotProduct,),
+    "dropout": (nn.Dropout,),
+    **dict.fromkeys(("norm_attention", "norm_space", "norm_time", "norm_mlp"), (nn.LayerNorm,)),
+    **dict.fromkeys(("qkv", "out", "fc1", "fc2"), (nn.Linear,)),
+}
+"""Types of a block's modules. A block with anything else in it, an adapter for instance, computes as it does itself."""
+
+
+class FastBlock(nn.Module):
+    """A block's parts, the same objects under the same names, computed in another way where `pays`, or by the block.
+
+    Args:
+        block: one of `BLOCKS`.
+    """
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        for name, child in block.named_children():
+            self.add_module(name, child)
+        self._block = (block,)  # in a tuple, so that its parameters do not get a second name
+
+    @property
+    def block(self) -> Block | FactorisedSelfAttentionBlock:
+        """The block itself."""
+        (block,) = self._block
+        assert isinstance(block, Block | FactorisedSelfAttentionBlock)
+        return block
+
+    def forward(
+        self, x: Float[Tensor, "B *tokens D"], mask: Bool[Tensor, "B _"] | None = None
+    ) -> Float[Tensor, "B *tokens D"]:
+        """As the block's own."""
+        return self.compute(x, mask) if self.pays(x) else self.block(x, mask)
+
+    def pays(self, x: Tensor) -> bool:
+        """Whether `compute` computes it: on a CPU, without a compiler, and all parts are as they were made."""
+        if x.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():
+            return False
+        return type(x) in (Tensor, nn.Parameter) and self.is_plain()
+
+    def is_plain(self) -> bool:
+        """Whether no part was replaced, subclassed, hooked or quantised, and no attention is recorded."""
+        return no_global_hooks() and has_no_hooks(self) and all(starmap(_is_plain, self.block.named_modules()))
+
+    def compute(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """The block, fast."""
+        raise NotImplementedError
+
+    def first(self, x: Float[Tensor, "B N D"], mask: Bool[Tensor, "B N"] | None = None) -> Float[Tensor, "B 1 D"]:
+        """The first token after the block, which attends to all: query, output and MLP of one token. On any device."""
+        block, dim = self.block, x.shape[-1]
+        ((norm, attention),) = block.branches()
+        normed = norm(x)
+        weight, bias = attention.qkv.weight.split((dim, 2 * dim)), attention.qkv.bias.split((dim, 2 * dim))
+        query = F.linear(normed[:, :1], weight[0], bias[0])
+        key, value = F.linear(normed, weight[1], bias[1]).chunk(2, dim=-1)
+        attended = attention.dot_product(
+            *(split_heads(part, attention.num_heads) for part in (query, key, value)), mask
+        )
+        first = x[:, :1] + block.drop_path(attention.dropout(attention.out(merge_heads(attended))))
+        return first + block.drop_path(block.mlp(block.norm_mlp(first)))
+
+
+class FastEncoder(Encoder):
+    """An encoder of fast blocks: where a class token is pooled, the last block computes that token alone."""
+
+    def pooled(self, tokens: Tensor, time_mask: Tensor | None = None, places: Tensor | None = None) -> Tensor:
+        """As `Encoder.pooled`."""
+        *before, last = self.blocks
+        if self.cls is None or not isinstance(last, FastBlock) or not last.is_plain() or not has_no_hooks(self):
+            return super().pooled(tokens, time_mask, places)
+        x, mask = self.before_blocks(tokens, time_mask, places)
+        for block in before:
+            x = self.run(block, x, mask)
+        x = self.run(last.first, x, mask)
+        return self.pool(self.after_blocks(x), time_mask)
+
+
+def _is_plain(name: str, module: nn.Module) -> bool:
+    if type(module) not in PARTS.get(name.rpartition(".")[2], ()) or not has_no_hooks(module):
+        return False
+    if isinstance(module, nn.Linear | nn.LayerNorm):
+        return all(type(values) in (nn.Parameter, Tensor) for values in (module.weight, module.bias))
+    return not isinstance(module, DotProduct) or module.fused

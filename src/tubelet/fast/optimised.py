@@ -1,0 +1,156 @@
+"""A model in its fastest exact form for inference that torch's own kernels give.
+
+The weights are the model's own, nothing is folded, packed or rounded, and what is computed is what the model computes.
+What is saved is passes over memory: the residual is added to in place by the products themselves, an activation
+overwrites its input and adds the bias before it on the way, so does what lays long sequences out for attention, and all
+of it goes through the tokens in tiles that stay in the cache and in memory that is at hand.
+docs/performance.md has what each of these brings.
+"""
+
+from __future__ import annotations
+
+import copy
+import operator
+import threading
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from tubelet.errors import ConfigError
+from tubelet.fast import tiles
+from tubelet.fast.attention import add_attention, add_product, first_with_attention
+from tubelet.fast.blocks import BLOCKS, FastBlock, FastEncoder
+from tubelet.fast.gelu import activate
+from tubelet.fast.hooks import has_no_hooks, no_global_hooks
+from tubelet.fast.model import FastViViT, require_unchanged
+from tubelet.model import ViViT
+from tubelet.nn.encoder import Encoder
+
+
+class OptimisedViViT(FastViViT):
+    """What `optimise` gives. Its parameters have the names of the model's and are the same objects.
+
+    Its call and its methods compute what the model's do at that moment: it follows when the model learns, loads other
+    weights, gets another head or layer, is reconfigured or moved.
+
+    Args:
+        model: stays as it is.
+    """
+
+    def __init__(self, model: ViViT) -> None:
+        nn.Module.__init__(self)
+        self._source = (model,)  # in a tuple, so that its parameters do not get a second name
+        self._made_of: list[object] = []
+        self.follow()
+
+    def follow(self) -> None:
+        """Take over what was replaced in the model since: layers, parameters, configuration. Calls do it themselves."""
+        (model,) = self._source
+        described = {name: getattr(model, name) for name in ("config", "preprocessing", "labels", "provenance")}
+        parts = [*model.modules(), *model.parameters(), *model.buffers(), *described.values()]
+        if len(parts) == len(self._made_of) and all(map(operator.is_, parts, self._made_of)):
+            return
+        vars(self).update(described, load_report=model.load_report, training=False)
+        shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+        self._modules = {name: _inference_form(copy.deepcopy(child, shared)) for name, child in model.named_children()}
+        self._made_of = parts
+
+    def train(self, mode: bool = True) -> OptimisedViViT:
+        """Evaluation mode alone.
+
+        Raises:
+            ConfigError: `mode` is True.
+        """
+        if mode:
+            raise ConfigError("an optimised model is for inference; train the model that it was made from")
+        super().train(False)
+        return self
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> OptimisedViViT:
+        require_unchanged(self, fn)
+        return self
+
+
+class InferenceEncoder(FastEncoder):
+    """An encoder of `InferenceBlock`s, which get a copy of the tokens where a hook may have kept these."""
+
+    def run(self, block: Callable[..., Tensor], x: Tensor, mask: Tensor | None) -> Tensor:
+        """`block(x, mask)`."""
+        watched = (self.positions, self.dropout, self.input_norm, *self.blocks)
+        alone = no_global_hooks() and all(map(has_no_hooks, watched))
+        return super().run(block, x if alone else x.clone(), mask)
+
+
+class InferenceBlock(FastBlock):
+    """A block of any of the four models, without what autograd needs. It overwrites the tokens that it is given."""
+
+    def pays(self, x: Tensor) -> bool:
+        """See `FastBlock`; and no products in another type are asked for."""
+        return not torch.is_autocast_enabled("cpu") and super().pays(x)
+
+    def compute(
+        self, x: Float[Tensor, "B *tokens D"], mask: Bool[Tensor, "B _"] | None
+    ) -> Float[Tensor, "B *tokens D"]:
+        """The block, fast."""
+        x = x.contiguous()
+        for norm, attention in self.block.branches():
+            add_attention(x, norm, attention, mask)
+        return self._add_mlp(x)
+
+    def first(self, x: Float[Tensor, "B N D"], mask: Bool[Tensor, "B N"] | None = None) -> Float[Tensor, "B 1 D"]:
+        """The first token after the block, which attends to all."""
+        if not self.pays(x):
+            return super().first(x, mask)
+        ((norm, attention),) = self.block.branches()
+        return self._add_mlp(first_with_attention(x, norm, attention, mask))
+
+    def _add_mlp(self, x: Float[Tensor, "B *tokens D"]) -> Float[Tensor, "B *tokens D"]:
+        mlp, rows = self.block.mlp, x.view(-1, x.shape[-1])
+        room = x.new_empty(min(len(rows), tiles.TILE_TOKENS), mlp.fc1.out_features)
+        for tile in tiles.even_tiles(len(rows), tiles.TILE_TOKENS):
+            some = rows[tile]
+            hidden = torch.mm(self.block.norm_mlp(some), mlp.fc1.weight.T, out=room[: len(some)])
+            activate(hidden, mlp.fc1.bias, mlp.activation)
+            add_product(some, mlp.fc2, (hidden,))
+        return x
+
+
+def _inference_form(module: nn.Module) -> nn.Module:
+    for encoder in [each for each in module.modules() if type(each) is Encoder]:
+        encoder.__class__ = InferenceEncoder  # adds no state
+        encoder.blocks = nn.ModuleList([InferenceBlock(b) if type(b) in BLOCKS else b for b in encoder.blocks])
+    return module.eval()
+
+
+_CALL = threading.local()
+
+
+def _following(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method without gradients, of the model as it is when the first of such methods is called."""
+
+    @wraps(method)
+    @torch.no_grad()
+    def call(self: OptimisedViViT, *args: Any, **kwargs: Any) -> Any:
+        if torch.compiler.is_compiling():
+            return method(self, *args, **kwargs)
+        outer = getattr(_CALL, "of", None)
+        if outer is not self:
+            self.follow()
+        _CALL.of = self
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            _CALL.of = outer
+
+    return call
+
+
+for _name in (
+    *("forward", "forward_features", "forward_head", "forward_times", "classify"),
+    *("embed", "encode_tokens", "encode_space", "encode_times", "pool_times"),
+):
+    setattr(OptimisedViViT, _name, _following(getattr(FastViViT, _name)))

@@ -1,0 +1,27 @@
+"""Cutting tokens into tiles that stay in a core's cache while several operations go over them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jaxtyping import Float
+from torch import Tensor
+
+TILE_NUMBERS = 64 * 3072
+"""Numbers of a tile that element-wise operations go over several times."""
+
+TILE_TOKENS = 1600
+"""The most tokens of a tile that goes through matrix products: enough for their full rate, few enough for the cache."""
+
+
+def row_tiles(x: Float[Tensor, "*rest D"]) -> tuple[Float[Tensor, "_ D"], ...]:
+    """The rows of x in tiles of at most `TILE_NUMBERS` numbers."""
+    rows = x.reshape(-1, x.shape[-1])
+    return rows.split(max(TILE_NUMBERS // max(rows.shape[-1], 1), 1))
+
+
+def even_tiles(total: int, most: int) -> Iterator[slice]:
+    """`total` rows in as few slices of at most `most` as possible (or 1 each), none much smaller than the rest."""
+    count = -(-total // max(most, 1))
+    size = max(-(-total // max(count, 1)), 1)
+    return (slice(first, min(first + size, total)) for first in range(0, total, size))
