@@ -91,7 +91,8 @@ class ViViT(nn.Module):
         """Classify.
 
         Args:
-            video: [B, T, C, H, W], preprocessed (see `preprocessing`; [-1, 1] for the paper's weights).
+            video: [B, T, C, H, W], preprocessed (see `preprocessing`; [-1, 1] for the paper's weights), of any
+                floating-point type: it is converted to that of the weights.
             frame_mask: [B, T], True where a frame is real, for clips that are too short. What a masked frame holds does
                 not change the result: it is never attended to nor pooled, and a tubelet that it shares with a real
                 frame sees that frame held.
@@ -133,10 +134,8 @@ class ViViT(nn.Module):
         self._check_input(video, frame_mask)
         if frame_mask is not None:
             video = hold_masked_frames(video, frame_mask)
-        weights = next(self.embedding.parameters()).dtype
-        if weights in (torch.float16, torch.bfloat16):  # pixels come in float32
-            video = video.to(weights)
-        return self.embedding(video)
+        weights = next((weight for weight in self.embedding.parameters() if weight.is_floating_point()), video)
+        return self.embedding(video.to(weights.dtype))
 
     def encode_tokens(
         self,

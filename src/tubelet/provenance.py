@@ -6,6 +6,7 @@ provenance.csv   run, use, split, start, end, content, path: one row for each vi
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -102,7 +103,13 @@ class Provenance:
         """
         try:
             with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-                rows = list(csv.DictReader(file, strict=True))
+                reader = csv.DictReader(file, strict=True)
+                rows = list(reader)
+            if tuple(reader.fieldnames or ()) != COLUMNS:
+                raise ValueError(f"its columns are not {', '.join(COLUMNS)}")
+            for number, row in enumerate(rows, start=1):
+                if None in row or None in row.values():
+                    raise ValueError(f"row {number} has not {len(COLUMNS)} values")
             unknown = tuple(row["run"] for row in rows if row["use"] == UNKNOWN)
             return cls(tuple(_video(row) for row in rows if row["use"] != UNKNOWN), unknown)
         except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
@@ -116,6 +123,8 @@ def _video(row: dict[str, Any]) -> KnownVideo:
     if row["use"] not in USES:
         raise ValueError(f"use {row['use']!r} is none of {', '.join(USES)}")
     start, end = (float(row[name]) if row[name] else None for name in ("start", "end"))
+    if not all(math.isfinite(time) for time in (start, end) if time is not None):
+        raise ValueError(f"a part from {start} to {end} seconds")
     return KnownVideo(
         row["run"],
         row["use"],

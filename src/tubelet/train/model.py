@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from tubelet.config import ModelConfig, PreprocessingConfig, TrainConfig, from_dict, to_dict
 from tubelet.data import Table
 from tubelet.errors import ConfigError, WeightsError
@@ -81,6 +83,10 @@ def _from_weights(config: TrainConfig, source: str, table: Table) -> tuple[ViViT
     if model.labels != table.classes:
         model.reset_classifier(num_classes)
     notes = _report_notes(model)
+    stored = next(model.parameters()).dtype
+    if stored != torch.float32:  # steps are too small for half precision, which computes in (`precision`) can be
+        model.float()
+        notes = (*notes, f"weights in {str(stored).removeprefix('torch.')}, trained in float32")
     return model, (f"{_in_words(model.config)}; started from {source}", *notes, *_scale_branches(model, config, source))
 
 

@@ -99,6 +99,9 @@ def _reading(file: Path) -> Iterator[None]:
             yield
     except OSError as error:
         raise WeightsError(f"{file}: cannot be read: {error.strerror or error}") from error
+    except MemoryError as error:
+        size = file.stat().st_size / 1e9
+        raise WeightsError(f"{file}: no memory for its {size:.1f} GB; is it another file?") from error
     except (SafetensorError, AttributeError, RuntimeError) as error:
         raise WeightsError(
             f"{file}: not a whole safetensors file ({error}); it is damaged, or another format"
@@ -111,7 +114,7 @@ def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str
     header = [sorted(metadata.items()), [[name, str(tensor.dtype), list(tensor.shape)] for name, tensor in entries]]
     value = zlib.crc32(json.dumps(header).encode())
     for _, tensor in entries:
-        value = zlib.crc32(tensor.detach().reshape(-1).view(torch.uint8).numpy(), value)
+        value = zlib.crc32(tensor.detach().reshape(-1).view(torch.uint8).numpy().data, value)
     return str(value)
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
@@ -28,6 +29,9 @@ from tubelet.weights.tensors import FLOATS, Incoming, listing, put_tensors
 CONFIG_FILE = "config.json"
 SAFETENSORS_FILE = "model.safetensors"
 PICKLED_FILE = "pytorch_model.bin"
+
+LONGEST_NAME = 255
+"""Bytes of a file's name."""
 
 ACTIVATIONS = {
     "gelu_fast": "gelu_tanh",
@@ -328,6 +332,7 @@ def _read_shards(index: Path, read: Callable[[Path], dict[str, Tensor]]) -> dict
         raise WeightsError(f"{index}: expected a weight_map of tensor names to files")
     files = sorted({str(file) for file in weight_map.values()})
     strange = [file for file in files if Path(file).name != file or file in ("", ".", "..") or "\\" in file]
+    strange += [file for file in files if len(os.fsencode(file)) > LONGEST_NAME or "\0" in file]
     if strange:
         raise WeightsError(f"{index}: {listing(strange)}: shards must be files of the same folder")
     tensors: dict[str, Tensor] = {}

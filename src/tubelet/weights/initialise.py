@@ -12,7 +12,7 @@ from torch import nn
 
 from tubelet.config import ModelConfig, PreprocessingConfig
 from tubelet.config import replace as replace_config
-from tubelet.errors import WeightsError
+from tubelet.errors import ConfigError, WeightsError
 from tubelet.model import ViViT
 from tubelet.presets import SIZES, preset
 from tubelet.provenance import Provenance
@@ -79,9 +79,12 @@ def initialise(
     vit = read_image_vit(source, architecture=architecture)
     _check_sizes(model.config, vit)
     changes = _changes(model.config, vit)
-    config = replace(model.config, **changes)
+    try:
+        config = replace(model.config, **changes)
+        preprocessing = model.preprocessing or _preprocessing(config, vit)
+    except ConfigError as error:  # a number in the source that no model has
+        raise WeightsError(f"{vit.source}: {error}") from error
     plan = Plan(config, vit, options)
-    preprocessing = model.preprocessing or _preprocessing(config, vit)
     plan.notes += [f"{name} is now {value}, as in the source" for name, value in changes.items()]
     if vit.pool != config.pool:
         plan.notes.append(f"the image model pools by {vit.pool}, this model by {config.pool}")

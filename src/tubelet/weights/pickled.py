@@ -70,7 +70,7 @@ def _check(archive: zipfile.ZipFile, file: Path) -> None:
     for entry in entries:
         if entry.filename.endswith("data.pkl"):
             for opcode, argument, _ in pickletools.genops(archive.read(entry)):
-                if opcode.name == "GLOBAL" and not _REBUILD_TENSORS.fullmatch(argument):
+                if opcode.name == "GLOBAL" and not _REBUILD_TENSORS.fullmatch(str(argument)):
                     raise _holds_more(file)
 
 

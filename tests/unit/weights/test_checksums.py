@@ -90,10 +90,10 @@ def test_what_another_program_wrote_has_no_checksum_and_is_read(tmp_path: Path) 
 @pytest.mark.parametrize("name", ["model.safetensors", "state.pt"])
 def test_a_flipped_bit_in_a_checkpoint_is_named(name: str, tmp_path: Path) -> None:
     moments = torch.arange(1000.0)
-    save_checkpoint(tmp_path / "last", {"w": torch.arange(1000.0)}, {"moments": moments})
+    save_checkpoint(tmp_path / "last", {"w": torch.arange(1000.0)}, {"position": {}, "moments": moments})
     file = tmp_path / "last" / name
     flip(file, file.read_bytes().index(bits(moments)) + 2000)
-    with pytest.raises(WeightsError, match=rf"{name} is damaged: .*checksum.*checkpoints/best"):
+    with pytest.raises(WeightsError, match=rf"{name} is damaged: .*checksum"):
         load_checkpoint(tmp_path / "last")
 
 
@@ -102,8 +102,8 @@ def test_a_flipped_bit_in_a_part_of_a_sharded_checkpoint_is_named(tmp_path: Path
     optimisers = [torch.optim.SGD(layer.parameters(), momentum=0.9) for layer in (model, other)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch says that there is one process
-        save_sharded(tmp_path / "last", ALONE, model, None, optimisers[0], {"step": 1})
-    assert load_checkpoint(tmp_path / "last").state == {"step": 1}
+        save_sharded(tmp_path / "last", ALONE, model, None, optimisers[0], {"position": {}})
+    assert load_checkpoint(tmp_path / "last").state == {"position": {}}
     load_sharded(tmp_path / "last", other, None, optimisers[1])
     assert torch.equal(other.weight, model.weight)
     file = next((tmp_path / "last").glob("*.distcp"))

@@ -205,6 +205,8 @@ def test_shards_must_be_whole_and_in_the_folder(folder: Path, tmp_path: Path) ->
     index = folder / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": dict.fromkeys(tensors, "../outside.safetensors")}))
     assert "shards must be files of the same folder" in refusal(folder)
+    index.write_text(json.dumps({"weight_map": dict.fromkeys(tensors, "9" * 400)}))
+    assert "shards must be files of the same folder" in refusal(folder)
     index.write_text(json.dumps({"weight_map": dict.fromkeys(tensors, "model-00001-of-00002.safetensors")}))
     assert "the download is incomplete" in refusal(folder)
     (tmp_path / "outside.safetensors").rename(folder / "model-00001-of-00002.safetensors")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import zipfile
 from collections.abc import Callable
@@ -18,6 +19,7 @@ import tubelet
 from tubelet import ModelConfig, PreprocessingConfig, WeightsError
 from tubelet.errors import ConfigError
 from tubelet.weights.image_vit_npz import read_npz
+from tubelet.weights.image_vit_read import read_image_vit
 from tubelet.weights.msgpack_tree import read_tree
 from tubelet.weights.pickled import load_pickled
 from unit.weights.conftest import PublishedViT
@@ -163,3 +165,13 @@ def test_names_in_a_file_are_escaped_and_cut_in_messages(name: str, tmp_path: Pa
     assert len(message) < 4100
     report = str(tubelet.load(tmp_path, allow_unexpected=["*"]).load_report)
     assert all(line.isprintable() and len(line) < 4100 for line in report.splitlines())
+
+
+@pytest.mark.parametrize("wrong", [{"std": (0.5, 0.0, 0.5)}, {"mean": (1e30, 0.5, 0.5)}], ids=str)
+def test_a_file_with_such_a_number_is_named(wrong: dict[str, Any], published_vit: PublishedViT, tmp_path: Path) -> None:
+    vit = read_image_vit(published_vit())
+    assert vit.mean is not None
+    fields = {"hidden_size": 16, "num_heads": 4, "mlp_dim": 24, "num_layers": 2, "image_size": 32}
+    model = tubelet.create("vivit_base_16x2", num_frames=4, tubelet_size=(2, 8, 8), num_classes=3, **fields)
+    with pytest.raises(WeightsError, match=r"vit\.npz: mean .* expected numbers"):
+        tubelet.initialise(model, dataclasses.replace(vit, **wrong))
