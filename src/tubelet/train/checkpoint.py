@@ -14,6 +14,8 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +66,7 @@ def save_checkpoint(folder: Path, weights: dict[str, Tensor], state: dict[str, A
     Raises:
         StorageError: it cannot be written, or the run is gone.
     """
-    with storage_errors(folder):
+    with writing_errors(folder):
         writing = start_writing(folder)
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
         save_tensors(tensors, writing / WEIGHTS_FILE)
@@ -76,7 +78,7 @@ def save_checkpoint(folder: Path, weights: dict[str, Tensor], state: dict[str, A
 
 def copy_checkpoint(source: Path, folder: Path) -> None:
     """Make `folder` the same checkpoint as `source`. Files are never changed, so they are shared where the disk can."""
-    with storage_errors(folder):
+    with writing_errors(folder):
         writing = start_writing(folder)
         for file in source.iterdir():
             try:
@@ -120,17 +122,23 @@ def clear_leftovers(checkpoints: Path) -> None:
             shutil.rmtree(folder) if name.exists() else folder.rename(name)
 
 
-def start_writing(folder: Path) -> Path:
-    """An empty folder beside `folder`, to write a checkpoint in.
-
-    Raises:
-        StorageError: the run that it belongs to is gone.
-    """
+@contextmanager
+def writing_errors(folder: Path) -> Iterator[None]:
+    """Inside the `with`, what keeps a checkpoint from being written is a StorageError, also that its run is gone."""
     run = folder.parent.parent
-    if not run.is_dir():
+    try:
+        with storage_errors(folder):
+            yield
+    except StorageError as error:
+        if run.is_dir():
+            raise
         raise StorageError(
             f"{run} was removed or renamed while it was written to; give it its name back, and go on with --resume"
-        )
+        ) from error
+
+
+def start_writing(folder: Path) -> Path:
+    """An empty folder beside `folder`, to write a checkpoint in."""
     folder.parent.mkdir(exist_ok=True)
     writing = _beside(folder, WRITING)
     _remove(writing)
