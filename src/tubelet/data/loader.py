@@ -26,9 +26,6 @@ from tubelet.errors import ConfigError, DataError, WorkerError
 PATIENCE = 1800.0
 """Seconds that a worker may take for a batch, by default."""
 
-MOST_WORKERS = 64
-"""Or eight for each core, if that is more."""
-
 
 @dataclass
 class Batch:
@@ -330,9 +327,8 @@ def make_loader(
         raise DataError("no samples to load")
     if workers is None:
         workers = min(8, usable_cores())
-    most = max(MOST_WORKERS, 8 * usable_cores())
-    if not 0 <= workers <= most:
-        raise ConfigError(f"workers={workers} must be from 0 to {most}: each is a process, for {usable_cores()} cores")
+    if workers < 0:
+        raise ConfigError(f"workers={workers} must be 0 or more")
     batches = EpochBatches(
         dataset.table,
         batch_size,
