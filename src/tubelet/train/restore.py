@@ -65,8 +65,8 @@ def restore(learner: Restorable, folder: RunFolder, world: World = ALONE) -> lis
 
 
 _SHORT_LOG = (
-    "metrics.jsonl is shorter than it was when the checkpoint was written: figures of earlier steps are missing in it, "
-    "and on the page; what is learned is the same"
+    "metrics.jsonl is not what it was when the checkpoint was written: figures of earlier steps are missing in it, and "
+    "on the page; what is learned is the same"
 )
 
 
