@@ -17,7 +17,7 @@ import torch
 
 from reporters import KilledAt, KilledError, Told
 from tubelet.config import TrainConfig, override
-from tubelet.errors import ConfigError, InUseError, StorageError, WeightsError
+from tubelet.errors import ConfigError, DataError, InUseError, StorageError, WeightsError
 from tubelet.folder_lock import FolderLock
 from tubelet.train import SilentReporter, read_events, train
 from tubelet.train import checkpoint as checkpoint_module
@@ -165,6 +165,16 @@ def test_a_log_that_lost_lines_is_told_of_and_stays_readable(
     train(out=run.path, resume=True, reporter=told)
     assert any("metrics.jsonl is not what it was" in message for message in told.messages)
     assert [event["step"] for event in read_events(run.metrics, "train")] == [5, 6]
+
+
+def test_a_list_of_videos_that_lost_rows_is_not_gone_on_with(clips: Path, tmp_path: Path, tiny: TrainConfig) -> None:
+    run = killed(clips, tmp_path, tiny, step=2)
+    rows = run.splits.read_text().splitlines(keepends=True)
+    run.splits.write_text("".join(rows[:-2]))
+    with pytest.raises(DataError, match=r"splits\.csv has .* videos, and the run began with .*: rows were lost"):
+        train(out=run.path, resume=True, reporter=SilentReporter())
+    run.splits.write_text("".join(rows))
+    train(out=run.path, resume=True, reporter=SilentReporter())
 
 
 @pytest.mark.usefixtures("impatient")
