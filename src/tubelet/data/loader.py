@@ -230,10 +230,10 @@ class ClipLoader(DataLoader[Batch]):
     patience = PATIENCE
 
     def __iter__(self) -> Any:  # torch's type is that of its own iterator
-        batches = super().__iter__()
-        workers = getattr(batches, "_workers", ())
+        with _watched(getattr(self._iterator, "_workers", ()), self.patience):  # those of the epoch before answer
+            batches = super().__iter__()
         while True:
-            with _watched(workers, self.patience):
+            with _watched(getattr(batches, "_workers", ()), self.patience):
                 batch = next(batches, None)
             if batch is None:
                 return

@@ -93,7 +93,7 @@ def resume_pretraining(
     model.provenance = load_provenance(out.path, out.path.name)
     pretrainer = Pretrainer(model, chosen, wanted)
     with pretrainer.writing_to(out):
-        damage = restore(pretrainer, out)
+        _, damage = restore(pretrainer, out)
     position = pretrainer.position
     run["resumed"].append({"when": moment(), "step": position.step, **describe_environment(pretrainer.device)})
     out.write_run(run)

@@ -166,7 +166,8 @@ def resume_run(
     validation = table.split(split) if split in table.splits else None
     trainer = Trainer(model, table.split("train"), validation, wanted, world)
     with trainer.writing_to(out):
-        damage = restore(trainer, out, world)
+        checkpoint, damage = restore(trainer, out, world)
+        trainer.deliver_again(checkpoint)
     if world.first:
         environment = describe_environment(trainer.device, world.size)
         run["resumed"].append({"when": moment(), "step": trainer.position.step, **environment})
