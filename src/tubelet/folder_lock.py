@@ -69,10 +69,11 @@ class FolderLock:
                 path.unlink(missing_ok=True)
                 return
             break
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
         _descriptors.add(descriptor)
         self._descriptor, self.folder = descriptor, folder
+        with contextlib.suppress(OSError):  # on a full disk nobody can say who it is
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
 
     def renamed(self, folder: Path) -> None:
         """The folder has this name now."""
