@@ -42,3 +42,9 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("no folder of real videos: name one in TUBELET_SHARED, or put `shared` beside the checkout")
     return folder
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock that another process holds is not waited for."""
+    monkeypatch.setattr("tubelet.folder_lock.PATIENCE", 0.0)

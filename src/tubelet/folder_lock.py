@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,6 +19,9 @@ except ImportError:  # Windows has no flock: nothing is locked there
 
 LOCK_FILE = ".lock"
 """In the folder that is locked; it says which process holds it, and is gone when that one ends in order."""
+
+PATIENCE = 3.0
+"""Seconds that a lock is waited for: so long may processes live whose parent was killed."""
 
 _descriptors: set[int] = set()
 """Of locks that this process holds: a child must not keep them alive when its parent is killed."""
@@ -38,12 +42,12 @@ class FolderLock:
         """Lock a folder, which exists.
 
         Raises:
-            InUseError: another process, or thread, has it.
+            InUseError: another process, or thread, has it and keeps it.
             OSError: no file can be written there.
         """
         if fcntl is None:
             return
-        path = folder / LOCK_FILE
+        path, until = folder / LOCK_FILE, time.monotonic() + PATIENCE
         while True:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
             try:
@@ -54,6 +58,9 @@ class FolderLock:
             except BlockingIOError:
                 holder = os.read(descriptor, 200).decode(errors="replace") or "another process"
                 os.close(descriptor)
+                if time.monotonic() < until:
+                    time.sleep(0.05)
+                    continue
                 raise InUseError(
                     f"another process works in {folder} ({holder}); wait until it ends, or stop it, and start again"
                 ) from None
@@ -62,10 +69,11 @@ class FolderLock:
                 path.unlink(missing_ok=True)
                 return
             break
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
         _descriptors.add(descriptor)
         self._descriptor, self.folder = descriptor, folder
+        with contextlib.suppress(OSError):  # on a full disk nobody can say who it is
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
 
     def renamed(self, folder: Path) -> None:
         """The folder has this name now."""

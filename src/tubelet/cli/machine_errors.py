@@ -17,6 +17,7 @@ from pathlib import Path
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 NO_MEMORY = re.compile(r"out of memory|can't allocate memory|cannot allocate memory|bad_alloc", re.IGNORECASE)
+WORKER_ENDED = re.compile(r"DataLoader worker .*(exited unexpectedly|is killed by signal)")
 NOT_WRITTEN_WHOLE = re.compile(r"PytorchStreamWriter|inline_container.* unexpected pos")
 SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
 GO_ON = "a training goes on with --resume"
@@ -31,7 +32,7 @@ def of_the_machine(error: Exception) -> str | None:
         return _no_memory(said)
     if not isinstance(error, RuntimeError) and type(error).__name__ not in ("SafetensorError", "BrokenProcessPool"):
         return None
-    if type(error).__name__ == "BrokenProcessPool":
+    if type(error).__name__ == "BrokenProcessPool" or WORKER_ENDED.search(said):
         return (
             "a worker process was ended from outside, most often by the system for want of memory; use fewer --workers "
             f"or smaller batches; {GO_ON}"

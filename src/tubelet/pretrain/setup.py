@@ -18,7 +18,7 @@ from tubelet.train.environment import describe_environment
 from tubelet.train.model import build_model
 from tubelet.train.restore import restore
 from tubelet.train.run_folder import PRETRAINING, RunFolder, appearing
-from tubelet.train.setup import require_same
+from tubelet.train.setup import require_all_videos, require_same
 from tubelet.train.step import seed_step
 from tubelet.train.videos import note_videos
 from tubelet.version import __version__
@@ -83,7 +83,9 @@ def resume_pretraining(
     source = stored.data.source if data is None else os.path.abspath(data)
     wanted = dataclasses.replace(wanted, data=dataclasses.replace(wanted.data, source=source))
     require_same(to_dict(stored), to_dict(wanted))
-    chosen, _ = choose(read_splits(out.splits, {}, run["data"]["root"]), wanted.splits)
+    table = read_splits(out.splits, {}, run["data"]["root"])
+    require_all_videos(table, run, out)
+    chosen, _ = choose(table, wanted.splits)
     model = ViViT(
         from_dict(ModelConfig, run["model"], where=f"{out.run}: model"),
         from_dict(PreprocessingConfig, run["preprocessing"], where=f"{out.run}: preprocessing"),
@@ -91,7 +93,7 @@ def resume_pretraining(
     model.provenance = load_provenance(out.path, out.path.name)
     pretrainer = Pretrainer(model, chosen, wanted)
     with pretrainer.writing_to(out):
-        damage = restore(pretrainer, out)
+        _, damage = restore(pretrainer, out)
     position = pretrainer.position
     run["resumed"].append({"when": moment(), "step": position.step, **describe_environment(pretrainer.device)})
     out.write_run(run)

@@ -13,6 +13,7 @@ import torch
 
 from tubelet.config import TrainConfig, override, to_dict, train_config
 from tubelet.errors import ConfigError
+from tubelet.folder_lock import FolderLock
 from tubelet.studies.catalogue import find_study
 from tubelet.studies.folder import Outcome, Run, StudyFolder, read_outcome, require_unchanged
 from tubelet.studies.page import Written, write_pages
@@ -108,7 +109,8 @@ def run_study(
         ConfigError: an unknown study, settings that do not fit, or a folder that was begun with others; `publish`
             holds pages of something else.
         DataError: no usable data.
-        TrainingInterrupted: Ctrl-C or SIGTERM; the page shows what there is.
+        InUseError: another process works in the folder.
+        TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP; the page shows what there is.
     """
     study, options, reporter = find_study(name), options or StudyOptions(), reporter or ConsoleReporter()
     options.require_only(name, study.options)
@@ -123,28 +125,30 @@ def run_study(
     if published is not None:
         published.claim_for_pages(name)
     folder.claim(name)
-    if generated:
-        write_generated(folder.path / "clips", clips or GeneratedClips())
-    table = study_table(base, folder.path / "clips" if generated else None, train_split, test_split)
-    base = with_watching(base, table)
-    plan = study.plan(Setting(base, options, table))
-    tasks: list[Task] = [*plan.sources, *plan.cells]
-    runs = [folder.run(task, seed) for seed in seeds for task in tasks]
-    require_unchanged(runs)
-    folder.store_table(table)
-    folder.write_study(_description(study, base, options, seeds, command, generated))
-    for note in (*table.notes, *plan.notes):
-        reporter.message(note)
-    written = Written(study, plan, base, table, tuple(seeds), command)
-    try:
-        _bring_to_end(folder, runs, jobs, reporter)
-    except KeyboardInterrupt as interrupt:  # a training's own, with the signal that it was, among them
-        _finish(folder, written, published)
-        raise TrainingInterrupted(
-            f"stopped, nothing is lost; the same command goes on, and {folder.page} shows what there is",
-            getattr(interrupt, "signal_number", signal.SIGINT),
-        ) from None
-    return _finish(folder, written, published)
+    with FolderLock() as lock:
+        lock.hold(folder.path)
+        if generated:
+            write_generated(folder.path / "clips", clips or GeneratedClips())
+        table = study_table(base, folder.path / "clips" if generated else None, train_split, test_split)
+        base = with_watching(base, table)
+        plan = study.plan(Setting(base, options, table))
+        tasks: list[Task] = [*plan.sources, *plan.cells]
+        runs = [folder.run(task, seed) for seed in seeds for task in tasks]
+        require_unchanged(runs)
+        folder.store_table(table)
+        folder.write_study(_description(study, base, options, seeds, command, generated))
+        for note in (*table.notes, *plan.notes):
+            reporter.message(note)
+        written = Written(study, plan, base, table, tuple(seeds), command)
+        try:
+            _bring_to_end(folder, runs, jobs, reporter)
+        except KeyboardInterrupt as interrupt:  # a training's own, with the signal that it was, among them
+            _finish(folder, written, published)
+            raise TrainingInterrupted(
+                f"stopped, nothing is lost; the same command goes on, and {folder.page} shows what there is",
+                getattr(interrupt, "signal_number", signal.SIGINT),
+            ) from None
+        return _finish(folder, written, published)
 
 
 def _base(

@@ -14,6 +14,7 @@ from tubelet.config import from_dict, to_dict
 from tubelet.data import Table, write_table
 from tubelet.data.run_table import read_splits
 from tubelet.errors import ConfigError
+from tubelet.folder_lock import LOCK_FILE
 from tubelet.json_files import dump_json
 from tubelet.studies.study import Cell, Source, Task, cell_from_dict, source_from_dict
 from tubelet.weights.files import replacing
@@ -109,10 +110,10 @@ class StudyFolder:
             if there != study:
                 raise ConfigError(f"{self.path} holds the study {there!r}, not {study!r}; name another folder")
             return
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self.path.exists() and (not self.path.is_dir() or any(not _is_ours(path) for path in self.path.iterdir())):
             raise ConfigError(f"{self.path} is there already and is not a study; name a folder that is new or empty")
         self.path.mkdir(parents=True, exist_ok=True)
-        self.study.write_text(json.dumps({"study": study}) + "\n", encoding="utf-8")
+        self.write_study({"study": study})
 
     def claim_for_pages(self, study: str) -> None:
         """Make the folder one for this study's pages, or renew those that are there.
@@ -225,6 +226,11 @@ def _first_difference(stored: Any, wanted: Any, where: str = "") -> str:
                 return inner
         return ""
     return f"{where.removeprefix('config.')} was {stored!r} and is {wanted!r} now"
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a study that was killed when it began left this."""
+    return path.name in (LOCK_FILE, f".{STUDY_FILE}.partial")
 
 
 def _study_of(path: Path) -> str | None:

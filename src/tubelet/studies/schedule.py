@@ -36,7 +36,7 @@ def run_all(folder: StudyFolder, runs: Sequence[Run], jobs: int, told: Told, rep
         reporter: of the training, if there is one at a time.
 
     Raises:
-        TrainingInterrupted: Ctrl-C or SIGTERM came; every run has written a checkpoint.
+        TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP came; every run has written a checkpoint.
     """
     if jobs > 1:
         _in_processes(folder, list(runs), jobs, told)

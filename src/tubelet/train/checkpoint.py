@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +68,7 @@ def save_checkpoint(folder: Path, weights: dict[str, Tensor], state: dict[str, A
     Raises:
         StorageError: it cannot be written, or the run is gone.
     """
-    with storage_errors(folder):
+    with writing_errors(folder):
         writing = start_writing(folder)
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
         save_tensors(tensors, writing / WEIGHTS_FILE)
@@ -78,7 +80,7 @@ def save_checkpoint(folder: Path, weights: dict[str, Tensor], state: dict[str, A
 
 def copy_checkpoint(source: Path, folder: Path) -> None:
     """Make `folder` the same checkpoint as `source`. Files are never changed, so they are shared where the disk can."""
-    with storage_errors(folder):
+    with writing_errors(folder):
         writing = start_writing(folder)
         for file in source.iterdir():
             try:
@@ -128,17 +130,23 @@ def _compare(folder: Path, checksums: dict[str, int]) -> None:
             raise WeightsError(f"{folder / name} is damaged: it is not what was written with the checkpoint")
 
 
-def start_writing(folder: Path) -> Path:
-    """An empty folder beside `folder`, to write a checkpoint in.
-
-    Raises:
-        StorageError: the run that it belongs to is gone.
-    """
+@contextmanager
+def writing_errors(folder: Path) -> Iterator[None]:
+    """Inside the `with`, what keeps a checkpoint from being written is a StorageError, also that its run is gone."""
     run = folder.parent.parent
-    if not run.is_dir():
+    try:
+        with storage_errors(folder):
+            yield
+    except StorageError as error:
+        if run.is_dir():
+            raise
         raise StorageError(
             f"{run} was removed or renamed while it was written to; give it its name back, and go on with --resume"
-        )
+        ) from error
+
+
+def start_writing(folder: Path) -> Path:
+    """An empty folder beside `folder`, to write a checkpoint in."""
     folder.parent.mkdir(exist_ok=True)
     writing = _beside(folder, WRITING)
     _remove(writing)

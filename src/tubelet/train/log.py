@@ -22,7 +22,7 @@ class EventLog:
         path: the file; continued if it exists.
 
     Attributes:
-        whole: False if it had lost lines when it went back.
+        whole: False if it had lost lines, or was changed, when it went back.
     """
 
     def __init__(self, path: Path) -> None:
@@ -52,14 +52,12 @@ class EventLog:
     def rewind(self, position: int) -> None:
         """Forget what was written after `position`, by a process that got further than its last checkpoint.
 
-        Of a file that is shorter than that the whole lines are kept.
+        Of a file that is shorter than that, or was changed, the whole lines before it are kept.
         """
-        size = self._file.seek(0, os.SEEK_END)
-        self.whole = size >= position
-        if not self.whole:
-            position = self._path.read_bytes().rfind(b"\n") + 1
+        end = self._path.read_bytes()[:position].rfind(b"\n") + 1
+        self.whole = end == position
         with storage_errors(self._path):
-            self._file.truncate(position)
+            self._file.truncate(end)
         self._file.seek(0, os.SEEK_END)
 
     @contextmanager

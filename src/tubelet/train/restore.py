@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from tubelet.distributed.world import ALONE, World
@@ -26,7 +27,7 @@ class Restorable(Protocol):
         ...
 
 
-def restore(learner: Restorable, folder: RunFolder, world: World = ALONE) -> list[str]:
+def restore(learner: Restorable, folder: RunFolder, world: World = ALONE) -> tuple[Path, list[str]]:
     """Bring a training to the state of `last`; if it is missing or damaged, of `previous`, else of `best`.
 
     Args:
@@ -35,7 +36,7 @@ def restore(learner: Restorable, folder: RunFolder, world: World = ALONE) -> lis
         world: the processes that do this together.
 
     Returns:
-        sentences for the user: which checkpoints were passed over and why, and what is missing in the log.
+        the checkpoint, and sentences for the user: which ones were passed over and why, and what is missing in the log.
 
     Raises:
         WeightsError: not one of the three can be used.
@@ -57,7 +58,7 @@ def restore(learner: Restorable, folder: RunFolder, world: World = ALONE) -> lis
             problems.append(f"{place} does not fit this run ({_short(error)})")
         else:
             notes = [f"{problem}; the run goes on from {place}" for problem in problems]
-            return notes if learner.log.whole else [*notes, _SHORT_LOG]
+            return place, notes if learner.log.whole else [*notes, _SHORT_LOG]
     raise WeightsError(
         f"{folder.path} has no checkpoint to go on from: {'; '.join(problems)}. Copy one that is whole to "
         f"{folder.last}, or start a new run"
@@ -65,8 +66,8 @@ def restore(learner: Restorable, folder: RunFolder, world: World = ALONE) -> lis
 
 
 _SHORT_LOG = (
-    "metrics.jsonl is shorter than it was when the checkpoint was written: figures of earlier steps are missing in it, "
-    "and on the page; what is learned is the same"
+    "metrics.jsonl is not what it was when the checkpoint was written: figures of earlier steps are missing in it, and "
+    "on the page; what is learned is the same"
 )
 
 

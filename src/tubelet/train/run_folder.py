@@ -24,6 +24,9 @@ PRETRAINING = "pretraining"
 PREPARING = ".preparing"
 """What the name of a folder ends with in which a run is prepared."""
 
+PREPARED = ("checkpoints", "metrics.jsonl", "failures.jsonl", "splits.csv", "provenance.csv")
+"""What a prepared run has besides `run.json`, which gets its place last."""
+
 SEEN_WITHIN = 60.0
 """Seconds that a shared file system may take until one machine sees what another wrote."""
 
@@ -134,11 +137,12 @@ def _claim(hidden: Path, out: RunFolder) -> None:
             break
         except FileNotFoundError:  # whoever had it has just ended
             continue
-    for entry in hidden.iterdir():
+    moved = [out.path / name for name in PREPARED] if _was_appearing(out.path) else []
+    for entry in [*moved, *hidden.iterdir()]:
         if entry.is_dir():
             shutil.rmtree(entry)
         elif entry.name != LOCK_FILE:
-            entry.unlink()
+            entry.unlink(missing_ok=True)
 
 
 def _hidden(path: Path) -> Path:
@@ -158,7 +162,13 @@ def _appear(hidden: Path, out: RunFolder) -> None:
 
 def _visible(folder: Path) -> Iterator[Path]:
     """What is in a folder, without what a start that was killed has left there."""
-    return (entry for entry in folder.iterdir() if entry.name not in (PREPARING, LOCK_FILE))
+    left = {PREPARING, LOCK_FILE, *(PREPARED if _was_appearing(folder) else ())}
+    return (entry for entry in folder.iterdir() if entry.name not in left)
+
+
+def _was_appearing(folder: Path) -> bool:
+    """Whether a process was killed while it gave what it had prepared in this folder its place."""
+    return (folder / PREPARING / "run.json").is_file()
 
 
 def _require_seen(out: RunFolder, world: World) -> None:

@@ -139,6 +139,7 @@ def resume_run(
         ConfigError: no run, or a setting that would change what is learned.
         InUseError: another process works in it.
         WeightsError: no checkpoint of it is whole.
+        DataError: its list of videos is not what it was.
     """
     out.take_up(world)
     run = out.read_run()
@@ -154,6 +155,7 @@ def resume_run(
             wanted = override(wanted, **{asked: value, chosen: getattr(stored.optimisation, chosen)})
     require_same(to_dict(stored), to_dict(wanted))
     table = read_splits(out.splits, run["labels"], run["data"]["root"])
+    require_all_videos(table, run, out)
     model = ViViT(
         from_dict(ModelConfig, run["model"], where=f"{out.run}: model"),
         from_dict(PreprocessingConfig, run["preprocessing"], where=f"{out.run}: preprocessing"),
@@ -164,7 +166,8 @@ def resume_run(
     validation = table.split(split) if split in table.splits else None
     trainer = Trainer(model, table.split("train"), validation, wanted, world)
     with trainer.writing_to(out):
-        damage = restore(trainer, out, world)
+        checkpoint, damage = restore(trainer, out, world)
+        trainer.deliver_again(checkpoint)
     if world.first:
         environment = describe_environment(trainer.device, world.size)
         run["resumed"].append({"when": moment(), "step": trainer.position.step, **environment})
@@ -324,6 +327,16 @@ def _description(trainer: Trainer, table: Table, notes: Sequence[str]) -> dict[s
         "environment": describe_environment(trainer.device, trainer.world.size),
         "resumed": [],
     }
+
+
+def require_all_videos(table: Table, run: Mapping[str, Any], folder: RunFolder) -> None:
+    """Raise a DataError if `splits.csv` has other numbers of videos than the run began with."""
+    began, now = run["data"]["splits"], table.splits
+    if now != began:
+        raise DataError(
+            f"{folder.splits} has {_listed(now)} videos, and the run began with {_listed(began)}: rows were lost or "
+            "added. Restore the file; with other videos, start a new run with init"
+        )
 
 
 def require_same(stored: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> None:

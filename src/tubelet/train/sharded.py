@@ -23,8 +23,8 @@ from torch.distributed.checkpoint.state_dict_saver import save
 
 from tubelet.distributed.world import World
 from tubelet.errors import WeightsError
-from tubelet.train.checkpoint import PARTS, STATE_FILE, finish_writing, flush, start_writing
-from tubelet.weights.files import file_checksum, storage_errors
+from tubelet.train.checkpoint import PARTS, STATE_FILE, finish_writing, flush, start_writing, writing_errors
+from tubelet.weights.files import file_checksum
 
 
 def save_sharded(
@@ -47,7 +47,7 @@ def save_sharded(
         state: the rest; the first process's counts.
         keep: the name that the checkpoint before it gets; None removes it.
     """
-    with storage_errors(folder):
+    with writing_errors(folder):
         _write_parts(folder, world, model, average, optimiser, state, keep)
 
 

@@ -326,9 +326,12 @@ class Trainer:
         if self.budget is not None and "budget" in state:
             self.budget.load_state_dict(state["budget"])
         self._saves = 1
+
+    def deliver_again(self, checkpoint: Path) -> None:
+        """Deliver what was restored if it is the best: the process may have ended between writing `last` and this."""
         best_is_now = self.position.best is not None and self.position.best.step == self.position.step
         if best_is_now and not self.delivers_last:
-            self.deliver_best(checkpoint.folder)  # the process may have ended between writing `last` and this
+            self.deliver_best(checkpoint)
 
     def deliver_best(self, checkpoint: Path | None = None) -> None:
         """Make a checkpoint of the present weights (by default `last`) `best`, and its weights those of the run."""

@@ -281,6 +281,7 @@ def test_a_preparation_is_not_taken_up_with_videos_that_have_changed(folder: Pat
     assert prepare(read_table(data), out, COPY).videos == 12
 
 
+@pytest.mark.usefixtures("impatient")
 def test_two_preparations_of_one_folder_are_kept_apart(table: Table, tmp_path: Path) -> None:
     raised = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -141,6 +142,29 @@ def test_a_run_that_was_stopped_says_so(clips: Path, tmp_path: Path, tiny: Train
     assert (state, str(state)) == (RunState(1, 2, False, "interrupted"), "1 of 2 epochs, interrupted")
     train(out=tmp_path / "run", resume=True, reporter=SilentReporter())
     assert run_state(tmp_path / "run") == RunState(2, 2, True, "finished")
+
+
+def test_a_signal_in_the_last_validation_does_not_make_a_run_complete_without_it(
+    clips: Path, tmp_path: Path, tiny: TrainConfig
+) -> None:
+    class StopsInTheLast(SilentReporter):
+        steps = 0
+
+        def step(self, step: int, text: str) -> None:
+            self.steps = step
+
+        def validating(self, done: int, total: int) -> None:
+            if self.steps == 6:
+                signal.raise_signal(signal.SIGTERM)
+
+    whole = train(clips, tmp_path / "whole", config=tiny, reporter=SilentReporter())
+    with pytest.raises(TrainingInterrupted):
+        train(clips, tmp_path / "run", config=tiny, reporter=StopsInTheLast())
+    assert run_state(tmp_path / "run").finished is False
+    resumed = train(out=tmp_path / "run", resume=True, reporter=SilentReporter())
+    assert resumed.best == whole.best
+    assert [event["epoch"] for event in read_events(tmp_path / "run" / "metrics.jsonl", "validation")] == [1, 2]
+    assert same(whole, resumed)
 
 
 def test_the_result_is_one_line(clips: Path, tmp_path: Path, tiny: TrainConfig) -> None:

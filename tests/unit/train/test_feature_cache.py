@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ from tubelet.data import assign_splits, read_table
 from tubelet.data import dataset as dataset_module
 from tubelet.data.prepare import prepare
 from tubelet.errors import ConfigError, VideoError
+from tubelet.features.store import FeatureStore
 from tubelet.train import SilentReporter, TrainingInterrupted, TrainResult, read_events, train
 from unit.train.conftest import TINY_MODEL, moving_bar
 
@@ -236,3 +240,16 @@ def test_stopped_while_features_are_computed_nothing_is_lost(clips: Path, tmp_pa
     train(out=tmp_path / "cut", resume=True, reporter=SilentReporter())
     run(clips, tmp_path / "whole", config)
     assert curve(tmp_path / "cut") == curve(tmp_path / "whole")
+
+
+def test_what_a_process_that_was_killed_did_not_finish_is_removed(tmp_path: Path) -> None:
+    """One that runs, and one of another machine, may still finish theirs."""
+    folder = FeatureStore(tmp_path, {"model": 1}, (), 1.0).folder
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    kept = [f"{socket.gethostname()}.{os.getpid()}", f"another-{socket.gethostname()}.{dead.pid}"]
+    (folder / "a1").mkdir()
+    for number, process in enumerate([f"{socket.gethostname()}.{dead.pid}", *kept]):
+        (folder / "a1" / f".{number}.safetensors.{process}.unfinished").touch()
+    FeatureStore(tmp_path, {"model": 1}, (), 1.0)
+    assert sorted(path.name[1] for path in (folder / "a1").iterdir()) == ["1", "2"]

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -70,8 +71,28 @@ def test_the_log_goes_back_to_a_position_and_drops_a_line_that_was_cut_off(tmp_p
         log.rewind(position)
         log.write("train", step=2)
         log.write("validation", step=2)
+        assert log.whole
     assert [event["step"] for event in read_events(path, "train")] == [1, 2]
     assert len(read_events(path)) == 3
+
+
+@pytest.mark.parametrize("change", [lambda lines: b"", lambda lines: lines[:-5], lambda lines: b"# mine\n" + lines])
+def test_a_log_that_was_changed_meanwhile_is_known_and_keeps_whole_lines(
+    tmp_path: Path, change: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / "metrics.jsonl"
+    with EventLog(path) as log:
+        for step in (1, 2):
+            log.write("train", step=step)
+        position = log.position()
+    path.write_bytes(change(path.read_bytes()))
+    with EventLog(path) as log:
+        log.rewind(position)
+        assert not log.whole
+        log.write("train", step=3)
+    lines = [line for line in path.read_bytes().split(b"\n") if line != b"# mine"]
+    assert lines.pop() == b""
+    assert [json.loads(line)["step"] for line in lines][-1] == 3
 
 
 def test_a_failure_is_written_once_also_across_a_resume(tmp_path: Path) -> None:

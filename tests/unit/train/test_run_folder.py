@@ -17,7 +17,7 @@ import torch
 
 from reporters import KilledAt, KilledError, Told
 from tubelet.config import TrainConfig, override
-from tubelet.errors import InUseError, StorageError, WeightsError
+from tubelet.errors import ConfigError, DataError, InUseError, StorageError, WeightsError
 from tubelet.folder_lock import FolderLock
 from tubelet.train import SilentReporter, read_events, train
 from tubelet.train import checkpoint as checkpoint_module
@@ -163,12 +163,23 @@ def test_a_log_that_lost_lines_is_told_of_and_stays_readable(
     run.metrics.write_bytes(whole[:left]) if left else run.metrics.unlink()
     told = Told()
     train(out=run.path, resume=True, reporter=told)
-    assert any("metrics.jsonl is shorter than it was" in message for message in told.messages)
+    assert any("metrics.jsonl is not what it was" in message for message in told.messages)
     assert [event["step"] for event in read_events(run.metrics, "train")] == [5, 6]
 
 
+def test_a_list_of_videos_that_lost_rows_is_not_gone_on_with(clips: Path, tmp_path: Path, tiny: TrainConfig) -> None:
+    run = killed(clips, tmp_path, tiny, step=2)
+    rows = run.splits.read_text().splitlines(keepends=True)
+    run.splits.write_text("".join(rows[:-2]))
+    with pytest.raises(DataError, match=r"splits\.csv has .* videos, and the run began with .*: rows were lost"):
+        train(out=run.path, resume=True, reporter=SilentReporter())
+    run.splits.write_text("".join(rows))
+    train(out=run.path, resume=True, reporter=SilentReporter())
+
+
+@pytest.mark.usefixtures("impatient")
 def test_two_processes_do_not_work_in_one_run(clips: Path, tmp_path: Path, tiny: TrainConfig) -> None:
-    """The second one, to resume or to begin, says which is there, and changes nothing."""
+    """The second one says which is there, and changes nothing."""
     raised: list[str] = []
 
     class Second(SilentReporter):
@@ -184,6 +195,7 @@ def test_two_processes_do_not_work_in_one_run(clips: Path, tmp_path: Path, tiny:
     assert not list((tmp_path / "run").glob(".*"))
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_run_that_is_being_prepared_is_not_prepared_twice(tmp_path: Path) -> None:
     out = RunFolder(tmp_path / "run")
     with out.lock, appearing(out) as hidden:
@@ -196,6 +208,26 @@ def test_a_run_that_is_being_prepared_is_not_prepared_twice(tmp_path: Path) -> N
     assert [path.name for path in out.path.iterdir()] == ["run.json"]
 
 
+def test_a_start_in_the_present_folder_that_was_killed_on_its_last_steps_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts of the run are in their place already, but not `run.json`. A file of somebody else is left alone."""
+    monkeypatch.chdir(tmp_path)
+    for folder in (".preparing", "checkpoints/last"):
+        Path(folder).mkdir(parents=True)
+    for file in (".preparing/run.json", ".preparing/splits.csv", "metrics.jsonl", "notes.txt"):
+        Path(file).write_text("old")
+    with pytest.raises(ConfigError, match="is not a run"), appearing(RunFolder(".")):
+        pass
+    assert Path("metrics.jsonl").exists()
+    Path("notes.txt").unlink()
+    out = RunFolder(".")
+    with out.lock, appearing(out) as hidden:
+        hidden.run.write_text("new")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("run.json", "new")]
+
+
+@pytest.mark.usefixtures("impatient")
 def test_a_lock_ends_with_its_process_also_where_a_child_lives_on(tmp_path: Path) -> None:
     """A loader's workers live for seconds after a training was killed."""
     code = (
