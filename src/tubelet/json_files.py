@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from tubelet.errors import DataError
 
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-"""What JSON may hold as it is and a file had better not: line ends of other programs, and bytes of a file's name that are
+"""What JSON may hold as it is and a file had better not: line ends of other programs, and bytes of a name that are
 not UTF-8, which Python has as halves of characters."""
 
 

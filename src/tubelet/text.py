@@ -10,6 +10,12 @@ _OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\
 halves of characters that stand for bytes of a name which are no UTF-8."""
 
 
+LONGEST_MESSAGE = 8000
+"""Characters of an error or a note."""
+
+_LONG_WORD = re.compile(r"\S{500,}")
+
+
 def printable(text: str) -> str:
     """The text with control characters written out, `\\x1b` for example: what it says is seen, and nothing is done."""
     return _OBEYED.sub(_written_out, text)
@@ -18,6 +24,18 @@ def printable(text: str) -> str:
 def printable_lines(text: str) -> str:
     """`printable`, but line ends and tabs stay."""
     return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
+
+
+def one_line(text: str) -> str:
+    """A message on one line, `printable`, and of a length that a person reads: long names lose their middle."""
+    words = printable(shortened(" ".join(text.split())))
+    rest = len(words) - LONGEST_MESSAGE
+    return words if rest <= 0 else f"{words[:LONGEST_MESSAGE]} … ({rest:,} more characters)"
+
+
+def shortened(text: str) -> str:
+    """The text, in which words that nobody reads to their end have lost their middle."""
+    return _LONG_WORD.sub(lambda word: f"{word[0][:200]}…({len(word[0]) - 260:,} characters)…{word[0][-60:]}", text)
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from tubelet.config.serialise import check_types
 from tubelet.errors import ConfigError
 
 
@@ -46,6 +47,7 @@ class PreprocessingConfig:
     def __post_init__(self) -> None:
         if isinstance(self.crop_size, int):
             object.__setattr__(self, "crop_size", (self.crop_size, self.crop_size))
+        check_types(self)
         for name in ("num_frames", "frame_stride", "resize"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"preprocessing.{name}={getattr(self, name)} must be at least 1")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tubelet.config import to_dict
+from tubelet.config.data import check_workers
 from tubelet.config.shards import ShardConfig
 from tubelet.data.check import Problem
 from tubelet.data.known import content_keys
@@ -115,6 +116,7 @@ def prepare(
         by_split.setdefault(table.samples[video.rows[0]].split or NO_SPLIT, []).append(video)
     stored: dict[str, Stored] = {}
     failures: list[Problem] = []
+    check_workers(workers or 0)
     pool = ThreadPoolExecutor(workers or usable_cores())
     finished = 0
     try:

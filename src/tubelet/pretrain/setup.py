@@ -9,7 +9,7 @@ from typing import Any
 
 from tubelet.config import ModelConfig, PreprocessingConfig, PretrainConfig, from_dict, override, to_dict
 from tubelet.data import Table, read_configured, split_name, write_table
-from tubelet.data.run_table import read_splits
+from tubelet.data.run_table import splits_of
 from tubelet.errors import ConfigError, DataError
 from tubelet.model import ViViT
 from tubelet.pretrain.trainer import Pretrainer
@@ -81,7 +81,7 @@ def resume_pretraining(
     source = stored.data.source if data is None else os.path.abspath(data)
     wanted = dataclasses.replace(wanted, data=dataclasses.replace(wanted.data, source=source))
     require_same(to_dict(stored), to_dict(wanted))
-    chosen, _ = choose(read_splits(out.splits, {}, run["data"]["root"]), wanted.splits)
+    chosen, _ = choose(splits_of(out.path, run), wanted.splits)
     model = ViViT(
         from_dict(ModelConfig, run["model"], where=f"{out.run}: model"),
         from_dict(PreprocessingConfig, run["preprocessing"], where=f"{out.run}: preprocessing"),

@@ -23,7 +23,7 @@ from tubelet.config import (
 from tubelet.config.preset_model import GIVES_WAY, SIZES
 from tubelet.config.recipes import model_of_recipe
 from tubelet.data import Table, read_configured, require_labels_stay_right, write_table
-from tubelet.data.run_table import read_splits
+from tubelet.data.run_table import splits_of
 from tubelet.distributed.world import ALONE, World
 from tubelet.errors import ConfigError, DataError
 from tubelet.features import FeatureClips
@@ -151,7 +151,7 @@ def resume_run(
         if value and value == getattr(stored.optimisation, asked):
             wanted = override(wanted, **{asked: value, chosen: getattr(stored.optimisation, chosen)})
     require_same(to_dict(stored), to_dict(wanted))
-    table = read_splits(out.splits, run["labels"], run["data"]["root"])
+    table = splits_of(out.path, run)
     model = ViViT(
         from_dict(ModelConfig, run["model"], where=f"{out.run}: model"),
         from_dict(PreprocessingConfig, run["preprocessing"], where=f"{out.run}: preprocessing"),
