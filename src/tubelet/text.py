@@ -9,10 +9,10 @@ _OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\
 """Control characters (escape sequences begin with one), line separators, what turns the direction of writing, and the
 halves of characters that stand for bytes of a name which are no UTF-8."""
 
-LONGEST_WORD = 400
-"""Characters without a blank that `as_message` leaves whole."""
 LONGEST_MESSAGE = 4000
-_LONG = re.compile(rf"\S{{{LONGEST_WORD + 1},}}")
+"""Characters of an error or a note."""
+
+_LONG_WORD = re.compile(r"\S{400,}")
 
 
 def printable(text: str) -> str:
@@ -25,21 +25,26 @@ def printable_lines(text: str) -> str:
     return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
 
 
+def shortened(text: str) -> str:
+    """The text, in which words that nobody reads to their end have lost their middle."""
+    return _LONG_WORD.sub(lambda word: f"{word[0][:200]}…({len(word[0]) - 260:,} characters)…{word[0][-60:]}", text)
+
+
 def as_message(text: str) -> str:
-    """`printable_lines` of a text that quotes names from files, which may be of any length: long ones are cut."""
-    words = _LONG.sub(lambda found: _cut(found.group(), LONGEST_WORD), printable_lines(text))
-    return _cut(words, LONGEST_MESSAGE)
+    """`printable_lines` of a text that quotes names from files, which may be of any length: too long ones are cut."""
+    words = printable_lines(shortened(text))
+    rest = len(words) - LONGEST_MESSAGE
+    return words if rest <= 0 else f"{words[:LONGEST_MESSAGE]} … ({rest:,} more characters)"
+
+
+def one_line(text: str) -> str:
+    """A message on one line."""
+    return " ".join(as_message(text).split())
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
     """A number with its noun: `1 video`, `2 videos`; `plural` where an s does not make it."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
-
-
-def _cut(text: str, length: int) -> str:
-    """The text, without its middle if it is longer."""
-    half = length // 2
-    return text if len(text) <= length else f"{text[:half]} … {text[-half:]}"
 
 
 def moment() -> str:

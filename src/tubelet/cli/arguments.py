@@ -91,7 +91,7 @@ def warn_of_unfinished(source: str, output: Output) -> None:
         return
     try:
         state = run_state(source)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # damaged; the weights may be whole
+    except DataError as error:  # the weights may be whole
         output.warn(
             f"it is not known whether the training of {source} was finished: its files cannot be read ({error})"
         )

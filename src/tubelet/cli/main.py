@@ -25,7 +25,7 @@ from tubelet.cli.output import print_json
 from tubelet.config.serialise import did_you_mean
 from tubelet.distributed.place import EndedElsewhere, place
 from tubelet.errors import TubeletError
-from tubelet.text import printable
+from tubelet.text import one_line, printable
 from tubelet.version import __version__
 
 OK, FAILURE, USAGE, SIGNALLED, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 128, 130, 141
@@ -119,7 +119,7 @@ def _run(words: list[str], show_traceback: bool) -> tuple[int, str | None]:
             return BROKEN_PIPE, None
         refused = of_the_machine(error)
         if refused is not None:
-            return _told(printable(refused), FAILURE, show_traceback)
+            return _told(one_line(refused), FAILURE, show_traceback)
         traceback.print_exc()
         said = f"unexpected {type(error).__name__}: {_one_line(error)}"
         print(
@@ -223,7 +223,7 @@ def _whose() -> str:
 
 
 def _one_line(error: Exception) -> str:
-    return printable(" ".join(str(error).split()))
+    return one_line(str(error))
 
 
 def _print_any_character() -> None:

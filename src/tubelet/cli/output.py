@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any
 
-from tubelet.text import printable, printable_lines
+from tubelet.text import one_line, printable, printable_lines, shortened
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -67,7 +67,7 @@ class Output:
     def warn(self, message: str) -> None:
         """One line on standard error."""
         if not self.silent:
-            print(f"tubelet: {printable(message)}", file=sys.stderr)
+            print(f"tubelet: {one_line(message)}", file=sys.stderr)
 
     def note(self, message: str) -> None:
         """One line on standard error that `--quiet` leaves out."""
@@ -94,7 +94,7 @@ def _console(stream: IO[str], silent: bool) -> Console:
 
         def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
             for segment in super().render(renderable, options):
-                yield segment if segment.control else Segment(printable_lines(segment.text), segment.style)
+                yield segment if segment.control else Segment(printable_lines(shortened(segment.text)), segment.style)
 
     width = None if stream.isatty() or os.environ.get("COLUMNS") else WIDTH_WITHOUT_TERMINAL
     return Plain(file=stream, width=width, markup=False, emoji=False, highlight=False, soft_wrap=False, quiet=silent)

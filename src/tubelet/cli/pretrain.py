@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from tubelet.cli.train import Sources, errors_in_flags, require_first_there, req
 from tubelet.config import PretrainConfig, from_dict
 from tubelet.config.pretraining import REGULARISERS, WITHOUT_LABELS
 from tubelet.config.recipes import pretrain_config, recipes
+from tubelet.config.run_state import read_run_file
 
 TOP = ("preset", "init", "splits", "seed")
 """Settings of `PretrainConfig` that are in no group."""
@@ -81,7 +81,7 @@ def parse(words: Sequence[str], prog: str) -> Any:
 def base_config(sources: Sources) -> PretrainConfig:
     """The configuration that the flags change: the recipe's with its files, or that of the run that is resumed."""
     if sources.resume and sources.out is not None and (sources.out / "run.json").is_file():
-        stored = json.loads((sources.out / "run.json").read_text(encoding="utf-8"))
+        stored = read_run_file(sources.out, "config")
         if "masking" in stored["config"]:  # otherwise it is a training, and resuming says so
             return from_dict(PretrainConfig, stored["config"], where=f"{sources.out / 'run.json'}: config")
     return pretrain_config(sources.recipe, *sources.config, **sources.given())

@@ -6,7 +6,6 @@ The flags' defaults are those of the recipe (or of the run that is resumed), so 
 from __future__ import annotations
 
 import dataclasses
-import json
 import shlex
 import typing
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,7 @@ from tubelet.cli.output import Output
 from tubelet.config import ModelConfig, PretrainConfig, TrainConfig, from_dict
 from tubelet.config.presets import preset as preset_config
 from tubelet.config.recipes import recipes, train_config
+from tubelet.config.run_state import read_run_file
 from tubelet.errors import ConfigError, TubeletError
 from tubelet.paths import require_data, require_model
 
@@ -131,7 +131,7 @@ def base_config(sources: Sources) -> TrainConfig:
         run = None if sources.out is None else sources.out / "run.json"
         if run is None or not run.is_file():
             return train_config()  # resuming says what is missing
-        stored = json.loads(run.read_text(encoding="utf-8"))
+        stored = read_run_file(run.parent, "config")
         return from_dict(TrainConfig, stored["config"], where=f"{run}: config")
     return train_config(sources.recipe, *sources.config, **sources.given())
 
@@ -248,7 +248,7 @@ def _evaluated(result: TrainResult, output: Output, world: World) -> Evaluation 
     from tubelet.evaluate import evaluate
     from tubelet.evaluate.keeping import keep_own
 
-    run = json.loads((result.folder / "run.json").read_text(encoding="utf-8"))
+    run = read_run_file(result.folder, "config")
     validation, table = run["config"]["validation"], run_table(result.folder)
     split = validation["validation_split"]
     if split not in table.splits:

@@ -11,6 +11,20 @@ from tubelet.errors import ConfigError
 DataFormat = Literal["auto", "folder", "table", "kinetics", "something", "epic", "moments", "shards"]
 
 
+MOST_WORKERS = 1024
+"""More than any machine has cores for; starting them would stop it."""
+
+
+def check_workers(workers: int) -> None:
+    """Hold that so many processes may be started.
+
+    Raises:
+        ConfigError: below 0, or more than any machine has cores for.
+    """
+    if not 0 <= workers <= MOST_WORKERS:
+        raise ConfigError(f"workers={workers} must be from 0 (decode in the same process) to {MOST_WORKERS}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """Where the videos and their labels come from, and how they are fetched.
@@ -55,8 +69,8 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
-        if self.workers is not None and self.workers < 0:
-            raise ConfigError(f"workers={self.workers} must be 0 (decode in the training process) or more")
+        if self.workers is not None:
+            check_workers(self.workers)
         if self.cache_gigabytes <= 0:
             raise ConfigError(f"cache_gigabytes={self.cache_gigabytes} must be above 0; use cache='none' for no cache")
 

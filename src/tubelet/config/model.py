@@ -112,10 +112,10 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if isinstance(self.image_size, int):
             self._set("image_size", (self.image_size, self.image_size))
+        check_types(self)
         self._set("image_size", tuple(self.image_size))
         self._set("tubelet_size", tuple(self.tubelet_size))
         self._fill_defaults()
-        check_types(self)
         self._check_numbers()
         self._check_input_size()
         self._check_variant()

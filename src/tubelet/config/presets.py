@@ -58,6 +58,6 @@ def preset(name: str, **overrides: Any) -> ModelConfig:
         ConfigError: no such preset, no such field, or values that do not fit together.
     """
     table = _table()
-    if name not in table:
-        raise ConfigError(f"unknown preset {name!r}{did_you_mean(name, table)}")
+    if not isinstance(name, str) or name not in table:
+        raise ConfigError(f"unknown preset {name!r}{did_you_mean(str(name), table)}")
     return replace(table[name], **overrides)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from tubelet.config.preset_model import recipe_fields
 from tubelet.config.presets import preset
 from tubelet.config.pretraining import PretrainConfig, for_pretraining
-from tubelet.config.serialise import did_you_mean, from_dict, to_dict
+from tubelet.config.serialise import as_type, did_you_mean, from_dict, to_dict
 from tubelet.config.training import TrainConfig
 from tubelet.errors import ConfigError
 
@@ -151,7 +151,7 @@ def _combined(
 
 def _short_side(name: str, model: Mapping[str, Any]) -> int:
     """Of the frames that a preset with these fields of the model takes."""
-    size = model.get("image_size", preset(name).image_size)
+    size = as_type(model.get("image_size", preset(name).image_size), int | tuple[int, int], "model.image_size")
     return size if isinstance(size, int) else min(size)
 
 

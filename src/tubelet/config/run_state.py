@@ -1,12 +1,31 @@
-"""How far a run is, and how it ended, as its folder says. Standard library only."""
+"""What `run.json` says of a run, and how far the run is."""
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tubelet.config.serialise import as_type
+from tubelet.errors import ConfigError, DataError
+from tubelet.json_files import read_json_lines, read_json_object
+
+RUN_FILE = "run.json"
+RESTORE = "restore the file from a copy of the run, or train again into another folder"
+"""What to do where a file of a run is damaged."""
+
+FIELDS: dict[str, Any] = {
+    "config": dict[str, Any],
+    "model": dict[str, Any],
+    "preprocessing": dict[str, Any],
+    "labels": dict[str, list[str]] | None,
+    "data": dict[str, Any],
+    "steps_per_epoch": int,
+    "total_steps": int,
+    "resumed": list[Any],
+}
+"""The types of what others read in `run.json`."""
 
 FINISHED, EARLY, TIME, INTERRUPTED = "finished", "early stopping", "time", "interrupted"
 
@@ -34,19 +53,49 @@ class RunState:
         return f"{done}, {'stopped by ' + str(self.reason) if self.finished else self.reason or 'not finished'}"
 
 
+def read_run_file(folder: str | Path, *needed: str) -> dict[str, Any]:
+    """What `run.json` says.
+
+    Args:
+        folder: of the run.
+        needed: fields that must be there. Of `data`, that is its `root`.
+
+    Raises:
+        DataError: the file cannot be read, or a field is missing or of the wrong type.
+    """
+    path = Path(folder) / RUN_FILE
+    run = read_json_object(path, RESTORE)
+    lacking = [name for name in needed if name not in run]
+    if lacking:
+        raise DataError(f"{path}: no {', '.join(lacking)}; {RESTORE}")
+    try:
+        fields = {name: as_type(run[name], hint, f"{path}: {name}") for name, hint in FIELDS.items() if name in run}
+        if "data" in needed:
+            as_type(run["data"].get("root"), str, f"{path}: data.root")
+            as_type(run["data"].get("splits"), dict[str, int] | None, f"{path}: data.splits")
+    except ConfigError as error:
+        raise DataError(f"{error}; {RESTORE}") from error
+    return run | fields
+
+
 def run_state(folder: str | Path) -> RunState:
     """Read how far the run in a folder is: a training's, or a pretraining's.
 
     Raises:
-        OSError: there is no run.
+        DataError: there is no run, or a file of it is damaged.
     """
-    folder = Path(folder)
-    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    lines = [line for line in (folder / "metrics.jsonl").read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
-    last: dict[str, Any] = json.loads(lines[-1]) if lines else {"event": None}
-    plans = [line for line in lines if line.startswith(b'{"event": "plan"')]
-    steps = json.loads(plans[-1])["steps"] if plans else run["total_steps"]
+    path = Path(folder) / "metrics.jsonl"
+    run = read_run_file(folder, "steps_per_epoch", "total_steps")
+    events = [event for _, event in read_json_lines(path, RESTORE, unfinished=True)]
+    last = events[-1] if events else {}
+    plans = [event for event in events if event.get("event") == "plan"]
+    try:
+        steps = as_type(plans[-1].get("steps") if plans else run["total_steps"], int, f"{path}: steps")
+        step = as_type(last.get("step", 0), int, f"{path}: step")
+        reason = as_type(last.get("reason", FINISHED), str, f"{path}: reason")
+    except ConfigError as error:
+        raise DataError(f"{error}; {RESTORE}") from error
     an_epoch = max(run["steps_per_epoch"], 1)
-    done, epochs = last.get("step", 0) // an_epoch, math.ceil(steps / an_epoch)
-    reasons = {"end": last.get("reason", FINISHED), "interrupted": INTERRUPTED}
-    return RunState(done, epochs, last["event"] == "end", reasons.get(last["event"]))
+    ended = last.get("event") == "end"
+    why = reason if ended else INTERRUPTED if last.get("event") == INTERRUPTED else None
+    return RunState(step // an_epoch, math.ceil(steps / an_epoch), ended, why)

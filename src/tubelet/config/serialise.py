@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -51,11 +52,20 @@ def check_types(config: Any) -> None:
     """Hold a constructed dataclass to its declared types (a frozen dataclass does not do so itself).
 
     Raises:
-        ConfigError: a field whose value its annotation does not allow.
+        ConfigError: a field whose value its annotation does not allow, or a number that is not finite.
     """
     hints = _hints(type(config))  # type: ignore[arg-type]  # classes are hashable
     for field in dataclasses.fields(config):
-        _coerce(getattr(config, field.name), hints[field.name], field.name)
+        _require_finite(_coerce(getattr(config, field.name), hints[field.name], field.name), field.name)
+
+
+def as_type(value: Any, hint: Any, where: str) -> Any:
+    """`value` as the type `hint`.
+
+    Raises:
+        ConfigError: it is of another type; `where` it comes from is named.
+    """
+    return _coerce(value, hint, where)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -65,6 +75,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if close:
         return f"; did you mean {close[0]!r}?"
     return f"; known: {', '.join(names)}"
+
+
+def _require_finite(value: Any, where: str) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{where}: expected a finite number, got {value}")
+    for part in value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ():
+        _require_finite(part, where)
 
 
 @functools.cache

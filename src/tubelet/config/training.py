@@ -88,6 +88,8 @@ class OptimisationConfig:
             )
         if self.clip_norm is not None and self.clip_norm <= 0:
             raise ConfigError(f"clip_norm={self.clip_norm} must be above 0; use None for no clipping")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ConfigError(f"betas={self.betas} must each be from 0 to below 1, as in (0.9, 0.999)")
         if not 0 <= self.momentum < 1:
             raise ConfigError(f"momentum={self.momentum} must be from 0 to below 1")
         if self.ema_decay is not None and not 0 <= self.ema_decay < 1:

@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
+from tubelet.config.data import check_workers
 from tubelet.data.dataset import ClipDataset, Draw, Failure, Item
 from tubelet.data.draws import generator_of
 from tubelet.data.table import Table
@@ -327,8 +328,7 @@ def make_loader(
         raise DataError("no samples to load")
     if workers is None:
         workers = min(8, usable_cores())
-    if workers < 0:
-        raise ConfigError(f"workers={workers} must be 0 or more")
+    check_workers(workers)
     batches = EpochBatches(
         dataset.table,
         batch_size,

@@ -18,6 +18,7 @@ from typing import Any
 import av
 
 from tubelet.config import to_dict
+from tubelet.config.data import check_workers
 from tubelet.config.shards import ShardConfig
 from tubelet.data.check import Problem
 from tubelet.data.known import content_keys
@@ -140,6 +141,7 @@ def _fill_shards(
         by_split.setdefault(table.samples[video.rows[0]].split or NO_SPLIT, []).append(video)
     stored: dict[str, Stored] = {}
     failures: list[Problem] = []
+    check_workers(workers or 0)
     pool = ThreadPoolExecutor(workers or usable_cores())
     finished = 0
     try:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from tubelet.config.run_state import RESTORE, RUN_FILE, read_run_file
 from tubelet.data.table import Sample, Table
 from tubelet.errors import DataError
 from tubelet.video import video_exists
 
 SPLITS_FILE = "splits.csv"
-RUN_FILE = "run.json"
 
 
 def run_table(folder: str | os.PathLike[str]) -> Table:
@@ -27,13 +28,27 @@ def run_table(folder: str | os.PathLike[str]) -> Table:
     folder = Path(folder)
     if not (folder / SPLITS_FILE).is_file() or not (folder / RUN_FILE).is_file():
         raise DataError(f"{folder} is not a run that knows its videos (no {SPLITS_FILE}); name some")
-    try:
-        run = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
-        return read_splits(folder / SPLITS_FILE, run["labels"] or {}, run["data"]["root"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+    return splits_of(folder, read_run_file(folder, "labels", "data"))
+
+
+def splits_of(folder: Path, run: Mapping[str, Any]) -> Table:
+    """The table of a run, held against what its `run.json` says.
+
+    Args:
+        folder: of the run.
+        run: its `run.json`, with `labels` and `data`.
+
+    Raises:
+        DataError: `splits.csv` is damaged, or lacks rows.
+    """
+    table = read_splits(folder / SPLITS_FILE, run["labels"] or {}, run["data"]["root"])
+    expected = run["data"].get("splits")
+    if expected is not None and expected != table.splits:
         raise DataError(
-            f"{folder}: {RUN_FILE} or {SPLITS_FILE} is damaged ({type(error).__name__}: {error}); name some"
-        ) from error
+            f"{folder / SPLITS_FILE} lists {_counts(table.splits)}, and the run was given {_counts(expected)}: rows "
+            f"are missing or changed; {RESTORE}"
+        )
+    return table
 
 
 def require_any(table: Table) -> None:
@@ -56,17 +71,36 @@ def read_splits(path: Path, classes: dict[str, list[str]], root: str) -> Table:
         path: of the CSV.
         classes: class names by head.
         root: of the table.
+
+    Raises:
+        DataError: it cannot be read; the error names the line.
     """
     index = {head: {name: number for number, name in enumerate(names)} for head, names in classes.items()}
 
     def seconds(text: str | None) -> float | None:
         return float(text) if text else None
 
-    samples = []
-    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        for row in csv.DictReader(file):
-            labels = {head: numbers[row[head]] for head, numbers in index.items()}
-            start, end = seconds(row.get("start")), seconds(row.get("end"))
-            more = (row.get(name) or None for name in ("split", "group", "content"))
-            samples.append(Sample(row["path"], labels, start, end, *more))
+    samples: list[Sample] = []
+    line = 1
+    try:
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            rows = csv.DictReader(file, strict=True)
+            for row in rows:
+                line = rows.line_num
+                if None in row or None in row.values() or not row["path"]:
+                    raise ValueError("another number of cells than the header has, or no path")
+                labels = {head: numbers[row[head]] for head, numbers in index.items()}
+                start, end = seconds(row.get("start")), seconds(row.get("end"))
+                more = (row.get(name) or None for name in ("split", "group", "content"))
+                samples.append(Sample(row["path"], labels, start, end, *more))
+    except KeyError as error:
+        raise DataError(f"{path} line {line}: no column, or no class, is called {error}; {RESTORE}") from error
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"{path} line {line}: damaged ({error}); {RESTORE}") from error
+    if not samples:
+        raise DataError(f"{path}: lists no video; {RESTORE}")
     return Table(tuple(samples), classes, root)
+
+
+def _counts(splits: Mapping[str, int]) -> str:
+    return ", ".join(f"{number} {split or 'without split'}" for split, number in sorted(splits.items())) or "nothing"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tubelet.config import from_dict, to_dict
 from tubelet.errors import DataError
+from tubelet.json_files import read_json_lines
 from tubelet.provenance import Use
 from tubelet.weights.files import replacing
 
@@ -73,11 +74,5 @@ def load_predictions(source: str | Path) -> list[VideoPrediction]:
     path = Path(source) / PREDICTIONS_FILE if Path(source).is_dir() else Path(source)
     if not path.is_file():
         raise DataError(f"{path} does not exist; `tubelet evaluate {source}` writes it")
-    predictions = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            fields = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path}:{number}: not a line of JSON ({error}); is it a predictions.jsonl?") from error
-        predictions.append(from_dict(VideoPrediction, fields, where=f"{path}:{number}"))
-    return predictions
+    lines = read_json_lines(path, "is it a predictions.jsonl?")
+    return [from_dict(VideoPrediction, fields, where=f"{path} line {number}") for number, fields in lines]

@@ -20,6 +20,7 @@ from tubelet.evaluate.multi_label import MultiLabelMetrics, multi_label_metrics
 from tubelet.evaluate.predictions import VideoPrediction, load_predictions, save_predictions
 from tubelet.evaluate.temporal import TemporalProbe
 from tubelet.evaluate.views import ViewPlan, plan_views
+from tubelet.json_files import read_json_object
 from tubelet.provenance import Use
 from tubelet.weights.files import replacing
 
@@ -307,12 +308,13 @@ class Evaluation:
             predictions: whether to read those too.
 
         Raises:
-            DataError: there is no evaluation in `folder`.
+            DataError: there is no evaluation in `folder`, or it is damaged.
+            ConfigError: a field of it is missing, unknown, or of the wrong type.
         """
         path = Path(folder) / EVALUATION_FILE
         if not path.is_file():
             raise DataError(f"{path} does not exist; `tubelet evaluate {folder}` writes it")
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json_object(path, f"`tubelet evaluate --from {folder}` computes it again from its predictions")
         return cls.from_dict(data, load_predictions(folder) if predictions else ())
 
 

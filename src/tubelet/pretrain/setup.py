@@ -9,7 +9,7 @@ from typing import Any
 
 from tubelet.config import ModelConfig, PreprocessingConfig, PretrainConfig, from_dict, override, to_dict
 from tubelet.data import Table, read_configured, split_name, write_table
-from tubelet.data.run_table import read_splits
+from tubelet.data.run_table import splits_of
 from tubelet.errors import ConfigError, DataError
 from tubelet.model import ViViT
 from tubelet.pretrain.trainer import Pretrainer
@@ -18,7 +18,7 @@ from tubelet.train.environment import describe_environment
 from tubelet.train.model import build_model
 from tubelet.train.restore import restore
 from tubelet.train.run_folder import PRETRAINING, RunFolder, appearing
-from tubelet.train.setup import require_all_videos, require_same
+from tubelet.train.setup import require_same
 from tubelet.train.step import seed_step
 from tubelet.train.videos import note_videos
 from tubelet.version import __version__
@@ -83,9 +83,7 @@ def resume_pretraining(
     source = stored.data.source if data is None else os.path.abspath(data)
     wanted = dataclasses.replace(wanted, data=dataclasses.replace(wanted.data, source=source))
     require_same(to_dict(stored), to_dict(wanted))
-    table = read_splits(out.splits, {}, run["data"]["root"])
-    require_all_videos(table, run, out)
-    chosen, _ = choose(table, wanted.splits)
+    chosen, _ = choose(splits_of(out.path, run), wanted.splits)
     model = ViViT(
         from_dict(ModelConfig, run["model"], where=f"{out.run}: model"),
         from_dict(PreprocessingConfig, run["preprocessing"], where=f"{out.run}: preprocessing"),

@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 from tubelet.errors import DataError
 from tubelet.report import head, measured, sections
 from tubelet.report.run_files import RunFiles, read_run
+from tubelet.text import printable_lines
 from tubelet.version import __version__
 
 REPORT_FILE = "report.html"
@@ -72,7 +73,7 @@ def write_page(html: str, page: Path) -> Path:
         raise DataError(f"{page} cannot be written: it is a folder, or lies in one that does not exist")
     unfinished = page.with_name(f".{page.name}.{os.getpid()}.unfinished")
     try:
-        unfinished.write_text(html, encoding="utf-8")
+        unfinished.write_text(printable_lines(html), encoding="utf-8")
         os.replace(unfinished, page)
     finally:
         unfinished.unlink(missing_ok=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tubelet.errors import DataError
+from tubelet.json_files import read_json_lines, read_json_object
 
 Table = dict[str, Any]
 T = TypeVar("T")
@@ -70,7 +70,7 @@ def read_run(folder: str | Path) -> RunFiles:
             return parse(path)
         except FileNotFoundError:
             return empty
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, csv.Error) as error:
             problems.append(f"{path.name} cannot be read ({error})")
             return empty
 
@@ -106,18 +106,24 @@ def _run_of(folder: Path) -> Path | None:
 
 
 def _table(path: Path) -> Table:
-    data = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(data, dict):
-        raise ValueError(f"expected a table, got a {type(data).__name__}")
-    return data
+    return read_json_object(_there(path))
 
 
 def _lines(path: Path) -> list[Table]:
     """JSON lines; a last line that a killed process left unfinished is dropped."""
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines[:-1] if line.strip()]
+    return [line for _, line in read_json_lines(_there(path), unfinished=True)]
 
 
 def _rows(path: Path) -> list[Table]:
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         return list(csv.DictReader(file))
+
+
+def _there(path: Path) -> Path:
+    """The path.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+    """
+    path.stat()
+    return path

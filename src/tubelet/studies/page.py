@@ -20,6 +20,7 @@ from tubelet.studies.figures import cost_plot, save_cost_plot
 from tubelet.studies.folder import StudyFolder
 from tubelet.studies.results import Judgement, Row, percent, points, results_dict
 from tubelet.studies.study import Plan, Study
+from tubelet.text import printable_lines
 from tubelet.version import __version__
 from tubelet.weights.files import replacing
 
@@ -221,4 +222,4 @@ def _number(value: float) -> str:
 
 def _write(path: Path, text: str) -> None:
     with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(printable_lines(text), encoding="utf-8")

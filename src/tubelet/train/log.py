@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias
 
+from tubelet.config.run_state import RESTORE
+from tubelet.json_files import read_json_lines
 from tubelet.weights.files import storage_errors
 
 Listener: TypeAlias = Callable[[Mapping[str, Any]], None]
@@ -84,11 +86,10 @@ class EventLog:
 
 
 def read_events(path: str | Path, event: str | None = None) -> list[dict[str, Any]]:
-    """The events of a `metrics.jsonl`, or those of one kind. A last line that was cut off is left out."""
-    events = []
-    for line in Path(path).read_bytes().splitlines(keepends=True):
-        if line.endswith(b"\n"):
-            fields = json.loads(line)
-            if event is None or fields["event"] == event:
-                events.append(fields)
-    return events
+    """The events of a `metrics.jsonl`, or those of one kind. A last line that was cut off is left out.
+
+    Raises:
+        DataError: the file cannot be read; the error names the line.
+    """
+    events = [fields for _, fields in read_json_lines(Path(path), RESTORE, unfinished=True)]
+    return [fields for fields in events if event is None or fields.get("event") == event]

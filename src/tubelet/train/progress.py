@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
-from tubelet.text import printable_lines
+from tubelet.text import printable_lines, shortened
 
 PLAIN_LINE_SECONDS = 60.0
 """Without a terminal, there is at least one line in this time."""
@@ -67,7 +67,7 @@ class ConsoleReporter:
         """Whether there was a line yet."""
 
     def message(self, text: str) -> None:
-        self._console.print(printable_lines(text), soft_wrap=True, markup=False)
+        self._console.print(printable_lines(shortened(text)), soft_wrap=True, markup=False)
 
     def begin(self, step: int, total_steps: int) -> None:
         self._first, self._step, self._total = step, step, total_steps

@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tubelet.config.run_state import read_run_file
 from tubelet.data import Failure
 from tubelet.distributed.world import ALONE, World
 from tubelet.errors import ConfigError
 from tubelet.folder_lock import LOCK_FILE, FolderLock
-from tubelet.json_files import dump_json
+from tubelet.json_files import dump_json, read_json_lines
 from tubelet.text import moment
 from tubelet.weights.files import replacing, storage_errors
 
@@ -26,6 +27,8 @@ PREPARING = ".preparing"
 
 PREPARED = ("checkpoints", "metrics.jsonl", "failures.jsonl", "splits.csv", "provenance.csv")
 """What a prepared run has besides `run.json`, which gets its place last."""
+
+REMOVE = "remove the file: what cannot be read is noted in it again"
 
 SEEN_WITHIN = 60.0
 """Seconds that a shared file system may take until one machine sees what another wrote."""
@@ -88,8 +91,12 @@ class RunFolder:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def read_run(self) -> dict[str, Any]:
-        """What `run.json` says."""
-        return json.loads(self.run.read_text(encoding="utf-8"))
+        """What `run.json` says.
+
+        Raises:
+            DataError: it is damaged.
+        """
+        return read_run_file(self.path, "config", "model", "preprocessing", "labels", "data", "resumed")
 
     def is_pretraining(self) -> bool:
         """Whether a pretraining was run here."""
@@ -195,8 +202,8 @@ class FailureLog:
         self._writes = writes
         self._known: dict[str, None] = {}
         if path.exists():
-            lines = path.read_bytes().splitlines(keepends=True)
-            self._known = {json.loads(line)["path"]: None for line in lines if line.endswith(b"\n")}
+            noted = read_json_lines(path, REMOVE, unfinished=True)
+            self._known = {str(failure.get("path")): None for _, failure in noted}
 
     def __len__(self) -> int:
         return len(self._known)

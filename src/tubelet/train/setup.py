@@ -23,7 +23,7 @@ from tubelet.config import (
 from tubelet.config.preset_model import GIVES_WAY, SIZES
 from tubelet.config.recipes import model_of_recipe
 from tubelet.data import Table, read_configured, require_labels_stay_right, write_table
-from tubelet.data.run_table import read_splits
+from tubelet.data.run_table import splits_of
 from tubelet.distributed.world import ALONE, World
 from tubelet.errors import ConfigError, DataError
 from tubelet.features import FeatureClips
@@ -154,8 +154,7 @@ def resume_run(
         if value and value == getattr(stored.optimisation, asked):
             wanted = override(wanted, **{asked: value, chosen: getattr(stored.optimisation, chosen)})
     require_same(to_dict(stored), to_dict(wanted))
-    table = read_splits(out.splits, run["labels"], run["data"]["root"])
-    require_all_videos(table, run, out)
+    table = splits_of(out.path, run)
     model = ViViT(
         from_dict(ModelConfig, run["model"], where=f"{out.run}: model"),
         from_dict(PreprocessingConfig, run["preprocessing"], where=f"{out.run}: preprocessing"),
@@ -327,16 +326,6 @@ def _description(trainer: Trainer, table: Table, notes: Sequence[str]) -> dict[s
         "environment": describe_environment(trainer.device, trainer.world.size),
         "resumed": [],
     }
-
-
-def require_all_videos(table: Table, run: Mapping[str, Any], folder: RunFolder) -> None:
-    """Raise a DataError if `splits.csv` has other numbers of videos than the run began with."""
-    began, now = run["data"]["splits"], table.splits
-    if now != began:
-        raise DataError(
-            f"{folder.splits} has {_listed(now)} videos, and the run began with {_listed(began)}: rows were lost or "
-            "added. Restore the file; with other videos, start a new run with init"
-        )
 
 
 def require_same(stored: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> None:

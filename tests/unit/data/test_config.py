@@ -31,6 +31,8 @@ def test_settings_survive_being_written_down() -> None:
         ({"rand_augment_ops": "torchvision", "rand_augment_magnitude": 15}, "use 10, or rand_augment_ops='original'"),
         ({"reverse": 0.5}, "reverse_labels"),
         ({"grey": True}, "expected float"),
+        ({"mixup": float("inf")}, "mixup: expected a finite number, got inf"),
+        ({"contrast": (0.6, float("nan"))}, "contrast: expected a finite number, got nan"),
     ],
 )
 def test_settings_that_cannot_be_meant(changes: dict[str, Any], message: str) -> None:
@@ -40,7 +42,13 @@ def test_settings_that_cannot_be_meant(changes: dict[str, Any], message: str) ->
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"workers": -1}, "workers=-1"), ({"cache_gigabytes": 0.0}, "cache='none'"), ({"format": "csv"}, "is not one of")],
+    [
+        ({"workers": -1}, "workers=-1"),
+        ({"workers": 2**31}, "workers=2147483648 must be from 0"),
+        ({"cache_gigabytes": 0.0}, "cache='none'"),
+        ({"cache_gigabytes": float("nan")}, "cache_gigabytes: expected a finite number, got nan"),
+        ({"format": "csv"}, "is not one of"),
+    ],
 )
 def test_data_settings_that_cannot_be_meant(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
