@@ -84,6 +84,7 @@ def run(options: Options, output: Output) -> int:
     from tubelet.evaluate import parse_views
     from tubelet.nn.merging import merge_tokens
     from tubelet.predict import Predictor
+    from tubelet.video.clip import damage_in_words
     from tubelet.weights import load
 
     parse_views(options.views)  # before the model is loaded, which takes seconds
@@ -105,6 +106,8 @@ def run(options: Options, output: Output) -> int:
             summary.add(result)
             if result.error is None:
                 _show(result, output)
+                if result.damaged:
+                    output.warn(f"{result.path}: {damage_in_words(result.damaged, len(result.indices))}")
             else:
                 output.warn(f"{result.path}: {result.error}")
             output.data(result.to_dict())
