@@ -15,11 +15,12 @@ from tubelet.cli.output import Output
 class Options(TableOptions):
     """Look for what is wrong with a data set: broken videos, the same video twice, in two splits, with two labels.
 
-    The exit code is 1 if a video cannot be read, lies in two splits or has two labels, or if a class cannot be learned.
+    The exit code is 1 if a video cannot be read, is damaged, lies in two splits or has two labels, or if a class cannot
+    be learned.
 
     Attributes:
         data: a folder or a table of videos.
-        thorough: decode every frame, and not the first and last alone.
+        thorough: decode every frame, and not the first and last alone; report what FFmpeg logs of damage.
         threads: worker threads; 0 is one for each core.
     """
 

@@ -84,6 +84,7 @@ def run(options: Options, output: Output) -> int:
     from tubelet.evaluate import parse_views
     from tubelet.fast import merge_tokens
     from tubelet.predict import Predictor
+    from tubelet.video.clip import damage_in_words
 
     parse_views(options.views)  # before the model is loaded, which takes seconds
     if options.timeline is not None:
@@ -104,6 +105,8 @@ def run(options: Options, output: Output) -> int:
             summary.add(result)
             if result.error is None:
                 _show(result, output)
+                if result.damaged:
+                    output.warn(f"{result.path}: {damage_in_words(result.damaged, len(result.indices))}")
             else:
                 output.warn(f"{result.path}: {result.error}")
             output.data(result.to_dict())

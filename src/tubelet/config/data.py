@@ -50,6 +50,8 @@ class DataConfig:
         feature_folder: where features are kept, for other runs with the same frozen weights as well; None is
             tubelet/features in the user's cache folder.
         balanced: every class equally often in an epoch, however many videos it has.
+        use_damaged: learn from clips with frames that are known to be damaged; otherwise they are left out, and
+            named among the videos that could not be read.
     """
 
     source: str | None = None
@@ -66,6 +68,7 @@ class DataConfig:
     cache_gigabytes: float = 2.0
     feature_folder: str | None = None
     balanced: bool = False
+    use_damaged: bool = False
 
     def __post_init__(self) -> None:
         check_types(self)

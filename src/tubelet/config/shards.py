@@ -20,6 +20,7 @@ class ShardConfig:
         crf: quality, 0 (lossless) to 51; 18 looks like the original.
         copy: store the files as they are, and encode nothing. Clips are then those of the files, to the bit.
         shard_megabytes: at most so many 10^6 bytes of videos in a shard, but for a single video that is larger.
+        use_damaged: store videos with damaged frames too, as the decoder restores them.
         seed: of the order in which videos are put into shards, so that a shard read from end to end is mixed.
     """
 
@@ -28,6 +29,7 @@ class ShardConfig:
     crf: int = 20
     copy: bool = False
     shard_megabytes: float = 512.0
+    use_damaged: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -6,7 +6,9 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from tubelet.config import PreprocessingConfig, to_dict
@@ -17,6 +19,9 @@ from tubelet.data.table import Sample, Table
 from tubelet.data.units import groups_in_several_splits, overlaps
 from tubelet.errors import VideoError
 from tubelet.video import open_video, window
+from tubelet.video.clip import TOO_LARGE, VisitingDecoder, damage_in_words
+from tubelet.video.decode import until_settled
+from tubelet.video.decoder_log import decoder_log
 
 UNEQUAL = 10
 """How many times as many samples the most frequent class has as the rarest, from which on a report says so."""
@@ -55,6 +60,9 @@ class CheckReport:
         samples: rows of the table.
         videos: different files.
         unreadable: videos that cannot be decoded, and samples whose start and end hold no frame.
+        damaged: videos that can be decoded, and have frames that are known to be damaged. Training leaves these out.
+        reported: videos of which FFmpeg logged errors, if every frame was decoded. Frames that it does not name may be
+            damaged.
         duplicates: groups of files with the same content.
         leaks: groups of samples of the same content that lie in different splits, as `split: path`.
         overlaps: parts of one file or of its copies that share frames and lie in different splits, as pairs of `split:
@@ -78,6 +86,8 @@ class CheckReport:
     samples: int
     videos: int
     unreadable: tuple[Problem, ...] = ()
+    damaged: tuple[Problem, ...] = ()
+    reported: tuple[Problem, ...] = ()
     duplicates: tuple[tuple[str, ...], ...] = ()
     leaks: tuple[tuple[str, ...], ...] = ()
     conflicts: tuple[tuple[str, ...], ...] = ()
@@ -97,8 +107,9 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Nothing unreadable, nothing leaking, nothing labelled twice, and every class can be learned."""
-        return not (self.unreadable or self.leaks or self.conflicts or self.untrained or self.single)
+        """Nothing unreadable or damaged, nothing leaking, nothing labelled twice, and every class can be learned."""
+        broken = self.unreadable or self.damaged or self.reported
+        return not (broken or self.leaks or self.conflicts or self.untrained or self.single)
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
@@ -106,7 +117,12 @@ class CheckReport:
 
     def __str__(self) -> str:
         lines = [f"{self.samples} samples of {self.videos} videos"]
-        lines += _section("unreadable", [f"{problem.path}: {problem.reason}" for problem in self.unreadable])
+        for title, problems in (
+            ("unreadable", self.unreadable),
+            ("with damaged frames", self.damaged),
+            ("errors in FFmpeg's log", self.reported),
+        ):
+            lines += _section(title, [f"{problem.path}: {problem.reason}" for problem in problems])
         lines += _section("in two splits", ["  =  ".join(group) for group in self.leaks])
         lines += _section("parts that overlap, in two splits", ["  =  ".join(pair) for pair in self.overlaps])
         lines += _section("with two labels", ["  =  ".join(group) for group in self.conflicts])
@@ -149,6 +165,8 @@ class _Look:
     variable: bool = False
     windows: tuple[tuple[int, float], ...] = ()
     outside: tuple[str, ...] = ()
+    damage: str | None = None
+    logged: str | None = None
 
 
 def check(
@@ -163,8 +181,8 @@ def check(
 
     Args:
         table: as read, with its splits.
-        thorough: decode every frame. Otherwise the list of frames is read, and the first and the last decoded, which
-            finds what is cut off or no video, but not every damage in between.
+        thorough: decode every frame, and read FFmpeg's log. Otherwise the list of frames is read, and the first and the
+            last decoded, which finds what is cut off or no video, but not every damage in between.
         preprocessing: to count the samples that are shorter than one clip.
         threads: that look at videos; None is one for each core.
         progress: called with (videos done, videos in all).
@@ -195,6 +213,8 @@ def check(
         samples=len(table),
         videos=len(paths),
         unreadable=tuple(unreadable),
+        damaged=tuple(Problem(path, look.damage) for path, look in looks.items() if look.damage),
+        reported=tuple(Problem(path, look.logged) for path, look in looks.items() if look.logged),
         duplicates=tuple(tuple(group) for group in same),
         leaks=_leaks(by_path, same),
         conflicts=_conflicts(table, by_path, same),
@@ -216,13 +236,15 @@ def check(
 
 def _look(path: str, samples: Sequence[Sample], thorough: bool) -> _Look:
     try:
-        with open_video(path, threads=1) as decoder:
-            total = decoder.metadata.num_frames
-            for start in range(0, total, 64) if thorough else (total - 1,):
-                decoder.frames_at(range(start, min(start + 64, total)))
+        with decoder_log() if thorough else nullcontext(Counter[str]()) as log, open_video(path, threads=1) as decoder:
+            assert isinstance(decoder, VisitingDecoder)
+            until_settled(decoder, partial(_decode, decoder, thorough))
             metadata, times = decoder.metadata, decoder.timestamps.tolist()
+            damaged = sorted(decoder.damaged)
     except (VideoError, OSError) as error:
         return _Look(problem=error.reason if isinstance(error, VideoError) else str(error))
+    except MemoryError:
+        return _Look(problem=TOO_LARGE)
     windows, outside = [], []
     stop = metadata.start + metadata.duration
     for sample in samples:
@@ -242,7 +264,15 @@ def _look(path: str, samples: Sequence[Sample], thorough: bool) -> _Look:
         metadata.variable_frame_rate,
         tuple(windows),
         tuple(outside),
+        damage_in_words(damaged, metadata.num_frames) if damaged else None,
+        "; ".join(f"{message!r} ({count} times)" for message, count in log.most_common(3)) or None,
     )
+
+
+def _decode(decoder: VisitingDecoder, thorough: bool) -> None:
+    """Every frame, or the last one; none is kept."""
+    total = decoder.metadata.num_frames
+    decoder.visit(range(total) if thorough else (total - 1,), lambda number, frame: None)
 
 
 def _groups(by_path: dict[str, list[Sample]], same: Sequence[Sequence[str]]) -> list[list[Sample]]:

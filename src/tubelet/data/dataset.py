@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from tubelet.data.table import Sample, Table
 from tubelet.data.temporal import check_temporal, real_mask, training_indices
 from tubelet.errors import ConfigError, VideoError
 from tubelet.video import Clip, Clips, Decoder, Preprocessing, VideoMetadata, open_video
+from tubelet.video.clip import TOO_LARGE, damage_in_words
 from tubelet.video.decode import window_indices
 
 
@@ -61,6 +62,7 @@ class Item(TypedDict):
     targets: class index by head, after a flip that changed the label.
     index: of the sample in its table.
     frames: evaluation: of each clip, the frames of the video that it holds; None in training.
+    damaged: how many of its frames are known to be damaged; left out where that is not looked at.
     """
 
     video: Tensor
@@ -68,6 +70,7 @@ class Item(TypedDict):
     targets: dict[str, int]
     index: int
     frames: list[list[int]] | None
+    damaged: NotRequired[int]
 
 
 class ClipDataset(Dataset[Item | Failure]):
@@ -86,6 +89,8 @@ class ClipDataset(Dataset[Item | Failure]):
         seed: of the run.
         cache: keeps decoded and resized frames; None decodes each time. The items are the same.
         backend: see `tubelet.video.open_video`.
+        use_damaged: take a clip with frames that are known to be damaged; otherwise it is a `Failure`. None does so
+            in evaluation, and not in training.
 
     Raises:
         ConfigError: an option that means nothing in this mode, or classes to flip that the table does not have.
@@ -103,6 +108,7 @@ class ClipDataset(Dataset[Item | Failure]):
         seed: int = 0,
         cache: FrameCache | None = None,
         backend: str = "auto",
+        use_damaged: bool | None = None,
     ) -> None:
         if mode == "train" and (clips, crops) != (1, 1):
             raise ConfigError(f"clips={clips}, crops={crops} belong to mode='evaluate'; training takes one clip")
@@ -119,6 +125,7 @@ class ClipDataset(Dataset[Item | Failure]):
         self.epoch = 0
         self.cache = cache
         self.backend = backend
+        self.use_damaged = mode == "evaluate" if use_damaged is None else use_damaged
         if mode == "train":  # here, so that the workers that are forked later find it imported
             import tubelet.data.transforms  # noqa: F401  # torchvision, which takes seconds
         check_temporal(self.augmentation if mode == "train" else AugmentationConfig(), self.preprocessing.config)
@@ -153,6 +160,8 @@ class ClipDataset(Dataset[Item | Failure]):
         except (VideoError, OSError) as error:
             reason = error.reason if isinstance(error, VideoError) else str(error)
             return Failure(draw.index, sample.path, reason)
+        except MemoryError:
+            return Failure(draw.index, sample.path, TOO_LARGE)
 
     # --- training --------------------------------------------------------------------------------------------------
 
@@ -184,20 +193,29 @@ class ClipDataset(Dataset[Item | Failure]):
             return [inside[position] for position in chosen]
 
         with self._opened(sample, index) as (decoder, start, end):
-            return self.preprocessing.read(decoder, choose).frames, real
+            clip = self.preprocessing.read(decoder, choose)
+            self._allow(clip.damaged, len(clip), sample)
+            return clip.frames, real
 
     # --- evaluation ------------------------------------------------------------------------------------------------
 
     def _evaluation_item(self, sample: Sample, index: int) -> Item:
         with self._opened(sample, index) as (decoder, start, end):
             views = self.preprocessing.views(decoder, self.clips, self.crops, start, end)
+        self._allow(views.damaged, len({number for clip in views.indices for number in clip}), sample)
         return Item(
             video=views.video,
             frame_mask=views.frame_mask,
             targets=dict(sample.labels),
             index=index,
             frames=views.indices,
+            damaged=len(views.damaged),
         )
+
+    def _allow(self, damaged: Sequence[int], total: int, sample: Sample) -> None:
+        """Raise a VideoError for damaged frames that are not to be used."""
+        if damaged and not self.use_damaged:
+            raise VideoError(sample.path, f"{damage_in_words(damaged, total)}, or set use_damaged")
 
     # --- where frames come from ------------------------------------------------------------------------------------
 
@@ -231,10 +249,13 @@ class ClipDataset(Dataset[Item | Failure]):
         if not self.cache.has_room(index, 3 * height * width * len(choose(decoder))):
             return None
         try:
-            frames = self.preprocessing.read(decoder, choose).frames
+            clip = self.preprocessing.read(decoder, choose)
         except VideoError:
+            clip = None
+        if clip is None or clip.damaged:  # decoded each time, so that it is known of each clip whether it is damaged
             self.cache.refuse(index)
             return None
+        frames = clip.frames
         self.cache.put(index, frames, total)
         return HeldFrames(sample.path, frames, total, self._to_keep(total))
 

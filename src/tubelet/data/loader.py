@@ -40,6 +40,7 @@ class Batch:
         indices: of the samples in the table, int64 [B].
         failures: the videos of this batch that could not be read.
         frames: evaluation: for each video and clip, the frames of the video that the clip holds; None in training.
+        damaged: evaluation: how many frames of each video are known to be damaged.
     """
 
     video: Float[Tensor, "B *V T C H W"]
@@ -48,6 +49,7 @@ class Batch:
     indices: Int[Tensor, "B"]
     failures: list[Failure] = field(default_factory=list)
     frames: list[list[list[int]]] | None = None
+    damaged: list[int] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.video)
@@ -61,6 +63,7 @@ class Batch:
             self.indices,
             self.failures,
             self.frames,
+            self.damaged,
         )
 
     def to(self, device: torch.device | str, *, non_blocking: bool = True) -> Batch:
@@ -73,6 +76,7 @@ class Batch:
             self.indices,
             self.failures,
             self.frames,
+            self.damaged,
         )
 
 
@@ -95,7 +99,8 @@ def collate(items: Sequence[Item | Failure], heads: Sequence[str], video_shape: 
     targets = {head: torch.tensor([clip["targets"][head] for clip in clips], dtype=torch.int64) for head in heads}
     indices = torch.tensor([clip["index"] for clip in clips], dtype=torch.int64)
     frames = [clip["frames"] for clip in clips if clip["frames"] is not None]
-    return Batch(video, frame_mask, targets, indices, failures, frames if len(frames) == len(clips) else None)
+    damaged = [clip.get("damaged", 0) for clip in clips]
+    return Batch(video, frame_mask, targets, indices, failures, frames if len(frames) == len(clips) else None, damaged)
 
 
 class EpochBatches(Sampler[list[Draw]]):

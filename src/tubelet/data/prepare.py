@@ -30,6 +30,7 @@ from tubelet.errors import ConfigError, DataError, VideoError
 from tubelet.folder_lock import FolderLock
 from tubelet.json_files import dump_json
 from tubelet.video import FilePart, open_video
+from tubelet.video.clip import TOO_LARGE, VisitingDecoder, damage_in_words
 from tubelet.video.transcode import transcode
 
 PLAN = "plan.json"
@@ -199,6 +200,8 @@ def _make(video: _Video, folder: Path, config: ShardConfig) -> _Made:
         if config.copy:
             with open_video(video.path, threads=1) as decoder:
                 decoder.frames_at([-1])
+                if isinstance(decoder, VisitingDecoder) and decoder.damaged and not config.use_damaged:
+                    raise VideoError(video.path, damage_in_words(sorted(decoder.damaged), decoder.metadata.num_frames))
             return _Made(Path(video.path), Path(video.name).suffix.lower().lstrip(".") or "video")
         staged = _staged(folder, video.key)
         unfinished = staged.with_suffix(".unfinished")
@@ -208,13 +211,16 @@ def _make(video: _Video, folder: Path, config: ShardConfig) -> _Made:
             short_side=config.short_side,
             keyframe_interval=config.keyframe_interval,
             crf=config.crf,
+            use_damaged=config.use_damaged,
         )
         os.replace(unfinished, staged)
         return _Made(staged, "mp4", shift)
     except VideoError as error:
         return _Made(None, problem=error.reason)
+    except MemoryError:
+        return _Made(None, problem=TOO_LARGE)
     except (av.FFmpegError, OverflowError) as error:
-        if isinstance(error, OSError | MemoryError):  # of the disk that is written to, or of this machine
+        if isinstance(error, OSError):  # of the disk that is written to
             raise
         reason = error.strerror if isinstance(error, av.FFmpegError) else str(error)
         return _Made(None, problem=f"its frames or their times do not fit into an MP4 ({reason})")

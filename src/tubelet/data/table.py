@@ -24,7 +24,7 @@ class Sample:
     Attributes:
         path: of the file or the folder of frames.
         labels: head name to class index. Empty without labels.
-        start: seconds on the file's own clock; None is the beginning.
+        start: seconds from the start of the file, as players count them; None is the beginning.
         end: seconds; None is the end.
         split: `train`, `val`, `test` or another name (`validation` and the like become `val`); None is not decided yet.
         group: a person, a source video: what must not be divided between splits that are made.

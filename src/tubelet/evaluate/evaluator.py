@@ -357,7 +357,8 @@ def _item(batch: Batch) -> Item:
     mask = None if batch.frame_mask is None else batch.frame_mask[0]
     targets = {head: int(target[0]) for head, target in batch.targets.items()}
     frames = None if batch.frames is None else batch.frames[0]
-    return Item(video=batch.video[0], frame_mask=mask, targets=targets, index=int(batch.indices[0]), frames=frames)
+    index, damaged = int(batch.indices[0]), batch.damaged[0]
+    return Item(video=batch.video[0], frame_mask=mask, targets=targets, index=index, frames=frames, damaged=damaged)
 
 
 def _predict(
@@ -380,4 +381,5 @@ def _predict(
     if not all(bool(values.isfinite().all()) for values in logits.values()):
         return replace(blank, error="the model's output for it is not finite")
     numbers = {head: tuple(float(f"{value:.9g}") for value in values.tolist()) for head, values in logits.items()}
-    return replace(blank, logits=numbers, views=video.shape[0], frames=video.shape[1])
+    damaged = item.get("damaged") or None
+    return replace(blank, logits=numbers, views=video.shape[0], frames=video.shape[1], damaged=damaged)

@@ -33,6 +33,7 @@ class VideoPrediction:
         frames: of each of them.
         use: what the model, or one that it was started from, did with the video: `learned`, `chose` (the weights, as
             validation) or `held_out`; None for a new video, or where that is not known.
+        damaged: how many of its frames are known to be damaged (see `tubelet.Clip.damaged`); None if none is.
         label_sets: for heads whose videos may show several classes or none: head to the indices of all that are shown.
     """
 
@@ -47,6 +48,7 @@ class VideoPrediction:
     frames: int | None = None
     use: Use | None = None
     label_sets: dict[str, tuple[int, ...]] | None = None
+    damaged: int | None = None
 
     @property
     def key(self) -> tuple[str, float | None, float | None]:

@@ -48,6 +48,7 @@ class Evaluation:
         average: whether `logits` or `probabilities` were averaged over the views.
         num_videos: how many, unreadable ones included.
         failures: videos that could not be read. They count as wrong.
+        num_damaged: videos of which some of the frames that were used are known to be damaged. They count as others.
         seconds: the evaluation took.
         split: of the data that this is; None if it is all.
         data: what was evaluated: a folder, a table; None if that was not said.
@@ -85,6 +86,7 @@ class Evaluation:
     calibration: dict[str, Calibration] = field(default_factory=dict)
     cost: EvaluationCost | None = None
     probe: TemporalProbe | None = None
+    num_damaged: int = 0
 
     @classmethod
     def of(
@@ -133,6 +135,7 @@ class Evaluation:
             multi_label=several,
             bootstrap=None if resampling is None else resampling.bootstrap,
             cost=cost,
+            num_damaged=sum(prediction.damaged is not None for prediction in predictions),
         )
 
     def calibrated(self, fitted_on: Evaluation) -> Evaluation:
@@ -263,6 +266,8 @@ class Evaluation:
             )
         if self.failures:
             lines.append(f"  {len(self.failures)} could not be read and count as wrong, first {self.failures[0].path}")
+        if self.num_damaged:
+            lines.append(f"  {self.num_damaged} have damaged frames; `damaged` in predictions.jsonl says which videos")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:

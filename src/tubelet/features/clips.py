@@ -39,6 +39,7 @@ class FeatureClips(ClipDataset):
         clips: evaluation: how many clips are spread over the video.
         crops: evaluation: of each clip.
         seed: of the order of training.
+        use_damaged: see `ClipDataset`.
 
     Raises:
         ConfigError: the model cannot be cut there, or is in training mode up to there.
@@ -57,6 +58,7 @@ class FeatureClips(ClipDataset):
         clips: int = 1,
         crops: int = 1,
         seed: int = 0,
+        use_damaged: bool | None = None,
     ) -> None:
         require_stage(model, stage)
         first_half = [model.embedding, model.spatial_encoder] if stage == "spatial" else _all_but_head(model)
@@ -68,7 +70,14 @@ class FeatureClips(ClipDataset):
             raise ConfigError("the model does not say how videos are preprocessed; set model.preprocessing")
         augmentation = NO_AUGMENTATION if mode == "train" else None
         super().__init__(
-            table, model.preprocessing, mode=mode, clips=clips, crops=crops, augmentation=augmentation, seed=seed
+            table,
+            model.preprocessing,
+            mode=mode,
+            clips=clips,
+            crops=crops,
+            augmentation=augmentation,
+            seed=seed,
+            use_damaged=use_damaged,
         )
         self.model, self.stage, self.dtype, self._count = model, stage, dtype, clips
         self.store = FeatureStore(folder, describe(model, self, stage, dtype), table.samples, gigabytes)
@@ -122,6 +131,7 @@ class FeatureClips(ClipDataset):
             crops=self.crops,
             augmentation=NO_AUGMENTATION if self.mode == "train" else None,
             backend=self.backend,
+            use_damaged=self.use_damaged,
         )
         loader = make_loader(raw, 1, workers=min(len(missing), workers) if workers else workers, shuffle=False)
         for done, batch in enumerate(loader, 1):

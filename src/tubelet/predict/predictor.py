@@ -33,6 +33,7 @@ from tubelet.predict.result import TOP, Result, head_results
 from tubelet.predict.sources import ClipDecoder, Source, find_videos, no_video, numbers_in_source, open_source, path_of
 from tubelet.provenance import Use
 from tubelet.video import Clip, Decoder, Preprocessing, Views
+from tubelet.video.clip import TOO_LARGE
 
 AHEAD = 2
 """Videos that are decoded before the model is ready for them."""
@@ -172,14 +173,17 @@ class Predictor:
                 places = sorted({place for clip in views.indices for place in clip})
                 times = tuple(decoder.timestamps[places].tolist()) if path is not None else None
                 indices = numbers_in_source(decoder, places)
+                damaged = numbers_in_source(decoder, views.damaged)
                 small = _thumbnails(decoder, places)
         except VideoError as error:
             return _Loaded(path, error.reason, None, (), None, None, time.perf_counter() - started)
         except OSError as error:  # no permission, a name that is too long, a disk that fails
             reason = error.strerror or type(error).__name__
             return _Loaded(path, reason, None, (), None, None, time.perf_counter() - started)
+        except MemoryError:
+            return _Loaded(path, TOO_LARGE, None, (), None, None, time.perf_counter() - started)
         use = self._use_of(path)
-        return _Loaded(path, None, views, indices, times, small, time.perf_counter() - started, use)
+        return _Loaded(path, None, views, indices, times, small, time.perf_counter() - started, use, damaged)
 
     def _use_of(self, path: str | None) -> Use | None:
         if path is None or self._known is None:
@@ -207,6 +211,7 @@ class Predictor:
             shown=top,
             thumbnails=loaded.thumbnails,
             use=loaded.use,
+            damaged=loaded.damaged,
         )
 
 
@@ -222,6 +227,7 @@ class _Loaded:
     thumbnails: Tensor | None
     seconds: float
     use: Use | None = None
+    damaged: tuple[int, ...] = ()
 
 
 def _several(videos: Any) -> Iterable[Source]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tubelet.errors import ConfigError, VideoError
 from tubelet.provenance import Use
+from tubelet.video.clip import damage_in_words
 
 TOP = 5
 
@@ -75,13 +76,14 @@ class Result:
         views: (clips, crops) that were looked at.
         indices: the frames of the video that were used, by their numbers in the file, ascending; of a `Clip`, in its
             order, those of `Clip.indices` that were used.
-        timestamps: float64, when these are shown, seconds on the file's own clock; None for frames without a clock.
+        timestamps: float64, when these are shown, seconds from the start of the file; None for frames without a clock.
         seconds: that reading and predicting took.
         shown: how many classes `str`, `to_dict` and notebooks show.
         thumbnails: a few of the frames that the model saw, small, uint8 [n, 3, h, w]: of a video that was in memory;
             those of a file are read from it again.
         use: what the model, or one that it was started from, did with the video: `learned`, `chose` (the weights, as
             validation) or `held_out`; None for a new video, or where that is not known.
+        damaged: those of `indices` that are known to be damaged; see `tubelet.Clip.damaged`.
     """
 
     path: str | None
@@ -94,6 +96,7 @@ class Result:
     shown: int = TOP
     thumbnails: Tensor | None = None
     use: Use | None = None
+    damaged: tuple[int, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -136,9 +139,9 @@ class Result:
             top: classes of each head; `shown` by default.
 
         Returns:
-            `path`, `error`, `views`, `seconds`, `frames`, `timestamps`, `use`, and for a single head its `label`,
-            `probability` and `top` (a list of {"label", "probability"}, best first); for several the same under
-            `heads`, by name.
+            `path`, `error`, `views`, `seconds`, `frames`, `damaged`, `timestamps`, `use`, and for a single head its
+            `label`, `probability` and `top` (a list of {"label", "probability"}, best first); for several the same
+            under `heads`, by name.
         """
         count = self.shown if top is None else top
         data: dict[str, Any] = {"path": self.path, "error": self.error}
@@ -149,6 +152,7 @@ class Result:
             **data,
             "views": f"{self.views[0]}x{self.views[1]}",
             "frames": list(self.indices),
+            "damaged": list(self.damaged),
             "timestamps": times,
             "use": self.use,
             "seconds": round(self.seconds, 6),
@@ -166,6 +170,8 @@ class Result:
         for head in self.heads.values():
             best = ", ".join(f"{label} {probability:.1%}" for label, probability in head.top(self.shown))
             lines.append(f"{name}: {best}" if len(self.heads) == 1 else f"{name}: {head.name}: {best}")
+        if self.damaged:
+            lines.append(f"{name}: {damage_in_words(self.damaged, len(self.indices))}")
         return "\n".join(lines)
 
     def __repr__(self) -> str:

@@ -113,7 +113,8 @@ class ClipDecoder:
             raise VideoError(self.clip.path, f"there is no frame {wrong[0]}; there are {count}")
         places = list(indices)
         chosen = tuple(self.clip.indices[place] for place in places)
-        return Clip(self.clip.frames[places], self.timestamps[places], chosen, self.clip.path)
+        damaged = tuple(number for number in chosen if number in self.clip.damaged)
+        return Clip(self.clip.frames[places], self.timestamps[places], chosen, self.clip.path, damaged)
 
     def close(self) -> None:
         """Nothing is open."""

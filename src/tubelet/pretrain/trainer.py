@@ -64,7 +64,12 @@ class Pretrainer:
         if workers is None and cache is not None and self.device.type == "cpu":
             workers = 0  # clips come from memory, and processes of their own would only take the CPU from the model
         self.clips = ClipDataset(
-            table, model.preprocessing, augmentation=config.augmentation, seed=config.seed, cache=cache
+            table,
+            model.preprocessing,
+            augmentation=config.augmentation,
+            seed=config.seed,
+            cache=cache,
+            use_damaged=data.use_damaged,
         )
         self.loader = make_loader(self.clips, optimisation.batch_size, workers=workers, even_end=True)
         self.steps_per_epoch = self.loader.batch_sampler.batches

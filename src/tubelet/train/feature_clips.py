@@ -64,7 +64,16 @@ def feature_clips(
     total = len(train) + (len(validation) if validation is not None else 0)
     share = data.cache_gigabytes / total
     gigabytes = share * len(train)
-    clips = FeatureClips(train, model, stage, folder, gigabytes=gigabytes, dtype=dtype, seed=config.seed)
+    clips = FeatureClips(
+        train,
+        model,
+        stage,
+        folder,
+        gigabytes=gigabytes,
+        dtype=dtype,
+        seed=config.seed,
+        use_damaged=data.use_damaged,
+    )
     if validation is None:
         return clips, None
     count, crops = parse_views(config.validation.validation_views)

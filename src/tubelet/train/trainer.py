@@ -396,6 +396,7 @@ class Trainer:
             augmentation=config.augmentation,
             seed=config.seed,
             cache=cache(train),
+            use_damaged=config.data.use_damaged,
         )
         if validation is None:
             return clips, None

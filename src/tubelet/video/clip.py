@@ -16,6 +16,10 @@ from torch import Tensor
 from tubelet.errors import VideoError
 from tubelet.video.limits import LIMITS, Limits
 
+TOO_LARGE = "decoding it needs more memory than there is; re-encode it smaller"
+
+REENCODE = "re-encode it from the source or leave it out"
+
 
 @dataclass(frozen=True)
 class VideoMetadata:
@@ -63,8 +67,8 @@ class Clip:
         timestamps: float64 [T], seconds from the start of the file, as players count them.
         indices: which frames of the video these are, counted from 0 in the order in which they are shown.
         path: the file, or the folder of images.
-        damaged: those of `indices` that are damaged, as far as the decoder knows: its data is incomplete or not valid,
-            or the frame may refer to one of which it is. The decoder fills in what is missing.
+        damaged: those of `indices` that are known to be damaged: their data is incomplete or not valid, or they may
+            refer to such a frame, or frames before them are missing. The decoder fills in what it can.
 
     Raises:
         VideoError: the parts do not fit each other.
@@ -189,6 +193,13 @@ def collect(
         frames = frames[[place[number] for number in wanted]]
     damaged = tuple(number for number in distinct if number in decoder.damaged)
     return Clip(frames.permute(0, 3, 1, 2), decoder.timestamps[wanted], tuple(wanted), metadata.path, damaged)
+
+
+def damage_in_words(damaged: Sequence[int], total: int) -> str:
+    """Which of so many frames are damaged, and what helps."""
+    few = ", ".join(map(str, damaged[:5])) + (", ..." if len(damaged) > 5 else "")
+    verb = "is" if len(damaged) == 1 else "are"
+    return f"{len(damaged)} of {total} frames {verb} damaged (number {few}); {REENCODE}"
 
 
 def checked_indices(path: str, indices: Sequence[int], count: int) -> list[int]:

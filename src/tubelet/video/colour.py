@@ -14,8 +14,15 @@ from av.video.reformatter import ColorRange, VideoReformatter
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tubelet.errors import VideoError
+
 Orientation = tuple[bool, bool, bool]
 """Whether to swap rows and columns, then to mirror up-down, then to mirror left-right."""
+
+LEAST_LEVELS = 32
+"""Grey pictures of 16 bits that leave fewer of 256 levels are refused: depth in millimetres, for instance."""
+
+SAVE_ANEW = "save the pictures with 8 bits, the range that matters spread over 0 to 255"
 
 UPRIGHT: Orientation = (False, False, False)
 
@@ -68,6 +75,26 @@ def _pixels(frame: VideoFrame) -> NDArray[numpy.uint8]:
     if plane.line_size < 0:
         rows = rows[::-1]
     return rows[:, : frame.width * 3].reshape(frame.height, frame.width, 3)
+
+
+def require_contrast(path: str, lowest: int, highest: int) -> None:
+    """Raise a VideoError if grey levels of 16 bits use so small a range that hardly any are left in 8 bits."""
+    levels = (highest - lowest) // 257
+    if lowest < highest and levels < LEAST_LEVELS:
+        raise VideoError(
+            path,
+            f"its 16-bit pictures have values from {lowest} to {highest}, which leave {levels + 1} of 256 grey "
+            f"levels in 8 bits; {SAVE_ANEW}",
+        )
+
+
+def require_contrast_of(frame: VideoFrame, path: str) -> None:
+    """`require_contrast` of a decoded picture, if it is one of 16-bit grey; floating-point ones are refused."""
+    if frame.format.name.startswith(("grayf", "gbrpf", "gbrapf", "rgbf", "rgbaf")):
+        raise VideoError(path, f"its pixels are floating-point numbers ({frame.format.name}); {SAVE_ANEW}")
+    if frame.format.name in ("gray16le", "gray16be"):
+        values = frame.to_ndarray()
+        require_contrast(path, int(values.min()), int(values.max()))
 
 
 def orientation_of(frame: VideoFrame) -> tuple[Orientation, int]:

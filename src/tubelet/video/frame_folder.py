@@ -19,16 +19,12 @@ from torch import Tensor
 
 from tubelet.errors import VideoError
 from tubelet.video.clip import Clip, VideoMetadata, checked_indices, collect
+from tubelet.video.colour import SAVE_ANEW, require_contrast
 from tubelet.video.limits import LIMITS, Limits
 from tubelet.video.suffixes import IMAGE_SUFFIXES
 
 FRAME_RATE = 25.0
 """Frames per second of a folder that nobody gives another rate."""
-
-LEAST_LEVELS = 32
-"""Images of 16 bits that leave fewer of 256 grey levels are refused: depth in millimetres, for instance."""
-
-SAVE_ANEW = "save the pictures with 8 bits, the range that matters spread over 0 to 255"
 
 _UNREADABLE = (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError, EOFError)
 
@@ -175,13 +171,7 @@ class FrameFolder:
             except _UNREADABLE as error:
                 raise self._unreadable(file, error) from error
             lowest, highest = min(lowest, int(values.min())), max(highest, int(values.max()))
-        levels = (highest - lowest) // 257
-        if lowest < highest and levels < LEAST_LEVELS:
-            raise VideoError(
-                self._path,
-                f"its 16-bit pictures have values from {lowest} to {highest}, which leave {levels + 1} of 256 grey "
-                f"levels in 8 bits; {SAVE_ANEW}",
-            )
+        require_contrast(self._path, lowest, highest)
 
     def _unreadable(self, file: Path, error: Exception) -> VideoError:
         if isinstance(error, VideoError):

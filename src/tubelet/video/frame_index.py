@@ -228,7 +228,7 @@ def spread_damage(packets: Iterable[DecodedPacket]) -> list[bool]:
 
 
 def damaged_frames(packets: list[DecodedPacket], pts: list[int | None], is_corrupt: list[bool]) -> frozenset[int]:
-    """Numbers of the frames that are damaged, or may refer to one that is.
+    """Numbers of the frames that are damaged or may refer to one that is, and of those before which frames are missing.
 
     Args:
         packets: of the whole stream.
@@ -244,9 +244,11 @@ def damaged_frames(packets: list[DecodedPacket], pts: list[int | None], is_corru
         for packet, name in zip(packets, names, strict=True)
     ]
     damaged = corrupt | {name for name, is_bad in zip(names, spread_damage(packets), strict=True) if is_bad}
-    return frozenset(
-        number for number, name in enumerate(of_frames) if name in damaged or (name[0] is None and damaged)
-    )
+    found = {number for number, name in enumerate(of_frames) if name in damaged or (name[0] is None and damaged)}
+    for lost, _ in damaged.difference(of_frames):
+        later = [number for number, time in enumerate(pts) if lost is not None and time is not None and time > lost]
+        found.update(later[:1] or [len(pts) - 1])
+    return frozenset(found)
 
 
 def _numbered(pts: Iterable[int | None]) -> list[tuple[int | None, int]]:

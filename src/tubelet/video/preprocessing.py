@@ -36,11 +36,13 @@ class Views:
         video: float32 [V, T, C, h, w]; all crops of the first clip, then all crops of the second, and so on.
         frame_mask: bool [V, T], True where a frame is real; None if all are.
         indices: for each clip, the frames of the video that it holds.
+        damaged: those frames that are known to be damaged; see `Clip.damaged`.
     """
 
     video: Float[Tensor, "V T C h w"]
     frame_mask: Bool[Tensor, "V T"] | None
     indices: list[list[int]]
+    damaged: tuple[int, ...] = ()
 
 
 class Preprocessing:
@@ -201,7 +203,7 @@ class Preprocessing:
             decoder: an open video.
             clips: which; see `clips`.
             crops: of each clip, along the longer side.
-            start: use only frames from here, seconds on the file's own clock.
+            start: use only frames from here, seconds from the start of the file.
             end: use only frames before this, seconds.
 
         Raises:
@@ -232,13 +234,18 @@ class Preprocessing:
             for other_clip, other_time in others:
                 video[other_clip, :, other_time] = video[clip, :, time]
 
+        damaged: tuple[int, ...] = ()
         if isinstance(decoder, VisitingDecoder):
             decoder.visit(sorted(uses), place_frame)
+            damaged = tuple(number for number in sorted(uses) if number in decoder.damaged)
         else:
-            for number, frame in zip(sorted(uses), decoder.frames_at(sorted(uses)).frames, strict=True):
+            read = decoder.frames_at(sorted(uses))
+            for number, frame in zip(sorted(uses), read.frames, strict=True):
                 place_frame(number, frame)
+            named = zip(sorted(uses), read.indices, strict=True)
+            damaged = tuple(number for number, name in named if name in read.damaged)
         frame_mask = None if all(map(all, real)) else torch.tensor(real).repeat_interleave(crops, dim=0)
-        return Views(video.flatten(0, 1), frame_mask, chosen)
+        return Views(video.flatten(0, 1), frame_mask, chosen, damaged)
 
     def _channels_of_model(self, frames: Tensor) -> Tensor:
         return _luma(frames) if frames.shape[-3] == 3 and len(self._scale) == 1 else frames

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tubelet.errors import VideoError
 from tubelet.video.clip import Clip, VideoMetadata, checked_indices, collect
-from tubelet.video.colour import RGBConverter, orientation_of
+from tubelet.video.colour import RGBConverter, orientation_of, require_contrast_of
 from tubelet.video.frame_index import FrameIndex
 from tubelet.video.limits import LIMITS, Limits
 from tubelet.video.pyav_reader import FrameReader, FramesDisagreeError, describe
@@ -151,6 +151,7 @@ class PyAVDecoder:
     def _describe(self, index: FrameIndex, frame: VideoFrame) -> None:
         self._index = index
         self._limits.check_frame(self._path, frame.height, frame.width)
+        require_contrast_of(frame, self._path)
         self._orientation, rotation = orientation_of(frame)
         self._size = frame.height, frame.width
         height, width = self._size[::-1] if self._orientation[0] else self._size

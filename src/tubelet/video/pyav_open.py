@@ -14,11 +14,11 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from tubelet.errors import VideoError
+from tubelet.video.clip import REENCODE
 from tubelet.video.file_part import FilePart
 from tubelet.video.limits import Limits
 from tubelet.video.playlist import segments
 
-REENCODE = "re-encode it from the source or leave it out"
 CONVERT = "convert it to MP4"
 
 # fmt: off

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -10,7 +11,7 @@ import av
 from torch import Tensor
 
 from tubelet.errors import VideoError
-from tubelet.video.clip import VisitingDecoder
+from tubelet.video.clip import VisitingDecoder, damage_in_words
 from tubelet.video.decode import open_video, until_settled
 from tubelet.video.encode import add_h264_stream, yuv_frame
 from tubelet.video.resize import resize_frames
@@ -19,10 +20,12 @@ TIME_BASE = Fraction(1, 720_000)
 """Seconds of one unit. The usual frame rates are whole numbers of it; any time is met to less than a microsecond."""
 
 
-def transcode(source: str | Path, path: Path, *, short_side: int, keyframe_interval: int, crf: int) -> float:
+def transcode(
+    source: str | Path, path: Path, *, short_side: int, keyframe_interval: int, crf: int, use_damaged: bool = False
+) -> float:
     """Write the frames of a video as an H.264 MP4, upright, each at its own time; the first is at 0 there.
 
-    Every frame is decoded, so a video that is damaged anywhere is an error. Sound is left out.
+    Every frame is decoded, so a video that is known to be damaged anywhere is an error. Sound is left out.
 
     Args:
         source: a video file or a folder of images.
@@ -30,12 +33,14 @@ def transcode(source: str | Path, path: Path, *, short_side: int, keyframe_inter
         short_side: pixels of the shorter side; smaller videos keep their size, but for an odd last row or column.
         keyframe_interval: at most so many frames from one key frame to the next.
         crf: constant rate factor.
+        use_damaged: encode what the decoder makes of damaged frames.
 
     Returns:
-        seconds of the first frame on the clock of `source`.
+        seconds of the first frame, from the start of `source`.
 
     Raises:
-        VideoError: it cannot be decoded, or is a single pixel wide or high.
+        VideoError: it cannot be decoded, has damaged frames, is a single pixel wide or high, or its frames are so far
+            apart in time that no MP4 can say it.
     """
     with open_video(source, threads=1) as decoder:
         assert isinstance(decoder, VisitingDecoder)
@@ -44,7 +49,14 @@ def transcode(source: str | Path, path: Path, *, short_side: int, keyframe_inter
             with _Writer(path, decoder, short_side, keyframe_interval, crf) as writer:
                 decoder.visit(range(decoder.metadata.num_frames), writer.add)
 
-        until_settled(decoder, write)
+        try:
+            until_settled(decoder, write)
+        except av.FFmpegError as error:
+            if isinstance(error, OSError) or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
+                raise
+            raise VideoError(source, f"cannot be encoded as an MP4 ({error.strerror}); re-encode it first") from error
+        if decoder.damaged and not use_damaged:
+            raise VideoError(source, damage_in_words(sorted(decoder.damaged), decoder.metadata.num_frames))
         return decoder.metadata.start
 
 

@@ -123,6 +123,22 @@ def test_transport_streams_that_were_joined_lose_nothing(gap: int, make_video: M
     assert read_video(path, range(28)).damaged == read_video(path, range(31, 60)).damaged == ()
 
 
+@pytest.mark.parametrize(("highest", "is_kept"), [(4000, False), (60_000, True)])
+def test_16_bit_grey_that_would_lose_its_contrast_is_refused(highest: int, is_kept: bool, tmp_path: Path) -> None:
+    path = tmp_path / "depth.mkv"
+    values = numpy.linspace(500, highest, 72 * 96).reshape(72, 96).astype(numpy.uint16)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 72, 96, "gray16le"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(values, "gray16le")))
+        container.mux(stream.encode(None))
+    if is_kept:
+        assert (read_video(path).frames.float() - torch.from_numpy(values / 257).float()).abs().max() < 2
+    else:
+        with pytest.raises(VideoError, match="values from 500 to 4000, which leave 14 of 256 grey levels"):
+            read_video(path)
+
+
 # --- several streams -------------------------------------------------------------------------------------------------
 
 
