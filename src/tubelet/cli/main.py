@@ -193,7 +193,7 @@ def _find_verb(words: list[str]) -> tuple[str, list[str]]:
 
 
 def _usage_error(message: str) -> NoReturn:
-    print(f"tubelet: error: {printable(message)}\n{USAGE_TEXT}; `tubelet --help` lists the verbs", file=sys.stderr)
+    print(f"tubelet: error: {one_line(message)}\n{USAGE_TEXT}; `tubelet --help` lists the verbs", file=sys.stderr)
     raise Misused(message)
 
 

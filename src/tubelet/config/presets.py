@@ -58,6 +58,6 @@ def preset(name: str, **overrides: Any) -> ModelConfig:
         ConfigError: no such preset, no such field, or values that do not fit together.
     """
     table = _table()
-    if not isinstance(name, str) or name not in table:
+    if str(name) not in table:  # files say anything
         raise ConfigError(f"unknown preset {name!r}{did_you_mean(str(name), table)}")
     return replace(table[name], **overrides)

@@ -87,11 +87,11 @@ def unread_note(header: Sequence[str], read: Collection[str | None], group: str 
     others = [column for column in columns if column not in bounds]
     notes = []
     if bounds:
-        what = "the parts are those of" if read & {*columns_for(header, "start"), *columns_for(header, "end")} else ""
+        timed = {*columns_for(header, "start"), *columns_for(header, "end")} & set(read)
+        what = f"{' and '.join(sorted(timed))} are used" if timed else "whole videos are used"
         notes.append(
             f"nobody reads the columns {', '.join(bounds)}, which bound parts of the videos, but not in seconds: "
-            + (f"{what} the other columns" if what else "whole videos are used")
-            + " (start and end, in seconds, are read)"
+            f"{what} (start and end, in seconds, are read)"
         )
     if others:
         advice = "--split-column names one with train, val and test"

@@ -84,9 +84,11 @@ class KnownVideos:
 
     Args:
         videos: of the runs.
+        contents: fingerprints of samples by their paths, as far as they have been read; those that are read are added.
     """
 
-    def __init__(self, videos: Iterable[KnownVideo]) -> None:
+    def __init__(self, videos: Iterable[KnownVideo], contents: dict[str, str | None] | None = None) -> None:
+        self._contents = {} if contents is None else contents
         self._by_path: dict[str, list[KnownVideo]] = defaultdict(list)
         self._by_content: dict[str, list[KnownVideo]] = defaultdict(list)
         for video in videos:
@@ -98,12 +100,16 @@ class KnownVideos:
     def rows_of(self, samples: Sequence[Sample]) -> list[list[KnownVideo]]:
         """Of each sample the rows of the same file. Only files at unknown paths are opened."""
         paths = [os.path.realpath(sample.path) for sample in samples]
-        strangers = [sample for sample, path in zip(samples, paths, strict=True) if path not in self._by_path]
-        contents = dict(zip((sample.path for sample in strangers), content_keys(strangers), strict=True))
+        strangers = [
+            sample
+            for sample, path in zip(samples, paths, strict=True)
+            if path not in self._by_path and sample.path not in self._contents
+        ]
+        self._contents.update(zip((sample.path for sample in strangers), content_keys(strangers), strict=True))
         found = []
         for sample, path in zip(samples, paths, strict=True):
             here = self._by_path.get(path, [])
-            keys = {row.content for row in here} | {contents.get(sample.path)}
+            keys = {row.content for row in here} if here else {self._contents[sample.path]}
             copies = (row for key in keys if key for row in self._by_content.get(key, ()))
             found.append(list(dict.fromkeys([*here, *copies])))
         return found
@@ -124,21 +130,26 @@ class KnownVideos:
         return found
 
 
-def uses_of(table: Table, provenance: Provenance) -> list[Use | None]:
+def uses_of(table: Table, provenance: Provenance, contents: dict[str, str | None] | None = None) -> list[Use | None]:
     """What the runs of a chain did with each sample of a table (`KnownVideos.uses_of`)."""
-    return KnownVideos(provenance.videos).uses_of(table.samples)
+    return KnownVideos(provenance.videos, contents).uses_of(table.samples)
 
 
-def with_known_splits(table: Table, provenance: Provenance) -> Table:
+def with_known_splits(table: Table, provenance: Provenance, contents: dict[str, str | None] | None = None) -> Table:
     """A table without splits gets those that its samples had in the run; new samples get none. Others stay as they are.
 
     So a data set that was moved, or that is read again without its splits, is divided as it was in training.
+
+    Args:
+        table: of the samples.
+        provenance: of the model.
+        contents: see `KnownVideos`.
     """
     if provenance.run is None or any(sample.split is not None for sample in table.samples):
         return table
     own = [video for video in provenance.videos if video.run == provenance.run]
     samples = []
-    for sample, rows in zip(table.samples, KnownVideos(own).rows_of(table.samples), strict=True):
+    for sample, rows in zip(table.samples, KnownVideos(own, contents).rows_of(table.samples), strict=True):
         same = [row for row in rows if (row.start, row.end) == (sample.start, sample.end)] or rows
         splits = {row.split for row in same}
         samples.append(dataclasses.replace(sample, split=splits.pop() if len(splits) == 1 else None))
@@ -185,12 +196,13 @@ def select_unlearned(
         DataError: no such split.
         LearnedFromAllError: nothing is left.
     """
+    contents: dict[str, str | None] = {}
     if provenance is not None:
-        table = with_known_splits(table, provenance)
+        table = with_known_splits(table, provenance, contents)
     table = table.split(split) if split is not None else table
     if provenance is None:
         return Selection(table, (None,) * len(table), 0, NO_PROVENANCE)
-    uses = uses_of(table, provenance)
+    uses = uses_of(table, provenance, contents)
     unknown = None
     if provenance.unknown:
         unknown = f"{', '.join(provenance.unknown)}, which the weights come from, does not list its training videos"

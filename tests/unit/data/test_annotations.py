@@ -189,6 +189,12 @@ def test_a_video_with_two_published_labels_is_kept_and_told(tmp_path: Path) -> N
     assert any("1 videos are listed with two labels, and were kept with both" in note for note in table.notes)
 
 
+def test_a_folder_of_videos_that_is_not_there_is_named(tmp_path: Path) -> None:
+    (tmp_path / "train.json").write_text('[{"id": "1", "template": "Holding [something]"}]')
+    with pytest.raises(DataError, match="nowhere is no folder; name the one that the videos lie in"):
+        read_table(tmp_path / "train.json", video_root=tmp_path / "nowhere")
+
+
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4")
     with pytest.raises(DataError, match="holds no annotations of EPIC-Kitchens; expected files such as EPIC_"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tubelet.data import Sample, Table, prepare, read_table
+from tubelet.data import Sample, Table, content_key, known, prepare, read_table
 from tubelet.data.known import known_videos, select_unlearned, uses_of, with_known_splits
 from tubelet.errors import DataError
 from tubelet.provenance import Provenance, Use
@@ -117,6 +117,15 @@ def test_learned_videos_are_left_out_unless_they_are_asked_for_by_name(tmp_path:
     assert ([one.path for one in by_name.table.samples], by_name.uses) == (paths[:1], ("learned",))
     with pytest.raises(DataError, match="learned from all 1 videos of 'test'"):
         select_unlearned(table(sample(paths[0], "test")), chain, split="test")
+
+
+def test_data_that_was_moved_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = learned(table(*(sample(path, "train") for path in files(tmp_path / "here", "a", "b"))))
+    opened: list[str] = []
+    monkeypatch.setattr(known, "content_key", lambda path: (opened.append(path), content_key(path))[1])
+    there = files(tmp_path / "there", "a", "b", "new")
+    assert select_unlearned(table(*map(sample, there)), chain, include_learned=True).uses == ("learned",) * 2 + (None,)
+    assert sorted(opened) == there
 
 
 def test_what_cannot_be_known_is_said(tmp_path: Path) -> None:

@@ -34,9 +34,14 @@ class Videos:
 
     Args:
         root: the folder.
+
+    Raises:
+        DataError: there is no such folder.
     """
 
     def __init__(self, root: Path) -> None:
+        if not root.is_dir():
+            raise DataError(f"{root} is no folder; name the one that the videos lie in, at any depth (video_root)")
         self.root = root
         self._by_name: dict[str, str] = {}
         records, _ = read_folder(root, labelled=False)
