@@ -9,7 +9,7 @@ from torch import nn
 
 from tubelet.errors import WeightsError
 from tubelet.model import ViViT
-from tubelet.weights.tensors import listing
+from tubelet.weights.tensors import check_tensor, listing
 
 
 def require_saveable(model: nn.Module) -> ViViT:
@@ -19,7 +19,8 @@ def require_saveable(model: nn.Module) -> ViViT:
         the model.
 
     Raises:
-        WeightsError: it is no ViViT, layers were replaced, added or taken away, or `model.labels` does not fit.
+        WeightsError: it is no ViViT, layers were replaced, added or taken away, weights are NaN or infinite, or
+            `model.labels` does not fit.
     """
     if not isinstance(model, ViViT):
         raise WeightsError(
@@ -31,6 +32,7 @@ def require_saveable(model: nn.Module) -> ViViT:
     expected, found = described.state_dict(), model.state_dict()
     changed = [name for name in found if name not in expected]
     changed += [name for name, tensor in expected.items() if name not in found or found[name].shape != tensor.shape]
+    changed += [name for name, tensor in found.items() if type(tensor) is not torch.Tensor]  # quantised, for instance
     theirs = dict(model.named_modules())
     for name, module in described.named_modules():
         if name in theirs and not _computes_like(theirs[name], module):
@@ -41,6 +43,8 @@ def require_saveable(model: nn.Module) -> ViViT:
             "model.config describes, so that nothing could load the file; change a head with "
             "model.reset_classifier(num_classes), merge adapters first, or save model.state_dict() yourself"
         )
+    for name, tensor in found.items():
+        check_tensor(tensor, name, "the model cannot be saved")
     _check_labels(model.labels, model.config.heads)
     return model
 

@@ -28,6 +28,10 @@ class Adapter(nn.Module):
         return self.layer(x) + self.up(self.down(x))
 
 
+class Scaled(torch.Tensor):
+    """A tensor that stands for other numbers, as those of quantised weights do."""
+
+
 class Cosine(nn.Module):
     """A head with the tensors of a linear layer that computes something else."""
 
@@ -52,6 +56,10 @@ CHANGES: dict[str, tuple[Callable[[Any], object], str]] = {
     ),
     "another eps": (lambda model: setattr(model.encoder.norm, "eps", 0.1), r"encoder\.norm"),
     "another activation": (lambda model: setattr(model.encoder.blocks[0].mlp, "activation", nn.ReLU()), "mlp"),
+    "weights of a class of their own": (
+        lambda model: setattr(model.head, "weight", nn.Parameter(model.head.weight.detach().as_subclass(Scaled))),
+        r"head\.weight",
+    ),
     "fewer blocks": (lambda model: model.encoder.blocks.pop(1), r"blocks\.1"),
 }
 
@@ -64,6 +72,15 @@ def test_changed_layers_are_refused_by_every_format(change: str, format: str, tm
     make(model)
     with pytest.raises(WeightsError, match=rf"cannot be saved: .*{name}.*reset_classifier"):
         tubelet.convert(model, tmp_path / "out", format=format)
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_that_are_no_numbers_are_not_saved(tmp_path: Path) -> None:
+    model = tiny()
+    with torch.no_grad():
+        model.head.bias[1] = float("nan")
+    with pytest.raises(WeightsError, match=r"cannot be saved: head\.bias holds 1 numbers that are NaN"):
+        tubelet.save(model, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
