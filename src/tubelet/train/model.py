@@ -84,7 +84,7 @@ def _from_weights(config: TrainConfig, source: str, table: Table) -> tuple[ViViT
         model.reset_classifier(num_classes)
     notes = _report_notes(model)
     stored = next(model.parameters()).dtype
-    if stored != torch.float32:  # steps are too small for half precision, which computes in (`precision`) can be
+    if stored != torch.float32:  # half precision would round small steps away; `precision` is that of products
         model.float()
         notes = (*notes, f"weights in {str(stored).removeprefix('torch.')}, trained in float32")
     return model, (f"{_in_words(model.config)}; started from {source}", *notes, *_scale_branches(model, config, source))

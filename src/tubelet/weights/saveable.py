@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from tubelet.errors import WeightsError
 from tubelet.fast.model import source_of
 from tubelet.model import ViViT, require_as_configured, unwrapped
+from tubelet.weights.tensors import check_tensor, listing
 
 
 def saveable(model: Any) -> ViViT:
@@ -14,10 +17,19 @@ def saveable(model: Any) -> ViViT:
 
     Raises:
         ConfigError: it is no ViViT, or a layer is not as `model.config` describes it.
-        WeightsError: `model.labels` does not fit.
+        WeightsError: weights are of a tensor class of their own, NaN or infinite, or `model.labels` does not fit.
     """
     model = source_of(unwrapped(model))
     require_as_configured(model, "saving")
+    tensors = model.state_dict()
+    special = [name for name, tensor in tensors.items() if type(tensor) is not torch.Tensor]  # quantised, for instance
+    if special:
+        raise WeightsError(
+            f"the model cannot be saved: expected plain tensors, got others in {listing(special)}; save "
+            "model.state_dict() with torch.save"
+        )
+    for name, tensor in tensors.items():
+        check_tensor(tensor, name, "the model cannot be saved")
     _check_labels(model.labels, model.config.heads)
     return model
 

@@ -28,6 +28,10 @@ class Adapter(nn.Module):
         return self.layer(x) + self.up(self.down(x))
 
 
+class Scaled(torch.Tensor):
+    """A tensor that stands for other numbers, as those of quantised weights do."""
+
+
 class Cosine(nn.Module):
     """A head with the tensors of a linear layer that computes something else."""
 
@@ -64,6 +68,23 @@ def test_changed_layers_are_refused_by_every_format(change: str, format: str, tm
     make(model)
     with pytest.raises(ConfigError, match=rf"saving takes layers .*{name}.*reset_classifier"):
         tubelet.convert(model, tmp_path / "out", format=format)
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_of_a_class_of_their_own_are_not_saved(tmp_path: Path) -> None:
+    model = tiny()
+    model.head.weight = nn.Parameter(model.head.weight.detach().as_subclass(Scaled))
+    with pytest.raises(WeightsError, match=r"expected plain tensors, got others in .*head\.weight"):
+        tubelet.save(model, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_that_are_no_numbers_are_not_saved(tmp_path: Path) -> None:
+    model = tiny()
+    with torch.no_grad():
+        model.head.bias[1] = float("nan")
+    with pytest.raises(WeightsError, match=r"cannot be saved: head\.bias holds 1 numbers that are NaN"):
+        tubelet.save(model, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
