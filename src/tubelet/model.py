@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, overload
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -24,6 +24,8 @@ from tubelet.nn.initialisation import initialise_head, initialise_parameters
 from tubelet.provenance import Provenance
 
 Labels = Mapping[str, Sequence[str]]
+
+Path_ = TypeVar("Path_", bound=str | os.PathLike[str])
 
 Frozen = Literal["none", "embedding", "spatial", "encoder"]
 """How much of a model is kept as it is; see `ViViT.freeze`."""
@@ -337,6 +339,10 @@ class ViViT(nn.Module):
             raise ConfigError("frame_mask marks every frame of a sample as not real; leave such a sample out")
 
 
+@overload
+def unwrapped(model: nn.Module) -> ViViT: ...
+@overload
+def unwrapped(model: nn.Module | Path_) -> ViViT | Path_: ...
 def unwrapped(model: Any) -> Any:
     """The ViViT in a wrapper that computes the same: of `torch.compile`, `DataParallel`, DDP or peft.
 
@@ -378,8 +384,8 @@ def require_as_configured(model: ViViT, purpose: str) -> None:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise ConfigError(
             f"{purpose} takes layers as model.config describes them, and these are others: "
-            f"{', '.join(changed[:3])}{more}; model.reset_classifier makes a new head, adapters are merged into their layers first, and anything else "
-            "is saved with torch.save(model.state_dict(), file)"
+            f"{', '.join(changed[:3])}{more}; model.reset_classifier makes a new head, adapters are merged into "
+            "their layers first, and anything else is saved with torch.save(model.state_dict(), file)"
         )
 
 
