@@ -111,7 +111,7 @@ class FastEncoder(Encoder):
 
 
 def _is_plain(name: str, module: nn.Module | None) -> bool:
-    if type(module) not in PARTS.get(name, ()) or not has_no_hooks(module):
+    if module is None or type(module) not in PARTS.get(name, ()) or not has_no_hooks(module):
         return False
     if isinstance(module, nn.Linear | nn.LayerNorm):
         return type(module.weight) in PLAIN and type(module.bias) in PLAIN
