@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from tubelet.config import ModelConfig, cost
 from tubelet.evaluate import autocast
-from tubelet.inference import optimise
+from tubelet.fast import optimise
 
 SWIN = "torchvision swin3d_b"
 BFLOAT16 = "tubelet.optimise(bfloat16)"

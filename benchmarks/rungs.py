@@ -26,8 +26,8 @@ from benchmarks.ours import ROUNDING, build, described, difference
 from benchmarks.training_step import batch_of_one, sgd_step
 from torch import Tensor, nn
 
-from tubelet.inference import attention, optimise, optimised, pieces
-from tubelet.nn import products
+from tubelet.fast import attention, linear, optimise, optimised, tiles, training
+from tubelet.fast.blocks import FastEncoder
 from tubelet.nn.activations import Activation
 from tubelet.nn.encoder import Encoder
 
@@ -73,20 +73,20 @@ def _product_then_sum(x: Tensor, linear: nn.Linear, parts: Sequence[Tensor]) -> 
 LAST_BLOCK = Rung(
     "the last block computes the class token alone",
     "12",
-    (Patch(Encoder, "_reads_the_first_alone", lambda self: False),),
+    (Patch(FastEncoder, "pooled", Encoder.pooled),),
 )
 
 OF_TRAINING = (
     Rung(
         "the activation as a sigmoid, some tokens at a time",
         "1234",
-        (Patch(products, "activated", lambda x, activation: activation(x)),),
+        (Patch(linear, "activated", lambda x, activation: activation(x)),),
     ),
-    Rung("in long sequences each head's rows together", "1", (Patch(products, "LONG", 2**62),)),
+    Rung("in long sequences each head's rows together", "1", (Patch(linear, "LONG", 2**62),)),
     Rung(
-        "products with a backward pass of their own, and what they bring",
+        "linear layers with a backward pass of their own, and what they bring",
         "1234",
-        (Patch(products, "_differentiates", lambda *layers: False),),
+        (Patch(training.TrainingBlock, "pays", lambda self, x: False),),
     ),
     LAST_BLOCK,
 )
@@ -97,7 +97,7 @@ OF_INFERENCE = (
         "1234",
         (Patch(optimised, "activate", _library_activation),),
     ),
-    Rung("everything in pieces of at most 1,600 tokens", "1234", (Patch(pieces, "ROWS", 2**62),)),
+    Rung("everything in tiles of at most 1,600 tokens", "1234", (Patch(tiles, "TILE_TOKENS", 2**62),)),
     Rung(
         "in long sequences query, key and value from one product, laid out for attention when the bias is added",
         "1",
@@ -138,7 +138,7 @@ def _of_inference(options: argparse.Namespace, number: str) -> str:
 
 
 def _of_training(options: argparse.Namespace, number: str) -> str:
-    model = build(options, number).train()
+    model = optimise(build(options, number).train(), training=True)
     video, target = batch_of_one(options)
     parameters = list(model.parameters())
 

@@ -28,6 +28,8 @@ from torch import Tensor, nn
 
 from tubelet.config import cost
 from tubelet.evaluate import autocast
+from tubelet.fast import optimise
+from tubelet.fast.model import source_of
 from tubelet.model import ViViT
 from tubelet.train.early_step import StepInBackward
 
@@ -112,14 +114,15 @@ def sgd_step(
     early: bool = False,
 ) -> Callable[[], None]:
     """One step of SGD; the learning rate is so small that the thousandth step costs what the first does."""
+    form = optimise(model, training=True) if type(model) is ViViT else model
     optimiser = torch.optim.SGD(model.parameters(), lr=1e-6)
     within = StepInBackward(optimiser) if early else None
 
     def step() -> None:
         if isinstance(model, ViViT):
-            model.set_checkpointing(checkpointing)
+            source_of(model).set_checkpointing(checkpointing)
         with autocast(video.device, dtype):
-            loss = nn.functional.cross_entropy(_logits(model, video), target)
+            loss = nn.functional.cross_entropy(_logits(form, video), target)
         loss.backward()
         if within is None:
             optimiser.step()

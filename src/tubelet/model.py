@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, overload
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -24,6 +24,8 @@ from tubelet.nn.initialisation import initialise_head, initialise_parameters
 from tubelet.provenance import Provenance
 
 Labels = Mapping[str, Sequence[str]]
+
+Path_ = TypeVar("Path_", bound=str | os.PathLike[str])
 
 Frozen = Literal["none", "embedding", "spatial", "encoder"]
 """How much of a model is kept as it is; see `ViViT.freeze`."""
@@ -339,6 +341,10 @@ class ViViT(nn.Module):
             raise ConfigError("frame_mask marks every frame of a sample as not real; leave such a sample out")
 
 
+@overload
+def unwrapped(model: nn.Module) -> ViViT: ...
+@overload
+def unwrapped(model: nn.Module | Path_) -> ViViT | Path_: ...
 def unwrapped(model: Any) -> Any:
     """The ViViT in a wrapper that computes the same: of `torch.compile`, `DataParallel`, DDP or peft.
 

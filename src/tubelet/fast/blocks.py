@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import starmap
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
@@ -38,6 +36,10 @@ PARTS: dict[str, tuple[type[nn.Module], ...]] = {
 """Types of a block's modules. A block with anything else in it, an adapter for instance, computes as it does itself."""
 
 
+PLAIN = (Tensor, nn.Parameter)
+"""Tensors that are no subclass, as quantised or sharded ones are."""
+
+
 class FastBlock(nn.Module):
     """A block's parts, the same objects under the same names, computed in another way where `pays`, or by the block.
 
@@ -66,13 +68,13 @@ class FastBlock(nn.Module):
 
     def pays(self, x: Tensor) -> bool:
         """Whether `compute` computes it: on a CPU, without a compiler, and all parts are as they were made."""
-        if x.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():
+        if x.device.type != "cpu" or torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
             return False
-        return type(x) in (Tensor, nn.Parameter) and self.is_plain()
+        return type(x) in PLAIN and self.is_plain()
 
     def is_plain(self) -> bool:
         """Whether no part was replaced, subclassed, hooked or quantised, and no attention is recorded."""
-        return no_global_hooks() and has_no_hooks(self) and all(starmap(_is_plain, self.block.named_modules()))
+        return no_global_hooks() and has_no_hooks(self) and _is_plain("", self.block)
 
     def compute(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """The block, fast."""
@@ -108,9 +110,11 @@ class FastEncoder(Encoder):
         return self.pool(self.after_blocks(x), time_mask)
 
 
-def _is_plain(name: str, module: nn.Module) -> bool:
-    if type(module) not in PARTS.get(name.rpartition(".")[2], ()) or not has_no_hooks(module):
+def _is_plain(name: str, module: nn.Module | None) -> bool:
+    if module is None or type(module) not in PARTS.get(name, ()) or not has_no_hooks(module):
         return False
     if isinstance(module, nn.Linear | nn.LayerNorm):
-        return all(type(values) in (nn.Parameter, Tensor) for values in (module.weight, module.bias))
-    return not isinstance(module, DotProduct) or module.fused
+        return type(module.weight) in PLAIN and type(module.bias) in PLAIN
+    if isinstance(module, DotProduct) and not module.fused:
+        return False
+    return all(_is_plain(child, part) for child, part in module._modules.items())

@@ -8,13 +8,12 @@ from contextlib import contextmanager
 from typing import Generic, TypeVar, cast
 from weakref import WeakKeyDictionary
 
-import torch
 from torch import nn
 
 from tubelet.fast.hooks import has_no_hooks, no_global_hooks
 from tubelet.fast.optimised import OptimisedViViT
 from tubelet.model import ViViT
-from tubelet.nn.attention import takes_manual_path
+from tubelet.nn.attention import DotProduct
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -79,8 +78,11 @@ def _leave(model: nn.Module) -> None:
 
 
 def _only_its_output_counts(model: ViViT) -> bool:
-    if type(model) is not ViViT or model._compiled_call_impl is not None or takes_manual_path(model):
+    if type(model) is not ViViT or model._compiled_call_impl is not None or not no_global_hooks():
         return False
-    if not no_global_hooks() or not all(map(has_no_hooks, model.modules())):
-        return False
-    return all(tensor.device == torch.device("cpu") for tensor in model.parameters())
+    for module in model.modules():
+        if not has_no_hooks(module) or (isinstance(module, DotProduct) and not module.fused):
+            return False
+        if any(values is not None and not values.is_cpu for values in module._parameters.values()):
+            return False
+    return True

@@ -5,13 +5,23 @@ from __future__ import annotations
 from torch import nn
 from torch.nn.modules import module as torch_module
 
-HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-GLOBAL_HOOKS = tuple(f"_global{kind}" for kind in HOOKS)
+GLOBAL_HOOKS = (
+    "_global_forward_hooks",
+    "_global_forward_pre_hooks",
+    "_global_backward_hooks",
+    "_global_backward_pre_hooks",
+)
 
 
 def has_no_hooks(module: nn.Module) -> bool:
     """No hook of any kind is registered on it, and its `forward` is that of its class."""
-    return not any(getattr(module, kind) for kind in HOOKS) and "forward" not in vars(module)
+    return not (  # written out: it is asked of every module in every call
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        or "forward" in module.__dict__
+    )
 
 
 def no_global_hooks() -> bool:

@@ -141,9 +141,9 @@ class OpenVINOViViT(OptimisedViViT):
 
 @contextmanager
 def _without_telemetry() -> Iterator[None]:
-    """OpenVINO's import and converter report over the network where `openvino-telemetry` is installed; not here."""
+    """OpenVINO's import and converter report over the network with `openvino-telemetry` installed; not from here."""
     try:
-        import openvino_telemetry
+        import openvino_telemetry  # type: ignore[import-untyped]
     except ImportError:
         yield
         return

@@ -14,7 +14,7 @@ import operator
 import threading
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -28,6 +28,7 @@ from tubelet.fast.gelu import activate
 from tubelet.fast.hooks import has_no_hooks, no_global_hooks
 from tubelet.fast.model import FastViViT, require_unchanged
 from tubelet.model import ViViT
+from tubelet.nn.blocks import MLP
 from tubelet.nn.encoder import Encoder
 
 
@@ -51,7 +52,9 @@ class OptimisedViViT(FastViViT):
         """Take over what was replaced in the model since: layers, parameters, configuration. Calls do it themselves."""
         (model,) = self._source
         described = {name: getattr(model, name) for name in ("config", "preprocessing", "labels", "provenance")}
-        parts = [*model.modules(), *model.parameters(), *model.buffers(), *described.values()]
+        parts: list[object] = [*described.values()]
+        for module in model.modules():
+            parts += (module, *module._parameters.values(), *module._buffers.values())
         if len(parts) == len(self._made_of) and all(map(operator.is_, parts, self._made_of)):
             return
         vars(self).update(described, load_report=model.load_report, training=False)
@@ -78,11 +81,17 @@ class OptimisedViViT(FastViViT):
 class InferenceEncoder(FastEncoder):
     """An encoder of `InferenceBlock`s, which get a copy of the tokens where a hook may have kept these."""
 
+    _watched = False
+
+    def before_blocks(self, *inputs: Any) -> tuple[Tensor, Tensor | None]:
+        """See `Encoder.before_blocks`."""
+        watched = (self.positions, self.dropout, self.input_norm, *self.blocks)
+        self._watched = not (no_global_hooks() and all(map(has_no_hooks, watched)))
+        return super().before_blocks(*inputs)
+
     def run(self, block: Callable[..., Tensor], x: Tensor, mask: Tensor | None) -> Tensor:
         """`block(x, mask)`."""
-        watched = (self.positions, self.dropout, self.input_norm, *self.blocks)
-        alone = no_global_hooks() and all(map(has_no_hooks, watched))
-        return super().run(block, x if alone else x.clone(), mask)
+        return super().run(block, x.clone() if self._watched else x, mask)
 
 
 class InferenceBlock(FastBlock):
@@ -109,7 +118,7 @@ class InferenceBlock(FastBlock):
         return self._add_mlp(first_with_attention(x, norm, attention, mask))
 
     def _add_mlp(self, x: Float[Tensor, "B *tokens D"]) -> Float[Tensor, "B *tokens D"]:
-        mlp, rows = self.block.mlp, x.view(-1, x.shape[-1])
+        mlp, rows = cast(MLP, self.block.mlp), x.view(-1, x.shape[-1])
         room = x.new_empty(min(len(rows), tiles.TILE_TOKENS), mlp.fc1.out_features)
         for tile in tiles.even_tiles(len(rows), tiles.TILE_TOKENS):
             some = rows[tile]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -47,7 +47,7 @@ def training_form(module: M) -> M:
 
 
 class TrainingViViT(FastViViT):
-    """What `optimise(model, training=True)` gives. Its parameters are the model's own objects; so is its mode.
+    """What `optimise(model, training=True)` gives. Parameters and mode are the model's; each call follows its changes.
 
     Args:
         model: a ViViT, which stays as it is.
@@ -55,20 +55,24 @@ class TrainingViViT(FastViViT):
 
     def __init__(self, model: ViViT) -> None:
         nn.Module.__init__(self)
-        self.__dict__.update(vars(training_form(model)))
-        self._source = (model,)
+        self._source = (model,)  # in a tuple, so that its parameters do not get a second name
+        self._follow()
+
+    def _follow(self) -> None:
+        """Be the form of the model as it is now: of its layers, configuration, mode and checkpointing."""
+        vars(self).update(vars(training_form(self._source[0])))
 
     def forward(
         self, video: Float[Tensor, "B T C H W"], frame_mask: Bool[Tensor, "B T"] | None = None
     ) -> Float[Tensor, "B K"] | dict[str, Float[Tensor, "B _"]]:
-        """As `ViViT.forward`, in the mode that the model is in."""
-        self.training = self._source[0].training
+        """As `ViViT.forward`, of the model as it is now."""
+        self._follow()
         return super().forward(video, frame_mask)
 
     def train(self, mode: bool = True) -> TrainingViViT:
         """Put the model in training or evaluation mode."""
-        super().train(mode)
-        self._source[0].train(mode)  # last: it knows what is frozen now
+        self._source[0].train(mode)
+        self._follow()
         return self
 
 
@@ -87,7 +91,7 @@ class TrainingBlock(FastBlock):
         """The block, fast."""
         for norm, attention in self.block.branches():
             x = _add(x, self.block.drop_path, partial(_attention, attention, norm, x, mask))
-        return _add(x, self.block.drop_path, partial(_mlp, self.block.mlp, self.block.norm_mlp, x))
+        return _add(x, self.block.drop_path, partial(_mlp, cast(MLP, self.block.mlp), self.block.norm_mlp, x))
 
 
 class _Branch(Protocol):
