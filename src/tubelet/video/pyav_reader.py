@@ -14,11 +14,9 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from tubelet.errors import VideoError
-from tubelet.video.clip import VideoMetadata
+from tubelet.video.damage import DecodedPacket, damaged_frames
 from tubelet.video.frame_index import (
-    DecodedPacket,
     FrameIndex,
-    damaged_frames,
     index_from_frames,
     index_from_header,
     index_from_packets,
@@ -251,7 +249,7 @@ class FrameReader:
         return first, index_from_frames(pts, self.stream, damaged_frames(packets, pts, is_corrupt))
 
     def _refused(self) -> set[int]:
-        """Numbers of the packets that the decoder refuses, or whose frames it restores only in part."""
+        """Numbers of the packets that the decoder refuses."""
         refused = set()
         for number, packet in enumerate(self._packets):
             try:
@@ -405,25 +403,3 @@ class FrameReader:
 def _stands_alone(frame: VideoFrame) -> bool:
     """Whether the decoder says that the frame refers to no other; intra-only codecs may give no picture type."""
     return frame.key_frame and frame.pict_type in (PictureType.I, PictureType.NONE)
-
-
-def describe(
-    path: str, index: FrameIndex, stream: VideoStream, *, height: int, width: int, rotation: int, backend: str
-) -> VideoMetadata:
-    """Metadata from the list of frames, not from what the header claims about them."""
-    count = len(index.pts)
-    duration = (index.pts[-1] - index.pts[0] + index.last_duration) * index.time_base
-    return VideoMetadata(
-        path=path,
-        num_frames=count,
-        duration=float(duration),
-        frame_rate=float(count / duration if duration else stream.average_rate or 0),
-        height=height,
-        width=width,
-        codec=stream.codec_context.name,
-        rotation=rotation,
-        variable_frame_rate=index.is_uneven(),
-        backend=backend,
-        start=float(index.pts[0] * index.time_base - index.origin),
-        frame_list=index.source,
-    )
