@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 
 class DecodedPacket(NamedTuple):
@@ -32,18 +32,30 @@ def spread_damage(packets: Iterable[DecodedPacket]) -> list[bool]:
     return found
 
 
-def damaged_frames(packets: list[DecodedPacket], pts: list[int | None], is_corrupt: list[bool]) -> frozenset[int]:
+Name: TypeAlias = tuple[int | None, int]
+"""Of a packet and of its frame: a timestamp, and how often it came before."""
+
+
+def named(pts: Iterable[int | None]) -> list[Name]:
+    """Names of packets or frames, in the order in which they come."""
+    before: Counter[int | None] = Counter()
+    names = []
+    for time in pts:
+        names.append((time, before[time]))
+        before[time] += 1
+    return names
+
+
+def damaged_frames(packets: list[DecodedPacket], pts: list[int | None], corrupt: set[Name]) -> frozenset[int]:
     """Numbers of the frames that are damaged or may refer to one that is, and of those before which frames are missing.
 
     Args:
         packets: of the whole stream.
         pts: of the frames that came out of them. A frame has the timestamp of its packet; those without one count as
             damaged if anything is.
-        is_corrupt: whether the decoder says that it restored the frame only in part.
+        corrupt: frames that the decoder says it restored only in part.
     """
-    names = _numbered(packet.pts for packet in packets)
-    of_frames = _numbered(pts)
-    corrupt = {name for name, is_bad in zip(of_frames, is_corrupt, strict=True) if is_bad}
+    names, of_frames = named(packet.pts for packet in packets), named(pts)
     packets = [
         packet._replace(is_damaged=packet.is_damaged or name in corrupt)
         for packet, name in zip(packets, names, strict=True)
@@ -54,13 +66,3 @@ def damaged_frames(packets: list[DecodedPacket], pts: list[int | None], is_corru
         later = [number for number, time in enumerate(pts) if lost is not None and time is not None and time > lost]
         found.update(later[:1] or [len(pts) - 1])
     return frozenset(found)
-
-
-def _numbered(pts: Iterable[int | None]) -> list[tuple[int | None, int]]:
-    """Timestamps that may repeat, each with how often it came before."""
-    before: Counter[int | None] = Counter()
-    names = []
-    for time in pts:
-        names.append((time, before[time]))
-        before[time] += 1
-    return names
