@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy
 from av.container import InputContainer
@@ -18,6 +17,9 @@ from av.packet import Packet
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
+
+from tubelet.video.clip import VideoMetadata
+from tubelet.video.damage import DecodedPacket, spread_damage
 
 LARGE_FILE_BYTES = 64 * 2**20
 """From this size on the index in an MP4's header is used where it suffices: to read all packets is to read the file."""
@@ -202,63 +204,26 @@ def index_from_frames(pts: list[int | None], stream: VideoStream, damaged: froze
     return FrameIndex(values, keys, time_base(stream), duration, "decoded", origin=start, damaged=damaged)
 
 
-class DecodedPacket(NamedTuple):
-    """A packet in the order of decoding: when its frame is shown, whether it is a key frame, whether it is damaged."""
-
-    pts: int | None
-    is_key: bool
-    is_damaged: bool
-
-
-def spread_damage(packets: Iterable[DecodedPacket]) -> list[bool]:
-    """Whether the frame of each packet is damaged, or may refer to one that is.
-
-    These are all from a damaged packet to the next key frame, and those behind it that are shown before it.
-    """
-    found = []
-    spreads, clean_from = False, None
-    for packet in packets:
-        if packet.is_damaged:
-            spreads = True
-        elif packet.is_key:
-            spreads, clean_from = False, packet.pts if spreads else None
-        is_before = clean_from is not None and packet.pts is not None and packet.pts < clean_from
-        found.append(spreads or is_before)
-    return found
-
-
-def damaged_frames(packets: list[DecodedPacket], pts: list[int | None], is_corrupt: list[bool]) -> frozenset[int]:
-    """Numbers of the frames that are damaged or may refer to one that is, and of those before which frames are missing.
-
-    Args:
-        packets: of the whole stream.
-        pts: of the frames that came out of them. A frame has the timestamp of its packet; those without one count as
-            damaged if anything is.
-        is_corrupt: whether the decoder says that it restored the frame only in part.
-    """
-    names = _numbered(packet.pts for packet in packets)
-    of_frames = _numbered(pts)
-    corrupt = {name for name, is_bad in zip(of_frames, is_corrupt, strict=True) if is_bad}
-    packets = [
-        packet._replace(is_damaged=packet.is_damaged or name in corrupt)
-        for packet, name in zip(packets, names, strict=True)
-    ]
-    damaged = corrupt | {name for name, is_bad in zip(names, spread_damage(packets), strict=True) if is_bad}
-    found = {number for number, name in enumerate(of_frames) if name in damaged or (name[0] is None and damaged)}
-    for lost, _ in damaged.difference(of_frames):
-        later = [number for number, time in enumerate(pts) if lost is not None and time is not None and time > lost]
-        found.update(later[:1] or [len(pts) - 1])
-    return frozenset(found)
-
-
-def _numbered(pts: Iterable[int | None]) -> list[tuple[int | None, int]]:
-    """Timestamps that may repeat, each with how often it came before."""
-    before: Counter[int | None] = Counter()
-    names = []
-    for time in pts:
-        names.append((time, before[time]))
-        before[time] += 1
-    return names
+def describe(
+    path: str, index: FrameIndex, stream: VideoStream, *, height: int, width: int, rotation: int, backend: str
+) -> VideoMetadata:
+    """Metadata from the list of frames, not from what the header claims about them."""
+    count = len(index.pts)
+    duration = (index.pts[-1] - index.pts[0] + index.last_duration) * index.time_base
+    return VideoMetadata(
+        path=path,
+        num_frames=count,
+        duration=float(duration),
+        frame_rate=float(count / duration if duration else stream.average_rate or 0),
+        height=height,
+        width=width,
+        codec=stream.codec_context.name,
+        rotation=rotation,
+        variable_frame_rate=index.is_uneven(),
+        backend=backend,
+        start=float(index.pts[0] * index.time_base - index.origin),
+        frame_list=index.source,
+    )
 
 
 def origin(stream: VideoStream, first: int) -> Fraction:

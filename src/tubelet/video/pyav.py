@@ -16,9 +16,9 @@ from torch import Tensor
 from tubelet.errors import VideoError
 from tubelet.video.clip import Clip, VideoMetadata, checked_indices, collect
 from tubelet.video.colour import RGBConverter, orientation_of, require_contrast_of
-from tubelet.video.frame_index import FrameIndex
+from tubelet.video.frame_index import FrameIndex, describe
 from tubelet.video.limits import LIMITS, Limits
-from tubelet.video.pyav_reader import FrameReader, FramesDisagreeError, describe
+from tubelet.video.pyav_reader import FrameReader, FramesDisagreeError
 
 WAITING_PICTURES = 8
 """Decoded pictures that may wait for their conversion to RGB, so that decoding runs on but memory stays bounded."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, compress
 
 import av
 from av.packet import Packet
@@ -14,11 +14,9 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from tubelet.errors import VideoError
-from tubelet.video.clip import VideoMetadata
+from tubelet.video.damage import DecodedPacket, Name, damaged_frames, named
 from tubelet.video.frame_index import (
-    DecodedPacket,
     FrameIndex,
-    damaged_frames,
     index_from_frames,
     index_from_header,
     index_from_packets,
@@ -225,42 +223,46 @@ class FrameReader:
     def decode_all(self) -> tuple[VideoFrame, FrameIndex]:
         """Decode the whole file in one thread: its first frame, and the index of all.
 
-        Where the decoder can be asked to be stricter, the file is decoded a second time to learn what it refuses then.
+        Where the decoder can be asked to be stricter, the file is decoded twice to learn what it refuses or marks then.
 
         Raises:
             VideoError: the decoder refuses a packet, or there is no frame.
         """
         refused: set[int] = set()
+        corrupt: set[Name] = set()
         if self.stream.codec_context.name in STRICT_CODECS:
             self._is_strict = True
             self.be_careful()
-            refused = self._refused()
+            refused, corrupt = self._refused()
         self._is_strict = False
         self.be_careful()
         packets: list[DecodedPacket] = []
         self._packets = self._noted(self._packets, packets, refused)
         first: VideoFrame | None = None
         pts: list[int | None] = []
-        is_corrupt: list[bool] = []
+        marks: list[bool] = []
         while (frame := self.next()) is not None:
             first = first or frame
             pts.append(frame.pts)
-            is_corrupt.append(frame.is_corrupt)
+            marks.append(frame.is_corrupt)
         if first is None:
             raise no_frames(self.stream, self._path)
-        return first, index_from_frames(pts, self.stream, damaged_frames(packets, pts, is_corrupt))
+        corrupt |= set(compress(named(pts), marks))
+        return first, index_from_frames(pts, self.stream, damaged_frames(packets, pts, corrupt))
 
-    def _refused(self) -> set[int]:
-        """Numbers of the packets that the decoder refuses, or whose frames it restores only in part."""
+    def _refused(self) -> tuple[set[int], set[Name]]:
+        """Numbers of the packets that the decoder refuses, and the frames that it says it restored only in part."""
         refused = set()
+        marks: list[tuple[int | None, bool]] = []
         for number, packet in enumerate(self._packets):
             try:
-                packet.decode()
+                marks += [(frame.pts, frame.is_corrupt) for frame in packet.decode()]
             except av.EOFError:
                 break
             except (av.FFmpegError, ValueError):
                 refused.add(number)
-        return refused
+        names = named(time for time, _ in marks)
+        return refused, set(compress(names, (is_corrupt for _, is_corrupt in marks)))
 
     @staticmethod
     def _noted(
@@ -405,25 +407,3 @@ class FrameReader:
 def _stands_alone(frame: VideoFrame) -> bool:
     """Whether the decoder says that the frame refers to no other; intra-only codecs may give no picture type."""
     return frame.key_frame and frame.pict_type in (PictureType.I, PictureType.NONE)
-
-
-def describe(
-    path: str, index: FrameIndex, stream: VideoStream, *, height: int, width: int, rotation: int, backend: str
-) -> VideoMetadata:
-    """Metadata from the list of frames, not from what the header claims about them."""
-    count = len(index.pts)
-    duration = (index.pts[-1] - index.pts[0] + index.last_duration) * index.time_base
-    return VideoMetadata(
-        path=path,
-        num_frames=count,
-        duration=float(duration),
-        frame_rate=float(count / duration if duration else stream.average_rate or 0),
-        height=height,
-        width=width,
-        codec=stream.codec_context.name,
-        rotation=rotation,
-        variable_frame_rate=index.is_uneven(),
-        backend=backend,
-        start=float(index.pts[0] * index.time_base - index.origin),
-        frame_list=index.source,
-    )

@@ -13,9 +13,9 @@ from torch import Tensor
 from tubelet.errors import VideoError
 from tubelet.video.clip import Clip, VideoMetadata, checked_indices, collect
 from tubelet.video.file_part import FilePart
-from tubelet.video.frame_index import FrameIndex, index_from_frames, time_base
+from tubelet.video.frame_index import FrameIndex, describe, index_from_frames, time_base
 from tubelet.video.limits import LIMITS, Limits
-from tubelet.video.pyav_reader import FrameReader, describe
+from tubelet.video.pyav_reader import FrameReader
 
 BATCH = 16
 """Frames that are asked for in one call."""

@@ -87,6 +87,17 @@ def test_damage_that_the_decoder_hides_is_named_up_to_the_next_key_frame(packet:
     assert read_video(path, range(group.stop, 36)).damaged == ()
 
 
+@pytest.mark.parametrize("codec", ["wmv2", "flv"])
+def test_what_the_decoder_marks_only_when_it_is_strict_is_named(codec: str, make_video: MakeVideo) -> None:
+    path = make_video("a.avi", codec, frames=36, options={"g": "12", "b": "2000000"})
+    right = read_video(path).frames
+    assert read_video(path).damaged == ()
+    spoil(path, 14, overwrite_end)
+    wrong = wrong_frames(path, right)
+    assert 14 in wrong
+    assert read_video(path).damaged == tuple(range(14, 24))
+
+
 @pytest.mark.parametrize(("packet", "lost"), [(8, 4), (14, 10), (33, 3)])
 def test_a_frame_behind_missing_ones_is_named(packet: int, lost: int, make_video: MakeVideo) -> None:
     path = make_video("a.mkv", "libx265", frames=36, options={"x265-params": f"{GROUPS}:log-level=none"})
