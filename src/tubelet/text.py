@@ -10,6 +10,25 @@ _OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\
 halves of characters that stand for bytes of a name which are no UTF-8."""
 
 
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:/{1,2})(?:\S*@)?([^\s?#@]*)([?#]\S+?(?=[:;,)'\"]*(?:\s|$)))?")
+"""A network address: protocol, user and password, place, query."""
+
+
+def address_without_password(address: str) -> str:
+    """An address as it may be shown: without user, password, and what is behind a question mark or number sign.
+
+    A password may hold any character: all up to the last @ is left out.
+    """
+    protocol, _, rest = address.partition("://")
+    shown = re.split("[?#]", rest.rpartition("@")[2])
+    return f"{protocol}://{shown[0]}{'?...' if len(shown) > 1 else ''}"
+
+
+def without_passwords(text: str) -> str:
+    """A sentence with its addresses as `address_without_password` shows them."""
+    return _ADDRESS.sub(lambda found: f"{found[1]}{found[2]}{'?...' if found[3] else ''}", text)
+
+
 def printable(text: str) -> str:
     """The text with control characters written out, `\\x1b` for example: what it says is seen, and nothing is done."""
     return _OBEYED.sub(_written_out, text)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 import torch
 from torch import Tensor
@@ -20,7 +20,6 @@ from tubelet.data.table import Sample, Table
 from tubelet.data.temporal import check_temporal, real_mask, training_indices
 from tubelet.errors import ConfigError, VideoError
 from tubelet.video import Clip, Clips, Decoder, Preprocessing, VideoMetadata, open_video
-from tubelet.video.decode import window_indices
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,7 @@ class Item(TypedDict):
     targets: class index by head, after a flip that changed the label.
     index: of the sample in its table.
     frames: evaluation: of each clip, the frames of the video that it holds; None in training.
+    resampled: evaluation: whether these were chosen by their timestamps.
     """
 
     video: Tensor
@@ -68,6 +68,7 @@ class Item(TypedDict):
     targets: dict[str, int]
     index: int
     frames: list[list[int]] | None
+    resampled: NotRequired[bool]
 
 
 class ClipDataset(Dataset[Item | Failure]):
@@ -123,6 +124,7 @@ class ClipDataset(Dataset[Item | Failure]):
             import tubelet.data.transforms  # noqa: F401  # torchvision, which takes seconds
         check_temporal(self.augmentation if mode == "train" else AugmentationConfig(), self.preprocessing.config)
         self._flipped = LabelMap(self.augmentation.flip_labels, table.classes, "flip_labels")
+        self._kept_resampled: set[int] = set()
         self._reversed = LabelMap(self.augmentation.reverse_labels, table.classes, "reverse_labels")
 
     def __len__(self) -> int:
@@ -176,7 +178,7 @@ class ClipDataset(Dataset[Item | Failure]):
 
         def choose(decoder: Decoder) -> list[int]:
             nonlocal real
-            inside = window_indices(decoder, start, end)
+            inside = self.preprocessing.frames_inside(decoder, start, end)
             chosen, real = training_indices(len(inside), self.augmentation, self.preprocessing.config, draws)
             if backwards:
                 count = sum(real)
@@ -197,6 +199,7 @@ class ClipDataset(Dataset[Item | Failure]):
             targets=dict(sample.labels),
             index=index,
             frames=views.indices,
+            resampled=views.resampled or index in self._kept_resampled,
         )
 
     # --- where frames come from ------------------------------------------------------------------------------------
@@ -223,8 +226,10 @@ class ClipDataset(Dataset[Item | Failure]):
 
         def choose(decoder: Decoder) -> list[int]:
             nonlocal total
-            inside = window_indices(decoder, sample.start, sample.end)
+            inside = self.preprocessing.frames_inside(decoder, sample.start, sample.end)
             total = len(inside)
+            if not isinstance(inside, range):
+                self._kept_resampled.add(index)
             return [inside[position] for position in self._to_keep(total)]
 
         height, width = self.preprocessing.resized_size(decoder.metadata.height, decoder.metadata.width)
@@ -252,13 +257,15 @@ class HeldFrames:
     Args:
         path: of the video that they come from.
         frames: uint8 [N, 3, H, W].
-        total: how many frames the video has.
+        total: how many frames the video has, at the model's frame rate.
         numbers: which of them are held, ascending.
     """
 
     def __init__(self, path: str, frames: Tensor, total: int, numbers: Sequence[int]) -> None:
         height, width = frames.shape[-2:]
-        self.metadata = VideoMetadata(path, total, float(total), 1.0, height, width, "", 0, False, "memory")
+        self.metadata = VideoMetadata(
+            path, total, float(total), 1.0, height, width, "", 0, False, "memory", has_clock=False
+        )
         self.timestamps = torch.arange(total, dtype=torch.float64)
         self._frames = frames
         self._place = {number: place for place, number in enumerate(numbers)}

@@ -33,6 +33,7 @@ class Batch:
         indices: of the samples in the table, int64 [B].
         failures: the videos of this batch that could not be read.
         frames: evaluation: for each video and clip, the frames of the video that the clip holds; None in training.
+        resampled: evaluation: for each video, whether these were chosen by their timestamps.
     """
 
     video: Float[Tensor, "B *V T C H W"]
@@ -41,6 +42,7 @@ class Batch:
     indices: Int[Tensor, "B"]
     failures: list[Failure] = field(default_factory=list)
     frames: list[list[list[int]]] | None = None
+    resampled: list[bool] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.video)
@@ -54,6 +56,7 @@ class Batch:
             self.indices,
             self.failures,
             self.frames,
+            self.resampled,
         )
 
     def to(self, device: torch.device | str, *, non_blocking: bool = True) -> Batch:
@@ -66,6 +69,7 @@ class Batch:
             self.indices,
             self.failures,
             self.frames,
+            self.resampled,
         )
 
 
@@ -88,7 +92,9 @@ def collate(items: Sequence[Item | Failure], heads: Sequence[str], video_shape: 
     targets = {head: torch.tensor([clip["targets"][head] for clip in clips], dtype=torch.int64) for head in heads}
     indices = torch.tensor([clip["index"] for clip in clips], dtype=torch.int64)
     frames = [clip["frames"] for clip in clips if clip["frames"] is not None]
-    return Batch(video, frame_mask, targets, indices, failures, frames if len(frames) == len(clips) else None)
+    resampled = [clip.get("resampled", False) for clip in clips]
+    whole_frames = frames if len(frames) == len(clips) else None
+    return Batch(video, frame_mask, targets, indices, failures, whole_frames, resampled)
 
 
 class EpochBatches(Sampler[list[Draw]]):

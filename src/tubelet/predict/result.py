@@ -82,6 +82,8 @@ class Result:
             those of a file are read from it again.
         use: what the model, or one that it was started from, did with the video: `learned`, `chose` (the weights, as
             validation) or `held_out`; None for a new video, or where that is not known.
+        resampled: whether the frames were chosen by their timestamps, as the video has another frame rate than the
+            model.
     """
 
     path: str | None
@@ -94,6 +96,7 @@ class Result:
     shown: int = TOP
     thumbnails: Tensor | None = None
     use: Use | None = None
+    resampled: bool = False
 
     @property
     def ok(self) -> bool:
@@ -136,9 +139,9 @@ class Result:
             top: classes of each head; `shown` by default.
 
         Returns:
-            `path`, `error`, `views`, `seconds`, `frames`, `timestamps`, `use`, and for a single head its `label`,
-            `probability` and `top` (a list of {"label", "probability"}, best first); for several the same under
-            `heads`, by name.
+            `path`, `error`, `views`, `seconds`, `frames`, `timestamps`, `resampled`, `use`, and for a single head its
+            `label`, `probability` and `top` (a list of {"label", "probability"}, best first); for several the same
+            under `heads`, by name.
         """
         count = self.shown if top is None else top
         data: dict[str, Any] = {"path": self.path, "error": self.error}
@@ -150,6 +153,7 @@ class Result:
             "views": f"{self.views[0]}x{self.views[1]}",
             "frames": list(self.indices),
             "timestamps": times,
+            "resampled": self.resampled,
             "use": self.use,
             "seconds": round(self.seconds, 6),
         }
