@@ -25,7 +25,7 @@ from tubelet.cli.output import print_json
 from tubelet.config.serialise import did_you_mean
 from tubelet.distributed.place import EndedElsewhere, place
 from tubelet.errors import TubeletError
-from tubelet.text import printable
+from tubelet.text import printable, without_passwords
 from tubelet.version import __version__
 
 OK, FAILURE, USAGE, SIGNALLED, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 128, 130, 141
@@ -193,6 +193,7 @@ def _find_verb(words: list[str]) -> tuple[str, list[str]]:
 
 
 def _usage_error(message: str) -> NoReturn:
+    message = without_passwords(message)
     print(f"tubelet: error: {printable(message)}\n{USAGE_TEXT}; `tubelet --help` lists the verbs", file=sys.stderr)
     raise Misused(message)
 
@@ -223,7 +224,7 @@ def _whose() -> str:
 
 
 def _one_line(error: Exception) -> str:
-    return printable(" ".join(str(error).split()))
+    return printable(without_passwords(" ".join(str(error).split())))
 
 
 def _print_any_character() -> None:

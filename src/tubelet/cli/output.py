@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any
 
-from tubelet.text import printable, printable_lines
+from tubelet.text import printable, printable_lines, without_passwords
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -67,7 +67,7 @@ class Output:
     def warn(self, message: str) -> None:
         """One line on standard error."""
         if not self.silent:
-            print(f"tubelet: {printable(message)}", file=sys.stderr)
+            print(f"tubelet: {printable(without_passwords(message))}", file=sys.stderr)
 
     def note(self, message: str) -> None:
         """One line on standard error that `--quiet` leaves out."""
