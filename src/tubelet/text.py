@@ -15,6 +15,25 @@ LONGEST_MESSAGE = 4000
 _LONG_WORD = re.compile(r"\S{400,}")
 
 
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:/{1,2})(?:\S*@)?([^\s?#@]*)([?#]\S+?(?=[:;,)'\"]*(?:\s|$)))?")
+"""A network address: protocol, user and password, place, query."""
+
+
+def address_without_password(address: str) -> str:
+    """An address as it may be shown: without user, password, and what is behind a question mark or number sign.
+
+    A password may hold any character: all up to the last @ is left out.
+    """
+    protocol, _, rest = address.partition("://")
+    shown = re.split("[?#]", rest.rpartition("@")[2])
+    return f"{protocol}://{shown[0]}{'?...' if len(shown) > 1 else ''}"
+
+
+def without_passwords(text: str) -> str:
+    """A sentence with its addresses as `address_without_password` shows them."""
+    return _ADDRESS.sub(lambda found: f"{found[1]}{found[2]}{'?...' if found[3] else ''}", text)
+
+
 def printable(text: str) -> str:
     """The text with control characters written out, `\\x1b` for example: what it says is seen, and nothing is done."""
     return _OBEYED.sub(_written_out, text)
@@ -31,8 +50,8 @@ def shortened(text: str) -> str:
 
 
 def as_message(text: str) -> str:
-    """`printable_lines` of a text that quotes names from files, which may be of any length: too long ones are cut."""
-    words = printable_lines(shortened(text))
+    """`printable_lines` of a text that quotes names from files and addresses: without passwords, long ones cut."""
+    words = printable_lines(shortened(without_passwords(text)))
     rest = len(words) - LONGEST_MESSAGE
     return words if rest <= 0 else f"{words[:LONGEST_MESSAGE]} … ({rest:,} more characters)"
 

@@ -22,7 +22,7 @@ from tubelet.distributed.launch import hold_on_to_launcher, launch
 from tubelet.distributed.place import place
 from tubelet.errors import ConfigError, DataError, WeightsError
 from tubelet.paths import require_data, require_model
-from tubelet.text import printable, printable_lines
+from tubelet.text import printable, printable_lines, without_passwords
 
 if TYPE_CHECKING:
     from tubelet.data import Table
@@ -161,8 +161,8 @@ def parse(cls: type[T], words: Sequence[str], *, prog: str) -> T:
         with contextlib.redirect_stderr(box):
             return tyro.cli(cls, args=list(words), prog=prog, config=SETTINGS)
     except SystemExit as end:
-        said = printable_lines(box.getvalue())
-        meant = [printable(hint) for hint in hints(words, cls)] if end.code else []
+        said = printable_lines(without_passwords(box.getvalue()))
+        meant = [printable(without_passwords(hint)) for hint in hints(words, cls)] if end.code else []
         print(said, *(f"tubelet: {hint}" for hint in meant), sep="\n" if meant else "", end="", file=sys.stderr)
         if not end.code:
             raise

@@ -46,6 +46,8 @@ class Options(TableOptions):
         split: evaluate these samples alone; test, or else val, by default if the data has splits. train is evaluated
             although the model learned from it.
         include_learned: measure on videos that the model learned from as well; the result says how many there are.
+        resample: sample videos of another frame rate than the model's by their timestamps; --no-resample takes their
+            frames by number.
         group_column: column of the table whose groups (a person, a source video) are drawn together for the intervals.
         views: 4x3 is 4 clips spread over each video, 3 crops of each; dense:16 a clip every 16 frames; whole the whole
             video in one clip.
@@ -70,6 +72,7 @@ class Options(TableOptions):
     data_flag: Annotated[str | None, tyro.conf.arg(name="data", metavar="DATA")] = None
     split: Annotated[str | None, tyro.conf.arg(metavar="SPLIT")] = None
     include_learned: bool = False
+    resample: bool = True
     group_column: Annotated[str | None, tyro.conf.arg(metavar="COLUMN")] = None
     views: str = "1x1"
     average: Literal["logits", "probabilities"] = "logits"
@@ -175,6 +178,7 @@ def _measured(
         "views": options.views,
         "average": options.average,
         "include_learned": options.include_learned,
+        "resample": options.resample,
         "views_per_forward": options.batch_size,
         "workers": options.workers,
         "device": options.device,

@@ -167,7 +167,8 @@ def in_flags(text: str) -> str:
 def _flag_names() -> frozenset[str]:
     groups = [*groups_of(TrainConfig()).values(), TrainConfig()]
     names = {field.name for group in groups for field in dataclasses.fields(group)}
-    return frozenset(names | {field.name for field in dataclasses.fields(ModelConfig)}) - NOT_FLAGS
+    described = (*dataclasses.fields(ModelConfig), *dataclasses.fields(PreprocessingConfig))
+    return frozenset(names | {field.name for field in described}) - NOT_FLAGS
 
 
 def _annotated(name: str, hint: Any, shown: Any = None) -> Any:

@@ -17,7 +17,7 @@ from tubelet.cli.arguments import CommonOptions, load_model, require_source, war
 from tubelet.cli.output import Output
 from tubelet.errors import ConfigError, DataError
 from tubelet.paths import beside, require_free
-from tubelet.text import count, printable
+from tubelet.text import address_without_password, count, printable
 
 if TYPE_CHECKING:
     from tubelet.predict import Result
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SHOWN_CLASSES = 10
 """Classes that the summary names."""
 
-TIMELINE_FLAGS = ("hop", "frame_stride", "smoothing", "on", "off", "minimum")
+TIMELINE_FLAGS = ("hop", "frame_stride", "smoothing", "on", "off", "minimum", "reconnect")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +46,8 @@ class Options(CommonOptions):
         device: auto (the first GPU, else the CPU), cpu, cuda, cuda:1, mps.
         precision: of matrix products; auto is bfloat16 on GPUs that are made for it.
         batch_size: views of a video that go through the model at once.
+        resample: sample videos of another frame rate than the model's by their timestamps; --no-resample takes their
+            frames by number.
         merge_tokens: share of the tokens that each block merges with similar ones: faster, less exact; 0 merges none.
         out: write the lines of --json to this file too.
         overwrite: replace the files of --out or --timeline if they exist; otherwise that is an error.
@@ -57,6 +59,7 @@ class Options(CommonOptions):
         on: timeline: probability with which an event starts.
         off: timeline: probability below which it is over.
         minimum: timeline: seconds; shorter events are left out.
+        reconnect: timeline: seconds for which a camera or live address that broke off is tried again; 0 not at all.
     """
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
@@ -66,6 +69,7 @@ class Options(CommonOptions):
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
     batch_size: int = 4
+    resample: bool = True
     merge_tokens: float = 0.0
     out: Path | None = None
     overwrite: bool = False
@@ -76,6 +80,7 @@ class Options(CommonOptions):
     on: float = 0.5
     off: float = 0.3
     minimum: float = 0.0
+    reconnect: float = 60.0
 
 
 def run(options: Options, output: Output) -> int:
@@ -95,7 +100,7 @@ def run(options: Options, output: Output) -> int:
         require_free(options.out, overwrite=options.overwrite, inputs=videos)
     warn_of_unfinished(options.model, output)
     model = merge_tokens(load_model(options.model, output), options.merge_tokens)
-    predictor = Predictor(model, device=options.device, precision=options.precision)
+    predictor = Predictor(model, device=options.device, precision=options.precision, resample=options.resample)
     results = predictor.stream(videos, views=options.views, top=options.top, batch_size=options.batch_size)
     summary = _Summary(len(videos))
     show = not output.as_json and output.console.is_terminal
@@ -155,8 +160,6 @@ def _is_address(name: str) -> bool:
 
 
 def _without_password(name: str) -> str:
-    from tubelet.video.live import address_without_password
-
     return address_without_password(name) if _is_address(name) else name
 
 
@@ -184,9 +187,15 @@ def _timelines(options: Options, out: Path, output: Output) -> int:
         options.on,
         options.off,
         options.minimum,
+        options.reconnect,
         options.overwrite,
     )
-    how = {"device": options.device, "precision": options.precision, "top": options.top}
+    how = {
+        "device": options.device,
+        "precision": options.precision,
+        "top": options.top,
+        "resample": options.resample,
+    }
     model = merge_tokens(load_model(options.model, output), options.merge_tokens)
     return run_timelines(model, _listed(options.videos), settings, output, **how)
 
@@ -248,11 +257,13 @@ class _Summary:
     videos: int
     failures: int = 0
     learned_from: int = 0
+    resampled: int = 0
     classes: dict[str, Counter[str]] = field(default_factory=dict)
 
     def add(self, result: Result) -> None:
         self.failures += result.error is not None
         self.learned_from += result.use == "learned"
+        self.resampled += result.resampled
         for head in result.heads.values():
             self.classes.setdefault(head.name, Counter())[head.label] += 1
 
@@ -271,6 +282,11 @@ def _finish(options: Options, summary: _Summary, output: Output) -> None:
     if summary.videos > 1 and not output.as_json and not output.quiet:
         for line in summary.lines():
             output.console.print(line, soft_wrap=True)
+    if summary.resampled:
+        output.note(
+            f"{summary.resampled} of {count(summary.videos, 'video')} sampled by timestamps, since the frame rate is "
+            "not the model's (--no-resample takes frames by number)"
+        )
     if summary.learned_from:
         output.warn(
             f"the model learned from {summary.learned_from} of {count(summary.videos, 'video')}: what it says of these "

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tubelet.cli.output import Output
 from tubelet.paths import require_free
-from tubelet.text import printable
+from tubelet.text import address_without_password, count, printable
 
 if TYPE_CHECKING:
     from tubelet.model import ViViT
@@ -29,6 +31,7 @@ class TimelineSettings:
     on: float
     off: float
     minimum: float
+    reconnect: float
     overwrite: bool = False
 
 
@@ -52,26 +55,34 @@ def run_timelines(model: ViViT, videos: Sequence[str], settings: TimelineSetting
     Smoother(settings.smoothing)
     files = _files(settings.out, videos, settings.overwrite)
     find = partial(find_events, on=settings.on, off=settings.off, minimum=settings.minimum)
-    streaming = {"hop": settings.hop, "frame_stride": settings.frame_stride, "smoothing": settings.smoothing, **how}
     failures = 0
     with StopRequest() as stop:
+        streaming = {
+            "hop": settings.hop,
+            "frame_stride": settings.frame_stride,
+            "smoothing": settings.smoothing,
+            "reconnect": settings.reconnect,
+            "stopped": lambda: bool(stop),
+            **how,
+        }
         for video, places in zip(videos, files, strict=True):
             try:
-                with stream(model, _source(video), **streaming) as decisions:
-                    timeline = _watch(decisions, find, stop, output)
+                with _lines_to(_part(places), output) as write, stream(model, _source(video), **streaming) as decisions:
+                    timeline = _watch(decisions, find, stop, write, output)
+                    for place in places:
+                        timeline.save(place, overwrite=settings.overwrite)
             except VideoError as error:
                 failures += 1
                 output.warn(f"{error.path}: {error.reason}")
                 output.data({"path": error.path, "error": error.reason})
                 continue
-            for place in places:
-                timeline.save(place, overwrite=settings.overwrite)
             if timeline.error is not None:
                 failures += 1
                 output.warn(
                     f"{timeline.source}: cannot be read on after {timeline.end:.2f} s: {timeline.error}; the events up "
                     "to there are written"
                 )
+            _tell_interruptions(timeline, output)
             output.data({**timeline.to_dict(), "files": [str(place) for place in places]})
             if not output.as_json:
                 names = ", ".join(printable(str(place)) for place in places)
@@ -81,13 +92,57 @@ def run_timelines(model: ViViT, videos: Sequence[str], settings: TimelineSetting
     return 1 if failures else 0
 
 
-def _watch(decisions: Stream, find: Any, stop: Any, output: Output) -> Timeline:
+def _part(places: Sequence[Path]) -> Path:
+    """Where the events of a timeline stand, one a line of JSON, until it is done."""
+    return places[0].with_name(f"{places[0].name}.part")
+
+
+@contextmanager
+def _lines_to(part: Path, output: Output) -> Iterator[Callable[[Event], None]]:
+    """Takes events, each as soon as it is over; the file stays where there is an end before the end."""
+    written = 0
+
+    def write(event: Event) -> None:
+        nonlocal written
+        lines.write(json.dumps(event.to_dict(), ensure_ascii=False) + "\n")
+        lines.flush()
+        written += 1
+
+    try:
+        with part.open("w", encoding="utf-8") as lines:
+            yield write
+    except BaseException:
+        if written:
+            output.warn(f"the timeline was not finished; its first {count(written, 'event')} are in {part}")
+        else:
+            part.unlink(missing_ok=True)
+        raise
+    part.unlink(missing_ok=True)
+
+
+def _tell_interruptions(timeline: Timeline, output: Output) -> None:
+    seen = timeline.interruptions
+    if seen.breaks:
+        output.warn(f"{timeline.source}: the connection broke off {count(seen.breaks, 'time')} and was made again")
+    if seen.clock_jumps:
+        output.warn(
+            f"{timeline.source}: its clock jumped {count(seen.clock_jumps, 'time')}; times go on without a jump"
+        )
+    if seen.dropped:
+        output.warn(
+            f"{timeline.source}: {count(seen.dropped, 'frame')} dropped, as the model is slower than the camera; "
+            "a larger --hop makes fewer decisions"
+        )
+
+
+def _watch(decisions: Stream, find: Any, stop: Any, write: Callable[[Event], None], output: Output) -> Timeline:
     from tubelet.predict import Timeline
 
     if not output.as_json:
         output.console.print(printable(decisions.name), style="bold", soft_wrap=True)
     why = f"; {decisions.why_stride}" if decisions.why_stride else ""
-    output.notes.print(f"  a decision every {decisions.hop} frames; {decisions.reuse}{why}", soft_wrap=True)
+    rate = f" at {decisions.rate:g} frames per second" if decisions.rate is not None else ""
+    output.notes.print(f"  a decision every {decisions.hop} frames{rate}; {decisions.reuse}{why}", soft_wrap=True)
 
     def until_stopped() -> Iterator[Decision]:
         for decision in decisions:
@@ -97,6 +152,7 @@ def _watch(decisions: Stream, find: Any, stop: Any, output: Output) -> Timeline:
 
     def shown(watched: Iterable[Decision]) -> Iterator[Event]:
         for event in find(watched):
+            write(event)
             if not output.as_json:
                 head = "" if event.head == "label" else f"{printable(event.head)}: "
                 times = f"{event.start:9.2f} - {event.end:9.2f} s"
@@ -104,7 +160,8 @@ def _watch(decisions: Stream, find: Any, stop: Any, output: Output) -> Timeline:
                 output.console.print(f"  {times}  {event.mean:6.1%}  {label}", soft_wrap=True)
             yield event
 
-    return Timeline.of(decisions.name, until_stopped(), shown)
+    timeline = Timeline.of(decisions.name, until_stopped(), shown)
+    return replace(timeline, interruptions=decisions.interruptions)
 
 
 def _source(video: str) -> str | int:
@@ -146,11 +203,15 @@ def _files(out: Path, videos: Sequence[str], overwrite: bool) -> list[list[Path]
         if file.parent.is_dir():
             check_writable(file, overwrite=overwrite)
             require_free(file, overwrite=overwrite, inputs=videos)
+    for part in map(_part, files):
+        if part.parent.is_dir():
+            require_free(part, overwrite=overwrite)
     for file in every:
         file.parent.mkdir(parents=True, exist_ok=True)
     return files
 
 
 def _stem(video: str) -> str:
-    name = video.rstrip("/").rpartition("/")[2].partition("?")[0].replace(":", "-")
+    shown = address_without_password(video).removesuffix("?...") if "://" in video else video
+    name = shown.rstrip("/").rpartition("/")[2].replace(":", "-")
     return Path(name).stem or "stream"

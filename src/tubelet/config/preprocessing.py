@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,6 +40,10 @@ class PreprocessingConfig:
         std: per channel, divided by after that. Mean and std of 0.5 give [-1, 1].
         median_frames: how many frames the training videos have, their median (`uniform` sampling alone; None where that
             is not known). No clip depends on it: a stream takes one of so many frames that its windows last as long.
+        frames_per_second: frame rate of the training videos, their median; None where that is not known. Dense clips
+            and streams of a video with another rate, or a variable one, take the frames nearest to times
+            1 / `frames_per_second` apart.
+        resample: whether they do; False samples every video by the numbers of its frames.
     """
 
     num_frames: int = 32
@@ -52,6 +57,8 @@ class PreprocessingConfig:
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[float, ...] = (0.5, 0.5, 0.5)
     median_frames: int | None = None
+    frames_per_second: float | None = None
+    resample: bool = True
 
     def __post_init__(self) -> None:
         if isinstance(self.crop_size, int):
@@ -70,6 +77,8 @@ class PreprocessingConfig:
                 f"preprocessing: num_frames={self.num_frames} and crop_size={self.crop_size} make a clip of {pixels:,} "
                 f"pixels; at most {LARGEST_CLIP:,} are possible"
             )
+        if self.frames_per_second is not None and not 0 < self.frames_per_second < math.inf:
+            raise ConfigError(f"preprocessing.frames_per_second={self.frames_per_second} must be above 0, or left out")
         if self.sampling == "uniform" and self.frame_stride != 1:
             raise ConfigError(
                 f"frame_stride={self.frame_stride} means nothing with sampling='uniform', which spreads the frames "
@@ -87,6 +96,11 @@ class PreprocessingConfig:
             )
         if len(self.mean) != len(self.std):
             raise ConfigError(f"mean {self.mean} and std {self.std} need one value per channel each")
+
+    @property
+    def sampling_rate(self) -> float | None:
+        """Frames per second at which dense clips and streams sample; None if they go by the numbers of frames."""
+        return self.frames_per_second if self.resample else None
 
     @property
     def span(self) -> int:

@@ -21,7 +21,6 @@ from tubelet.data.temporal import check_temporal, real_mask, training_indices
 from tubelet.errors import ConfigError, VideoError
 from tubelet.video import Clip, Clips, Decoder, Preprocessing, VideoMetadata, open_video
 from tubelet.video.clip import TOO_LARGE, damage_in_words
-from tubelet.video.decode import window_indices
 
 
 @dataclass(frozen=True)
@@ -63,6 +62,7 @@ class Item(TypedDict):
     index: of the sample in its table.
     frames: evaluation: of each clip, the frames of the video that it holds; None in training.
     damaged: how many of its frames are known to be damaged; left out where that is not looked at.
+    resampled: evaluation: whether these were chosen by their timestamps.
     """
 
     video: Tensor
@@ -71,6 +71,7 @@ class Item(TypedDict):
     index: int
     frames: list[list[int]] | None
     damaged: NotRequired[int]
+    resampled: NotRequired[bool]
 
 
 class ClipDataset(Dataset[Item | Failure]):
@@ -130,6 +131,7 @@ class ClipDataset(Dataset[Item | Failure]):
             import tubelet.data.transforms  # noqa: F401  # torchvision, which takes seconds
         check_temporal(self.augmentation if mode == "train" else AugmentationConfig(), self.preprocessing.config)
         self._flipped = LabelMap(self.augmentation.flip_labels, table.classes, "flip_labels")
+        self._kept_resampled: set[int] = set()
         self._reversed = LabelMap(self.augmentation.reverse_labels, table.classes, "reverse_labels")
 
     def __len__(self) -> int:
@@ -185,7 +187,7 @@ class ClipDataset(Dataset[Item | Failure]):
 
         def choose(decoder: Decoder) -> list[int]:
             nonlocal real
-            inside = window_indices(decoder, start, end)
+            inside = self.preprocessing.frames_inside(decoder, start, end)
             chosen, real = training_indices(len(inside), self.augmentation, self.preprocessing.config, draws)
             if backwards:
                 count = sum(real)
@@ -210,6 +212,7 @@ class ClipDataset(Dataset[Item | Failure]):
             index=index,
             frames=views.indices,
             damaged=len(views.damaged),
+            resampled=views.resampled or index in self._kept_resampled,
         )
 
     def _allow(self, damaged: Sequence[int], total: int, sample: Sample) -> None:
@@ -241,8 +244,10 @@ class ClipDataset(Dataset[Item | Failure]):
 
         def choose(decoder: Decoder) -> list[int]:
             nonlocal total
-            inside = window_indices(decoder, sample.start, sample.end)
+            inside = self.preprocessing.frames_inside(decoder, sample.start, sample.end)
             total = len(inside)
+            if not isinstance(inside, range):
+                self._kept_resampled.add(index)
             return [inside[position] for position in self._to_keep(total)]
 
         height, width = self.preprocessing.resized_size(decoder.metadata.height, decoder.metadata.width)
@@ -273,13 +278,15 @@ class HeldFrames:
     Args:
         path: of the video that they come from.
         frames: uint8 [N, 3, H, W].
-        total: how many frames the video has.
+        total: how many frames the video has, at the model's frame rate.
         numbers: which of them are held, ascending.
     """
 
     def __init__(self, path: str, frames: Tensor, total: int, numbers: Sequence[int]) -> None:
         height, width = frames.shape[-2:]
-        self.metadata = VideoMetadata(path, total, float(total), 1.0, height, width, "", 0, False, "memory")
+        self.metadata = VideoMetadata(
+            path, total, float(total), 1.0, height, width, "", 0, False, "memory", has_clock=False
+        )
         self.timestamps = torch.arange(total, dtype=torch.float64)
         self._frames = frames
         self._place = {number: place for place, number in enumerate(numbers)}

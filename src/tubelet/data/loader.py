@@ -41,6 +41,7 @@ class Batch:
         failures: the videos of this batch that could not be read.
         frames: evaluation: for each video and clip, the frames of the video that the clip holds; None in training.
         damaged: evaluation: how many frames of each video are known to be damaged.
+        resampled: evaluation: for each video, whether these were chosen by their timestamps.
     """
 
     video: Float[Tensor, "B *V T C H W"]
@@ -50,6 +51,7 @@ class Batch:
     failures: list[Failure] = field(default_factory=list)
     frames: list[list[list[int]]] | None = None
     damaged: list[int] = field(default_factory=list)
+    resampled: list[bool] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.video)
@@ -64,6 +66,7 @@ class Batch:
             self.failures,
             self.frames,
             self.damaged,
+            self.resampled,
         )
 
     def to(self, device: torch.device | str, *, non_blocking: bool = True) -> Batch:
@@ -77,6 +80,7 @@ class Batch:
             self.failures,
             self.frames,
             self.damaged,
+            self.resampled,
         )
 
 
@@ -100,7 +104,9 @@ def collate(items: Sequence[Item | Failure], heads: Sequence[str], video_shape: 
     indices = torch.tensor([clip["index"] for clip in clips], dtype=torch.int64)
     frames = [clip["frames"] for clip in clips if clip["frames"] is not None]
     damaged = [clip.get("damaged", 0) for clip in clips]
-    return Batch(video, frame_mask, targets, indices, failures, frames if len(frames) == len(clips) else None, damaged)
+    resampled = [clip.get("resampled", False) for clip in clips]
+    whole_frames = frames if len(frames) == len(clips) else None
+    return Batch(video, frame_mask, targets, indices, failures, whole_frames, damaged, resampled)
 
 
 class EpochBatches(Sampler[list[Draw]]):

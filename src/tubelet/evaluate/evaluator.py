@@ -48,6 +48,7 @@ def evaluate(
     views: str | tuple[int, int] | ViewPlan = (1, 1),
     average: Average = "logits",
     include_learned: bool = False,
+    resample: bool = True,
     views_per_forward: int = VIEWS_PER_FORWARD,
     workers: int | None = None,
     device: str | torch.device | None = None,
@@ -76,6 +77,8 @@ def evaluate(
         views: "4x3", or (clips, crops); "dense:16x1", "whole" (see `plan_views`).
         average: what is averaged over the views: `logits` (the paper), or `probabilities`.
         include_learned: leave nothing out; `learned_from` of the result says how many videos it learned from.
+        resample: sample videos of another frame rate than the model's (`PreprocessingConfig.frames_per_second`) by
+            their timestamps; False takes their frames by number. `resampled` of the result counts them.
         views_per_forward: at most so many views of a video at once; more is faster on a GPU and takes more memory.
             Logits depend on it in the last digits (1e-5 in float32).
         workers: processes that decode; 0 decodes in a thread of this one. None is 0 for a model on the CPU, which needs
@@ -99,6 +102,7 @@ def evaluate(
         split=split,
         views=views,
         include_learned=include_learned,
+        resample=resample,
         workers=workers,
         device=device,
         world=world,
@@ -151,6 +155,7 @@ def set_up(
     split: str | None,
     views: str | tuple[int, int] | ViewPlan,
     include_learned: bool,
+    resample: bool = True,
     workers: int | None,
     device: str | torch.device | None,
     world: World = ALONE,
@@ -180,7 +185,8 @@ def set_up(
         on_cpu = next(model.parameters()).device.type == "cpu"
         workers = 0 if on_cpu else min(8, max(1, usable_cores() // world.local_size))
     plan = plan_views(views, tubelet_frames=model.config.tubelet_size[0])
-    clips = ClipDataset(table, model.preprocessing, mode="evaluate", clips=plan.clips, crops=plan.crops)
+    preprocessing = replace(model.preprocessing, resample=model.preprocessing.resample and resample)
+    clips = ClipDataset(table, preprocessing, mode="evaluate", clips=plan.clips, crops=plan.crops)
     return Task(model, clips, workers, selection, source, None if split is None else split_name(split))
 
 
@@ -357,8 +363,15 @@ def _item(batch: Batch) -> Item:
     mask = None if batch.frame_mask is None else batch.frame_mask[0]
     targets = {head: int(target[0]) for head, target in batch.targets.items()}
     frames = None if batch.frames is None else batch.frames[0]
-    index, damaged = int(batch.indices[0]), batch.damaged[0]
-    return Item(video=batch.video[0], frame_mask=mask, targets=targets, index=index, frames=frames, damaged=damaged)
+    return Item(
+        video=batch.video[0],
+        frame_mask=mask,
+        targets=targets,
+        index=int(batch.indices[0]),
+        frames=frames,
+        damaged=batch.damaged[0],
+        resampled=batch.resampled[0],
+    )
 
 
 def _predict(
@@ -381,5 +394,7 @@ def _predict(
     if not all(bool(values.isfinite().all()) for values in logits.values()):
         return replace(blank, error="the model's output for it is not finite")
     numbers = {head: tuple(float(f"{value:.9g}") for value in values.tolist()) for head, values in logits.items()}
-    damaged = item.get("damaged") or None
-    return replace(blank, logits=numbers, views=video.shape[0], frames=video.shape[1], damaged=damaged)
+    damaged, resampled = item.get("damaged") or None, item.get("resampled", False) or None
+    return replace(
+        blank, logits=numbers, views=video.shape[0], frames=video.shape[1], damaged=damaged, resampled=resampled
+    )

@@ -31,6 +31,7 @@ class VideoPrediction:
         group: the person or the source that the video shares with others, if the data say so.
         views: how many clips and crops were looked at.
         frames: of each of them.
+        resampled: whether its frames were chosen by their timestamps, as it has another frame rate than the model.
         use: what the model, or one that it was started from, did with the video: `learned`, `chose` (the weights, as
             validation) or `held_out`; None for a new video, or where that is not known.
         damaged: how many of its frames are known to be damaged (see `tubelet.Clip.damaged`); None if none is.
@@ -46,6 +47,7 @@ class VideoPrediction:
     group: str | None = None
     views: int | None = None
     frames: int | None = None
+    resampled: bool | None = None
     use: Use | None = None
     label_sets: dict[str, tuple[int, ...]] | None = None
     damaged: int | None = None

@@ -36,6 +36,7 @@ def probe_temporal(
     views: str | tuple[int, int] | ViewPlan = (1, 1),
     average: Average = "logits",
     include_learned: bool = False,
+    resample: bool = True,
     seed: int = 0,
     views_per_forward: int = VIEWS_PER_FORWARD,
     workers: int | None = None,
@@ -60,6 +61,7 @@ def probe_temporal(
         views: of each video.
         average: over the views.
         include_learned: measure on videos that the model learned from as well.
+        resample: see `tubelet.evaluate`.
         seed: of the random orders.
         views_per_forward: views at once.
         workers: processes that decode.
@@ -72,7 +74,14 @@ def probe_temporal(
         the ordinary evaluation, with `probe`.
     """
     task = set_up(
-        model, data, split=split, views=views, include_learned=include_learned, workers=workers, device=device
+        model,
+        data,
+        split=split,
+        views=views,
+        include_learned=include_learned,
+        resample=resample,
+        workers=workers,
+        device=device,
     )
     clips = task.clips
     if task.workers == 0:

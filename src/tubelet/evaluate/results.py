@@ -50,6 +50,7 @@ class Evaluation:
         failures: videos that could not be read. They count as wrong.
         num_damaged: videos of which some of the frames that were used are known to be damaged. They count as others.
         seconds: the evaluation took.
+        resampled: videos of another frame rate than the model's, sampled by their timestamps.
         split: of the data that this is; None if it is all.
         data: what was evaluated: a folder, a table; None if that was not said.
         date: when, ISO 8601.
@@ -73,6 +74,7 @@ class Evaluation:
     num_videos: int
     failures: tuple[VideoFailure, ...]
     seconds: float
+    resampled: int = 0
     predictions: tuple[VideoPrediction, ...] = field(default=(), repr=False)
     split: str | None = None
     data: str | None = None
@@ -130,6 +132,7 @@ class Evaluation:
             num_videos=len(predictions),
             failures=tuple(VideoFailure(p.path, p.error or "") for p in predictions if p.logits is None),
             seconds=seconds,
+            resampled=sum(bool(p.resampled) for p in predictions),
             predictions=tuple(predictions),
             split=split,
             multi_label=several,
@@ -244,6 +247,12 @@ class Evaluation:
         if self.cost is not None:
             lines[0] += f", {multiply_adds_text(self.cost.multiply_adds)} multiply-adds a video"
         lines += [f"  {line}" for line in more]
+        if self.resampled:
+            have = "has" if self.resampled == 1 else "have"
+            lines.append(
+                f"  {_count(self.resampled, 'video')} {have} another frame rate than the model and "
+                f"{'was' if self.resampled == 1 else 'were'} sampled by timestamps"
+            )
         figures: dict[str, HeadMetrics | JointMetrics] = {**self.metrics}
         if self.joint is not None:
             figures["all heads"] = self.joint

@@ -45,6 +45,9 @@ def describe(model: ViViT, clips: ClipDataset, stage: Stage, dtype: torch.dtype)
     if stage == "spatial":
         del fields["temporal_layers"]
     seen = to_dict(clips.preprocessing.config)
+    of_streams = {"median_frames"}
+    if seen["sampling"] == "uniform":
+        of_streams |= {"frames_per_second", "resample"}
     return {
         "format": FORMAT,
         "tubelet": __version__,
@@ -52,7 +55,7 @@ def describe(model: ViViT, clips: ClipDataset, stage: Stage, dtype: torch.dtype)
         "stage": stage,
         "model": fields,
         "weights": _fingerprint(model, stage),
-        "preprocessing": {name: value for name, value in seen.items() if name != "median_frames"},
+        "preprocessing": {name: value for name, value in seen.items() if name not in of_streams},
         "views": [clips.mode, clips.clips, clips.crops],
         "backend": clips.backend,
         "computed": [next(model.parameters()).device.type, str(dtype)],

@@ -2,6 +2,7 @@
 
 from tubelet.callable_module import make_callable
 from tubelet.predict.decision import Decision
+from tubelet.predict.interruptions import Interruptions
 from tubelet.predict.predictor import Predictor, predict
 from tubelet.predict.result import HeadResult, Result
 from tubelet.predict.sources import Source, find_videos
@@ -15,6 +16,7 @@ __all__ = [
     "Decision",
     "Event",
     "HeadResult",
+    "Interruptions",
     "Predictor",
     "Result",
     "Source",

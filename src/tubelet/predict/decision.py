@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ class Decision:
         frames: numbers of its first and its last frame in the source, counted from 0; of a `Clip`, in its video.
         heads: head name to what it says, smoothed if that was asked for.
         shown: how many classes `str` and `to_dict` show.
+        time: seconds that it is about: the window's middle; smoothed, the average of the middles of the windows whose
+            probabilities are averaged, so that it is not late.
     """
 
     number: int
@@ -29,6 +32,11 @@ class Decision:
     frames: tuple[int, int]
     heads: Mapping[str, HeadResult]
     shown: int = TOP
+    time: float = math.nan
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.time):
+            object.__setattr__(self, "time", self.middle)
 
     @property
     def head(self) -> HeadResult:
@@ -50,7 +58,7 @@ class Decision:
 
     @property
     def middle(self) -> float:
-        """Seconds: the time that the window stands around."""
+        """Seconds: the middle of the window."""
         return (self.start + self.end) / 2
 
     def to_dict(self) -> dict[str, Any]:

@@ -48,6 +48,7 @@ def predict(
     device: str | torch.device | None = None,
     precision: Precision = "float32",
     batch_size: int = VIEWS_PER_FORWARD,
+    resample: bool = True,
 ) -> Result | list[Result]:
     """Say what is in a video, or in several.
 
@@ -60,6 +61,8 @@ def predict(
         device: where to; by default where the model is. The model is moved there.
         precision: of matrix products; `auto` is bfloat16 where that is faster.
         batch_size: views of a video that go through the model at once.
+        resample: sample videos of another frame rate than the model's (`PreprocessingConfig.frames_per_second`) by
+            their timestamps; False takes their frames by number.
 
     Returns:
         one `Result` for one video, a list of them for a list, a folder or a pattern. A video that cannot be read has
@@ -70,7 +73,7 @@ def predict(
         DataError: something that is no video, or a folder without any.
         VideoError: the one video that was given cannot be read.
     """
-    predictor = Predictor(model, device=device, precision=precision)
+    predictor = Predictor(model, device=device, precision=precision, resample=resample)
     return predictor(videos, views=views, top=top, batch_size=batch_size)
 
 
@@ -81,6 +84,7 @@ class Predictor:
         model: a model, or what `tubelet.load` reads.
         device: where to; by default where the model is, and `auto` for one that is loaded here.
         precision: of matrix products; `auto` is bfloat16 where that is faster.
+        resample: see `tubelet.predict`.
 
     Attributes:
         model: as it was given, or loaded.
@@ -95,8 +99,9 @@ class Predictor:
         *,
         device: str | torch.device | None = None,
         precision: Precision = "float32",
+        resample: bool = True,
     ) -> None:
-        self.model, preprocessing = ready(model, device)
+        self.model, preprocessing = ready(model, device, resample=resample)
         self.device = next(self.model.parameters()).device
         self._evaluating = Evaluating(self.model)
         self._dtype = resolve_precision(precision, self.device)
@@ -210,6 +215,7 @@ class Predictor:
             seconds=loaded.seconds + time.perf_counter() - started,
             shown=top,
             thumbnails=loaded.thumbnails,
+            resampled=loaded.views.resampled,
             use=loaded.use,
             damaged=loaded.damaged,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -14,13 +15,14 @@ from tubelet.model import ViViT, unwrapped
 
 
 def ready(
-    model: nn.Module | str | os.PathLike[str], device: str | torch.device | None = None
+    model: nn.Module | str | os.PathLike[str], device: str | torch.device | None = None, *, resample: bool = True
 ) -> tuple[ViViT, PreprocessingConfig]:
     """The model, loaded if need be and moved to its device, and how its videos are preprocessed.
 
     Args:
         model: a model, one in a wrapper (see `tubelet.model.unwrapped`), or what `tubelet.load` reads.
         device: where to; by default where the model is, and `auto` for one that is loaded here.
+        resample: False takes frames by number, whatever the frame rate.
 
     Raises:
         ConfigError: the model has no classes, or does not say how to preprocess.
@@ -39,4 +41,4 @@ def ready(
         raise ConfigError("the model has no head (num_classes=0); model.reset_classifier gives it one")
     if device is not None:
         model.to(resolve_device(device))
-    return model, model.preprocessing
+    return model, replace(model.preprocessing, resample=model.preprocessing.resample and resample)

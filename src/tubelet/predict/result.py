@@ -84,6 +84,8 @@ class Result:
         use: what the model, or one that it was started from, did with the video: `learned`, `chose` (the weights, as
             validation) or `held_out`; None for a new video, or where that is not known.
         damaged: those of `indices` that are known to be damaged; see `tubelet.Clip.damaged`.
+        resampled: whether the frames were chosen by their timestamps, as the video has another frame rate than the
+            model.
     """
 
     path: str | None
@@ -97,6 +99,7 @@ class Result:
     thumbnails: Tensor | None = None
     use: Use | None = None
     damaged: tuple[int, ...] = ()
+    resampled: bool = False
 
     @property
     def ok(self) -> bool:
@@ -139,9 +142,9 @@ class Result:
             top: classes of each head; `shown` by default.
 
         Returns:
-            `path`, `error`, `views`, `seconds`, `frames`, `damaged`, `timestamps`, `use`, and for a single head its
-            `label`, `probability` and `top` (a list of {"label", "probability"}, best first); for several the same
-            under `heads`, by name.
+            `path`, `error`, `views`, `seconds`, `frames`, `damaged`, `timestamps`, `resampled`, `use`, and for a single
+            head its `label`, `probability` and `top` (a list of {"label", "probability"}, best first); for several the
+            same under `heads`, by name.
         """
         count = self.shown if top is None else top
         data: dict[str, Any] = {"path": self.path, "error": self.error}
@@ -154,6 +157,7 @@ class Result:
             "frames": list(self.indices),
             "damaged": list(self.damaged),
             "timestamps": times,
+            "resampled": self.resampled,
             "use": self.use,
             "seconds": round(self.seconds, 6),
         }

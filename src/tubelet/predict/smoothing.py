@@ -1,14 +1,16 @@
-"""Steadier decisions: an average over those before."""
+"""Steadier decisions: an average over those before, and over the times that they are about."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from tubelet.errors import ConfigError
+from tubelet.predict.decision import Decision
+from tubelet.predict.result import HeadResult
 
 EXAMPLES = "write mean:5 (the last five decisions) or exponential:0.3 (the newest weighs 0.3)"
 
@@ -25,8 +27,8 @@ class Smoother:
     """
 
     def __init__(self, how: str | None = None) -> None:
-        self._recent: dict[str, deque[Tensor]] = {}
-        self._average: dict[str, Tensor] = {}
+        self._recent: dict[str | None, deque[Tensor]] = {}
+        self._average: dict[str | None, Tensor] = {}
         kind, _, number = (how or "mean:1").partition(":")
         try:
             amount = float(number)
@@ -38,11 +40,19 @@ class Smoother:
         self._count = int(amount) if kind == "mean" else 0
         self._weight = amount
 
-    def __call__(self, probabilities: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The average of each head, this decision included; float64 [K]."""
-        return {head: self._of_head(head, values) for head, values in probabilities.items()}
+    def __call__(self, decision: Decision) -> Decision:
+        """The same decision with averages, itself included: of each head's probabilities, and of the windows' middles.
 
-    def _of_head(self, head: str, values: Tensor) -> Tensor:
+        Probabilities are kept as logarithms, so that softmax gives them back.
+        """
+        averages = {
+            name: HeadResult(name, head.classes, self._average_of(name, head.probabilities).clamp_min(1e-300).log())
+            for name, head in decision.heads.items()
+        }
+        middle = float(self._average_of(None, torch.tensor(decision.middle, dtype=torch.float64)))
+        return replace(decision, heads=averages, time=middle)
+
+    def _average_of(self, head: str | None, values: Tensor) -> Tensor:
         if self._count:
             recent = self._recent.setdefault(head, deque(maxlen=self._count))
             recent.append(values)

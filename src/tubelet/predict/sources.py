@@ -18,8 +18,9 @@ from torch import Tensor
 from tubelet.data.folder import read_folder
 from tubelet.data.shards import is_shards, read_shards
 from tubelet.errors import DataError, VideoError
+from tubelet.text import address_without_password
 from tubelet.video import Clip, Decoder, VideoMetadata, open_video
-from tubelet.video.live import address_without_password, is_address
+from tubelet.video.live import is_address
 from tubelet.video.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 Source: TypeAlias = str | os.PathLike[str] | Clip | Tensor | NDArray[Any]
@@ -78,13 +79,19 @@ class ClipDecoder:
     """A clip that is in memory, behind the protocol of `tubelet.video.Decoder`.
 
     Its frames are asked for by their places in the clip; `numbers_in_source` says which frames of the video these are.
+
+    Args:
+        clip: with at least one frame.
+        has_clock: whether its timestamps are those of a video.
     """
 
-    def __init__(self, clip: Clip) -> None:
+    def __init__(self, clip: Clip, *, has_clock: bool = True) -> None:
         if not len(clip):
             raise VideoError(clip.path, "has no frames")
         self.clip = clip
         self.timestamps = clip.timestamps
+        ascends = bool((clip.timestamps.diff() > 0).all())
+        self._has_clock = has_clock and ascends and not os.path.isdir(clip.path)
 
     @property
     def metadata(self) -> VideoMetadata:
@@ -103,6 +110,7 @@ class ClipDecoder:
             variable_frame_rate=False,
             backend="memory",
             start=first,
+            has_clock=self._has_clock,
         )
 
     def frames_at(self, indices: Sequence[int]) -> Clip:
@@ -150,7 +158,7 @@ def open_source(source: Source, *, threads: int = 0) -> Decoder:
                 name, "is a single picture; expected a video, or a folder of pictures, which are its frames"
             )
         return open_video(name, threads=threads)
-    return ClipDecoder(_clip_of(source))
+    return ClipDecoder(_clip_of(source), has_clock=False)
 
 
 def path_of(source: Source) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
@@ -12,31 +11,44 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from tubelet.errors import DataError, VideoError
-from tubelet.predict.sources import ClipDecoder, Source, numbers_in_source, open_source, path_of
-from tubelet.video import Clip, Decoder, Preprocessing
-from tubelet.video.live import LiveVideo, is_address
+from tubelet.errors import VideoError
+from tubelet.predict.sources import ClipDecoder, Source, numbers_in_source
+from tubelet.video import Decoder, Preprocessing, RateSampler, VideoMetadata, sample_at_rate
 
 StreamSource: TypeAlias = Source | int | Iterable[Any]
 """A path, a `Clip`, frames [T, 3, H, W], the number of a camera, an address, or an iterable of frames [3, H, W]."""
 
+TimedPixels: TypeAlias = tuple[float, Callable[[], Tensor]]
+"""When a frame is shown, seconds, and a function that gives it: uint8 [3, H, W]."""
+
 
 class Frame(NamedTuple):
-    """A frame of a stream: its number, its time in seconds, and its pixels, resized."""
+    """A frame of a stream.
+
+    Attributes:
+        number: in the stream, at the rate at which it is sampled.
+        time: seconds.
+        pixels: resized.
+        in_source: its number in the video it comes from; a clip may be a part of one.
+    """
 
     number: int
     time: float
     pixels: UInt8[Tensor, "3 h w"]
+    in_source: int
 
 
 @runtime_checkable
 class FrameSource(Protocol):
-    """Frames by number. Numbers are asked for in ascending order, as frames cannot be had again."""
+    """Frames by number. Numbers are asked for in ascending order, as frames cannot be had again.
 
-    @property
-    def name(self) -> str:
-        """For people."""
-        ...
+    Attributes:
+        name: for people.
+        rate: frames per second at which the source is sampled by timestamps; None if by the numbers of its frames.
+    """
+
+    name: str
+    rate: float | None
 
     @property
     def total(self) -> int | None:
@@ -47,39 +59,9 @@ class FrameSource(Protocol):
         """The frames with these ascending numbers; fewer at the end."""
         ...
 
-    def number_in_source(self, number: int) -> int:
-        """The number that a frame has in the video it comes from: a clip may be a part of one."""
-        ...
-
     def close(self) -> None:
         """Give back the file or camera."""
         ...
-
-
-def open_stream(source: StreamSource, preprocessing: Preprocessing, frame_rate: float | None) -> FrameSource:
-    """Whatever a stream can be made of.
-
-    Args:
-        source: see `StreamSource`.
-        preprocessing: resizes the frames.
-        frame_rate: of an iterable, which has no clock.
-
-    Raises:
-        VideoError: it cannot be opened.
-        DataError: it is nothing of the kind.
-    """
-    if isinstance(source, int) and not isinstance(source, bool):
-        return PulledFrames.of_live(LiveVideo(source), preprocessing)
-    if isinstance(source, str) and is_address(source):
-        return PulledFrames.of_live(LiveVideo(source), preprocessing)
-    if isinstance(source, str | os.PathLike | Clip | Tensor | numpy.ndarray):
-        return DecodedFrames(open_source(source), path_of(source) or "frames in memory", preprocessing)
-    if isinstance(source, Iterable) and not isinstance(source, bytes | dict):
-        return PulledFrames(_timed(source, frame_rate or 1.0), "frames", preprocessing)
-    raise DataError(
-        "expected a path, the number of a camera, an address (rtsp://...), or an iterable of frames uint8 [3, H, W], "
-        f"got {type(source).__name__}"
-    )
 
 
 class DecodedFrames:
@@ -88,37 +70,56 @@ class DecodedFrames:
     Args:
         decoder: an open video, which is closed with this.
         name: for people.
-        preprocessing: resizes.
+        preprocessing: resizes, and says at which rate the video is sampled.
     """
 
     def __init__(self, decoder: Decoder, name: str, preprocessing: Preprocessing) -> None:
         self.name = name
+        self.rate = preprocessing.config.sampling_rate if decoder.metadata.has_clock else None
         self._decoder = decoder
         self._preprocessing = preprocessing
         self._last: tuple[int, float] | None = None
+        self._listed: tuple[VideoMetadata, list[int], list[float]] | None = None
 
     @property
     def total(self) -> int | None:
-        return self._decoder.metadata.num_frames
+        return len(self._samples()[0])
 
     def take(self, numbers: Sequence[int]) -> list[Frame]:
-        clip = self._preprocessing.read(self._decoder, lambda decoder: self._places(decoder, numbers))
-        frames = [Frame(*one) for one in zip(numbers, clip.timestamps.tolist(), clip.frames, strict=False)]
+        clip = self._preprocessing.read(self._decoder, lambda decoder: self._frames(numbers))
+        in_source, times = self._samples()
+        places = self._places(numbers)
+        found = zip(numbers, (times[place] for place in places), clip.frames, strict=False)
+        frames = [
+            Frame(number, time, pixels, numbers_in_source(self._decoder, [in_source[place]])[0])
+            for (number, time, pixels), place in zip(found, places, strict=False)
+        ]
         if frames:
             self._last = frames[-1].number, frames[-1].time
         return frames
 
-    def number_in_source(self, number: int) -> int:
-        return numbers_in_source(self._decoder, [number])[0]
+    def _samples(self) -> tuple[list[int], list[float]]:
+        """Numbers and times of the frames of the stream, by the decoder's present list of frames."""
+        metadata = self._decoder.metadata
+        if self._listed is None or self._listed[0] != metadata:
+            times = self._decoder.timestamps.tolist()
+            numbers = list(range(len(times)))
+            if self.rate is not None:
+                numbers, times = sample_at_rate(times, self.rate)
+            self._listed = metadata, numbers, times
+        return self._listed[1:]
 
-    def _places(self, decoder: Decoder, numbers: Sequence[int]) -> list[int]:
-        """The numbers by the decoder's present list of frames: it may find out on the way that frames are missing."""
-        shift = 0
-        if self._last is not None and not isinstance(decoder, ClipDecoder):  # whose list of frames is settled
+    def _frames(self, numbers: Sequence[int]) -> list[int]:
+        in_source, _ = self._samples()
+        return [in_source[place] for place in self._places(numbers)]
+
+    def _places(self, numbers: Sequence[int]) -> list[int]:
+        """The places of numbers in the present list: the decoder may find out on the way that frames are missing."""
+        shift, times = 0, self._samples()[1]
+        if self._last is not None and not isinstance(self._decoder, ClipDecoder):  # whose list of frames is settled
             number, time = self._last
-            shift = int(torch.searchsorted(decoder.timestamps, time - 1e-6)) - number
-        total = decoder.metadata.num_frames
-        return [number + shift for number in numbers if number + shift < total]
+            shift = int(numpy.searchsorted(times, time - 1e-6)) - number
+        return [number + shift for number in numbers if number + shift < len(times)]
 
     def close(self) -> None:
         self._decoder.close()
@@ -128,53 +129,80 @@ class PulledFrames:
     """Frames out of an iterator. Those that nobody asks for are passed over.
 
     Args:
-        frames: time in seconds of each, and a function that gives its pixels uint8 [3, H, W].
+        frames: time of each, ascending, and a function that gives its pixels.
         name: for people.
         preprocessing: resizes.
+        rate: frames per second to sample at; None takes every frame.
         close: what is to be done at the end.
     """
 
     def __init__(
         self,
-        frames: Iterable[tuple[float, Callable[[], Tensor]]],
+        frames: Iterable[TimedPixels],
         name: str,
         preprocessing: Preprocessing,
+        *,
+        rate: float | None = None,
         close: Callable[[], None] | None = None,
     ) -> None:
-        self.name = name
+        self.name, self.rate = name, rate
         self.total: int | None = None
-        self._frames = iter(frames)
+        self._samples = samples(frames, rate)
         self._next = 0
         self._preprocessing = preprocessing
         self._close = close
 
-    @classmethod
-    def of_live(cls, video: LiveVideo, preprocessing: Preprocessing) -> PulledFrames:
-        """Of a camera or an address."""
-        return cls(video, video.name, preprocessing, video.close)
-
     def take(self, numbers: Sequence[int]) -> list[Frame]:
         taken = []
         for number in numbers:
-            for time, pixels in self._frames:
+            for sample in self._samples:
                 self._next += 1
                 if self._next > number:
-                    taken.append(Frame(number, time, self._preprocessing.resize(pixels())))
+                    pixels = self._preprocessing.resize(sample.pixels())
+                    taken.append(Frame(number, sample.time, pixels, sample.in_source))
                     break
             else:
                 self.total = self._next
                 break
         return taken
 
-    def number_in_source(self, number: int) -> int:
-        return number
-
     def close(self) -> None:
         if self._close is not None:
             self._close()
 
 
-def _timed(frames: Iterable[Any], frame_rate: float) -> Iterator[tuple[float, Callable[[], Tensor]]]:
+class Sample(NamedTuple):
+    """A frame of a source, chosen for a time of a stream."""
+
+    time: float
+    pixels: Callable[[], Tensor]
+    in_source: int
+
+
+def samples(frames: Iterable[TimedPixels], rate: float | None) -> Iterator[Sample]:
+    """The frames of a source at a fixed rate, by their times; all of them where `rate` is None."""
+    if rate is None:
+        for number, (time, pixels) in enumerate(frames):
+            yield Sample(time, pixels, number)
+        return
+    sampler = RateSampler(rate)
+    newest: Sample | None = None
+    for number, (time, pixels) in enumerate(frames):
+        before, this = sampler.push(time)
+        if newest is not None:
+            yield from (newest._replace(time=shown) for shown in before)
+        newest = Sample(time, pixels, number)
+        yield from (newest._replace(time=shown) for shown in this)
+    if newest is not None:
+        yield from (newest._replace(time=shown) for shown in sampler.finish())
+
+
+def timed(frames: Iterable[Any], frame_rate: float) -> Iterator[TimedPixels]:
+    """Frames uint8 [3, H, W] of an iterable, with times at this many frames per second.
+
+    Raises:
+        VideoError: one of them is no such frame, when its pixels are asked for.
+    """
     for number, frame in enumerate(frames):
         yield number / frame_rate, partial(_pixels, frame, number)
 

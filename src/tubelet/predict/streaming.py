@@ -13,13 +13,13 @@ window anew.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Hashable, Iterator
+import weakref
+from collections.abc import Callable, Hashable, Iterator
 from types import TracebackType
 
 import torch
 from torch import Tensor, nn
 
-from tubelet.config import ModelConfig, PreprocessingConfig
 from tubelet.errors import ConfigError, VideoError
 from tubelet.evaluate import autocast, resolve_precision
 from tubelet.evaluate.device import Precision
@@ -27,13 +27,20 @@ from tubelet.evaluate.tubelets import Tubelet, encode_tubelets, shares_tubelets,
 from tubelet.fast import Evaluating
 from tubelet.model import ViViT, logits_by_head
 from tubelet.predict.decision import Decision
+from tubelet.predict.interruptions import Interruptions
+from tubelet.predict.live_source import LiveFrames
+from tubelet.predict.open_stream import open_stream
 from tubelet.predict.ready import ready
-from tubelet.predict.result import TOP, HeadResult, head_results
+from tubelet.predict.result import TOP, head_results
 from tubelet.predict.smoothing import Smoother
-from tubelet.predict.stream_source import FrameSource, StreamSource, open_stream
+from tubelet.predict.stream_source import Frame, FrameSource, StreamSource
+from tubelet.predict.window import Window
 from tubelet.video import Preprocessing, clip_indices
 
 TUBELETS_PER_FORWARD = 64
+
+LARGEST_DELAY = 2.0
+"""Seconds that decisions may be behind a live source; where they are more, windows are left out."""
 
 
 def stream(
@@ -44,6 +51,9 @@ def stream(
     frame_stride: int | None = None,
     frame_rate: float | None = None,
     smoothing: str | None = None,
+    resample: bool = True,
+    reconnect: int | float = 60,
+    stopped: Callable[[], bool] | None = None,
     top: int = TOP,
     device: str | torch.device | None = None,
     precision: Precision = "float32",
@@ -67,6 +77,10 @@ def stream(
         frame_rate: frames per second of an iterable, which has no clock; without it its times are numbers of frames.
         smoothing: "mean:5", the mean of the probabilities over the last five decisions; "exponential:0.3", 0.3 of the
             newest and 0.7 of the average before.
+        resample: sample a source of another frame rate than the model's (`PreprocessingConfig.frames_per_second`) by
+            its timestamps; hop and stride then count frames at the model's rate. False takes its frames by number.
+        reconnect: seconds for which a camera or live address that broke off, or ended, is tried again; 0 not at all.
+        stopped: asked while a live source is waited for; True ends the stream.
         top: classes that a decision shows.
         device: where to; by default where the model is.
         precision: of matrix products; `auto` is bfloat16 where that is faster.
@@ -80,14 +94,23 @@ def stream(
         VideoError: the source cannot be opened; while iterating, that it cannot be read on.
         DataError: the source is no video.
     """
-    model, preprocessing = ready(model, device)
-    window = _Window.of(model.config, preprocessing, hop, frame_stride)
+    model, config = ready(model, device, resample=resample)
+    preprocessing = Preprocessing(config)
+    window = Window.of(model.config, config, hop, frame_stride)
     if top < 1:
         raise ConfigError(f"top={top} must be at least 1")
     smoother = None if smoothing is None else Smoother(smoothing)
     precise = resolve_precision(precision, next(model.parameters()).device)
-    opened = open_stream(source, Preprocessing(preprocessing), frame_rate)
-    return Stream(model, opened, window, smoother, top, precise)
+    opened = open_stream(
+        source,
+        preprocessing,
+        frame_rate,
+        needs=lambda number: window.needs(number, None),
+        capacity=window.capacity,
+        reconnect=reconnect,
+        stopped=stopped,
+    )
+    return Stream(model, preprocessing, opened, window, smoother, top, precise)
 
 
 class Stream(Iterator[Decision]):
@@ -100,22 +123,24 @@ class Stream(Iterator[Decision]):
         frame_stride: every how many frames of the video one is taken.
         why_stride: why it is this one, in words, where it was chosen here: nobody gave it, and the model was trained on
             frames that were spread over whole videos; else empty.
+        rate: frames per second at which the source is sampled by its timestamps; None if by the numbers of its frames.
         encoded: how many tubelets went through the spatial encoder so far; windows, for models that look at each anew.
     """
 
     def __init__(
         self,
         model: ViViT,
+        preprocessing: Preprocessing,
         source: FrameSource,
-        window: _Window,
+        window: Window,
         smoother: Smoother | None,
         top: int,
         dtype: torch.dtype,
     ) -> None:
-        assert model.preprocessing is not None
         self.name = source.name
         self.hop = window.hop
         self.frame_stride, self.why_stride = window.stride, window.why
+        self.rate = source.rate
         self.encoded = 0
         self.reuse = (
             "every tubelet is encoded once"
@@ -124,17 +149,27 @@ class Stream(Iterator[Decision]):
         )
         self._model, self._source, self._window = model, source, window
         self._evaluating = Evaluating(model)
-        self._preprocessing = Preprocessing(model.preprocessing)
+        self._preprocessing = preprocessing
         self._smoother, self._top, self._dtype = smoother, top, dtype
         weights = next(model.parameters())
         self._device, self._weights = weights.device, weights.dtype
-        self._pixels: dict[int, Tensor] = {}
-        self._times: dict[int, float] = {}
+        self._frames: dict[int, Frame] = {}
         self._vectors: dict[Hashable, Tensor] = {}
-        self._decisions = self._decide()
+        self._start = self._read = self._count = 0
+        self._last_time: float | None = None
+        self._ended = False
+        self._finalizer = weakref.finalize(self, source.close)
 
     def __next__(self) -> Decision:
-        return next(self._decisions)
+        decision = None
+        if not self._ended:
+            self._ended = True  # whatever happens, unless there is a decision
+            decision = self._next()
+        if decision is None:
+            self._source.close()
+            raise StopIteration
+        self._ended = False
+        return decision
 
     def __enter__(self) -> Stream:
         return self
@@ -144,35 +179,53 @@ class Stream(Iterator[Decision]):
     ) -> None:
         self.close()
 
+    @property
+    def interruptions(self) -> Interruptions:
+        """What happened to a live source so far."""
+        return self._source.interruptions if isinstance(self._source, LiveFrames) else Interruptions()
+
     def __repr__(self) -> str:
         return f"Stream({self.name!r}, a decision every {self.hop} frames, {self.reuse})"
 
     def close(self) -> None:
         """Give back the file or camera."""
-        self._decisions.close()
-        self._source.close()
+        self._ended = True
+        self._finalizer()
 
     # --- windows ---------------------------------------------------------------------------------------------------
 
-    def _decide(self) -> Generator[Decision, None, None]:
-        number, read = 0, 0
-        while self._is_long_enough():
-            start = number * self.hop
-            numbers = self._window.frames(start)
-            self._take([n for n in range(read, numbers[-1] + 1) if self._window.needs(n, self._source.total)])
-            read = numbers[-1] + 1
-            if numbers[-1] not in self._pixels:
-                break
-            yield self._decision(number, numbers, [True] * len(numbers))
-            number += 1
-            self._forget(before=number * self.hop)
-        if not number:
-            yield self._short_decision()
-        self._source.close()
-
-    def _is_long_enough(self) -> bool:
+    def _next(self) -> Decision | None:
+        """The decision about the next window; None if there is none."""
         total = self._source.total
-        return total is None or total >= self._window.span
+        while total is None or total >= self._window.span:
+            self._catch_up()
+            numbers = self._window.frames(self._start)
+            first = max(self._read, self._start)
+            self._take([n for n in range(first, numbers[-1] + 1) if self._window.needs(n, self._source.total)])
+            self._read = numbers[-1] + 1
+            total = self._source.total
+            if all(number in self._frames for number in numbers):
+                decision = self._decision(numbers, [True] * len(numbers))
+                self._forget(before=self._start + self.hop)
+                return decision
+            if not self._has_come(numbers[-1]):
+                break
+            self._forget(before=self._start + self.hop)  # some were dropped
+        if not self._count and total is not None:
+            return self._short_decision()
+        return None
+
+    def _has_come(self, number: int) -> bool:
+        return isinstance(self._source, LiveFrames) and (self._source.newest() or (-1,))[0] >= number
+
+    def _catch_up(self) -> None:
+        """Go on with the newest window of a live source, where the model is too far behind."""
+        newest = self._source.newest() if isinstance(self._source, LiveFrames) else None
+        if newest is None or self._last_time is None or newest[1] - self._last_time < LARGEST_DELAY:
+            return
+        windows = (newest[0] - self._window.span + 1) // self.hop
+        if windows * self.hop > self._start:
+            self._forget(before=windows * self.hop)
 
     def _short_decision(self) -> Decision:
         """The one decision about a video that is shorter than a window."""
@@ -181,45 +234,49 @@ class Stream(Iterator[Decision]):
             raise VideoError(self.name, "has no frames")
         config = self._preprocessing.config
         numbers, real = clip_indices(0, self._window.length, self._window.stride, total, config.short_clips)
-        self._take(sorted(set(numbers) - set(self._pixels)))
-        return self._decision(0, numbers, real)
+        self._take(sorted(set(numbers) - set(self._frames)))
+        return self._decision(numbers, real)
 
     def _take(self, numbers: list[int]) -> None:
         for frame in self._source.take(numbers):
-            self._pixels[frame.number] = self._preprocessing.spatial(frame.pixels[None])[0, 0].to(self._weights)
-            self._times[frame.number] = frame.time
+            pixels = self._preprocessing.spatial(frame.pixels[None])[0, 0].to(self._weights)
+            self._frames[frame.number] = frame._replace(pixels=pixels)
+            self._last_time = frame.time
 
     def _forget(self, before: int) -> None:
-        """Let go of what no later window holds."""
-        for number in [number for number in self._pixels if number < before]:
-            del self._pixels[number], self._times[number]
+        """Go on with the window that starts there, and let go of what none from there on holds."""
+        self._start = before
+        for number in [number for number in self._frames if number < before]:
+            del self._frames[number]
         for name in [name for name in self._vectors if isinstance(name, Tubelet) and name.frames[0] < before]:
             del self._vectors[name]
 
     # --- one window ------------------------------------------------------------------------------------------------
 
-    def _decision(self, number: int, numbers: list[int], real: list[bool]) -> Decision:
+    def _decision(self, numbers: list[int], real: list[bool]) -> Decision:
         mask = None if all(real) else torch.tensor([real], device=self._device)
         look = self._sharing if shares_tubelets(self._model.config) else self._anew
         with torch.no_grad(), self._evaluating() as model, autocast(self._device, self._dtype):
             said = look(model, numbers, mask)
         logits = logits_by_head(self._model, said)
         heads = head_results({head: values[0].cpu().double() for head, values in logits.items()}, self._model.labels)
-        first, last = min(numbers), max(numbers)
-        return Decision(
-            number=number,
-            start=self._times[first],
-            end=self._times[last],
-            frames=(self._source.number_in_source(first), self._source.number_in_source(last)),
-            heads=heads if self._smoother is None else _smoothed(heads, self._smoother),
+        first, last = self._frames[min(numbers)], self._frames[max(numbers)]
+        decision = Decision(
+            number=self._count,
+            start=first.time,
+            end=last.time,
+            frames=(first.in_source, last.in_source),
+            heads=heads,
             shown=self._top,
         )
+        self._count += 1
+        return decision if self._smoother is None else self._smoother(decision)
 
     def _sharing(self, model: ViViT, numbers: list[int], mask: Tensor | None) -> Tensor | dict[str, Tensor]:
         plan = tubelets_of_clip(model.config, len(numbers))
         tubelets = [Tubelet(tuple(numbers[at] for at in inside.frames), inside.place) for inside in plan]
         new: dict[Hashable, tuple[Tensor, int]] = {
-            tubelet: (torch.stack([self._pixels[frame] for frame in tubelet.frames]), tubelet.place)
+            tubelet: (torch.stack([self._frames[frame].pixels for frame in tubelet.frames]), tubelet.place)
             for tubelet in tubelets
             if tubelet not in self._vectors
         }
@@ -231,78 +288,5 @@ class Stream(Iterator[Decision]):
 
     def _anew(self, model: ViViT, numbers: list[int], mask: Tensor | None) -> Tensor | dict[str, Tensor]:
         self.encoded += 1
-        video = torch.stack([self._pixels[number] for number in numbers])[None]
+        video = torch.stack([self._frames[number].pixels for number in numbers])[None]
         return model(video.to(self._device), mask)
-
-
-class _Window:
-    """Which frames the windows hold.
-
-    Attributes:
-        length: frames of a window.
-        stride: every how many frames of the video one is taken.
-        hop: from one window to the next.
-        why: this stride was chosen, in words, where nobody gave it and the model was not trained with one.
-    """
-
-    def __init__(self, length: int, stride: int, hop: int, why: str) -> None:
-        self.length, self.stride, self.hop, self.why = length, stride, hop, why
-        self.span = (length - 1) * stride + 1
-
-    @classmethod
-    def of(
-        cls, model: ModelConfig, preprocessing: PreprocessingConfig, hop: int | None, frame_stride: int | None
-    ) -> _Window:
-        """As asked for, or as the model was trained.
-
-        Raises:
-            ConfigError: frames spread over a whole video, which a stream is not, or numbers that cannot be meant.
-        """
-        why = ""
-        if frame_stride is None and preprocessing.sampling == "uniform":
-            frame_stride, why = _stride_of_training(preprocessing)
-        stride = preprocessing.frame_stride if frame_stride is None else frame_stride
-        hop = model.tubelet_size[0] * stride if hop is None else hop
-        if stride < 1 or hop < 1:
-            raise ConfigError(f"frame_stride={stride} and hop={hop} must be at least 1")
-        return cls(preprocessing.num_frames, stride, hop, why)
-
-    def frames(self, start: int) -> list[int]:
-        """Numbers of the frames of the window that starts there."""
-        return [start + step * self.stride for step in range(self.length)]
-
-    def needs(self, number: int, total: int | None) -> bool:
-        """Whether some window holds this frame. Before the length of a video is known, a first window that turns out
-        to be too long for it may need any of its frames."""
-        if total is None and number < self.span:
-            return True
-        first = max(0, number - (self.length - 1) * self.stride)
-        return any(place % self.hop == 0 for place in range(number, first - 1, -self.stride))
-
-
-def _stride_of_training(preprocessing: PreprocessingConfig) -> tuple[int, str]:
-    """The stride by which a window lasts as long as the training videos, over which clips were spread, and why.
-
-    Raises:
-        ConfigError: nobody knows how long these were.
-    """
-    median, count = preprocessing.median_frames, preprocessing.num_frames
-    if median is None:
-        raise ConfigError(
-            "this model was trained on frames spread over whole videos (sampling='uniform'), and does not say how long "
-            "these were; say every how many frames of the stream one is taken: --frame-stride 4 on the command line, "
-            f"frame_stride=4 in Python (frames of a training video / {count})"
-        )
-    stride = max(1, round(median / count))
-    return stride, (
-        f"one frame in {stride} is taken (--frame-stride {stride}), so that a window lasts as long as a training video "
-        f"(median {median} frames, of which the model sees {count})"
-    )
-
-
-def _smoothed(heads: dict[str, HeadResult], smoother: Smoother) -> dict[str, HeadResult]:
-    """Averages of the probabilities, as logarithms so that softmax gives them back."""
-    averages = smoother({name: head.probabilities for name, head in heads.items()})
-    return {
-        name: HeadResult(name, head.classes, averages[name].clamp_min(1e-300).log()) for name, head in heads.items()
-    }

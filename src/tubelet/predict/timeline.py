@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from tubelet.errors import ConfigError, VideoError
 from tubelet.json_files import dump_json
 from tubelet.paths import require_free
 from tubelet.predict.decision import Decision
+from tubelet.predict.interruptions import Interruptions
 from tubelet.text import printable
 from tubelet.weights.files import replacing
 
@@ -68,8 +69,9 @@ def find_events(
     one that gives it less than `off`: between the two nothing changes, so that a probability that trembles around one
     threshold does not make many events (hysteresis).
 
-    A decision speaks for the time around the middle of its window: the border between two of them lies midway between
-    their middles; the first one reaches back to the start of its window, the last one to the end of its own.
+    A decision speaks for the time around its `time`, the middle of its window or, smoothed, of the windows that are
+    averaged: the border between two of them lies midway between these; the first one reaches back to the start of its
+    window, the last one to the end of its own. Where the clock of the decisions jumps back, times go on without a jump.
 
     Args:
         decisions: as `tubelet.stream` gives them.
@@ -100,8 +102,8 @@ def _find_events(
 ) -> Iterator[Event]:
     running: dict[tuple[str, str], _Running] = {}
     before: Decision | None = None
-    for decision in decisions:
-        border = decision.start if before is None else (before.middle + decision.middle) / 2
+    for decision in _on_one_clock(decisions):
+        border = decision.start if before is None else (before.time + decision.time) / 2
         for head in decision.heads.values():
             for label, probability in zip(head.classes, head.probabilities.tolist(), strict=True):
                 event = running.get((head.name, label))
@@ -116,6 +118,25 @@ def _find_events(
     if before is not None:
         for event in running.values():
             yield from event.ended(before.end, minimum)
+
+
+def _on_one_clock(decisions: Iterable[Decision]) -> Iterator[Decision]:
+    """The decisions with times that ascend: after a jump back they go on by the last step between two decisions."""
+    before: Decision | None = None
+    shift = step = 0.0
+    for decision in decisions:
+        moved = decision if not shift else _later(decision, shift)
+        if before is not None and moved.start < before.start:
+            shift += before.start + step - moved.start
+            moved = _later(decision, shift)
+        step = step if before is None else moved.start - before.start
+        before = moved
+        yield moved
+
+
+def _later(decision: Decision, seconds: float) -> Decision:
+    start, end, time = decision.start + seconds, decision.end + seconds, decision.time + seconds
+    return replace(decision, start=start, end=end, time=time)
 
 
 class _Running:
@@ -148,6 +169,7 @@ class Timeline:
         events: ascending in time.
         error: why it ends before the video does: a connection that broke, a file that is damaged from there on; None if
             all was seen.
+        interruptions: of a live source.
     """
 
     source: str
@@ -155,6 +177,7 @@ class Timeline:
     end: float
     events: tuple[Event, ...]
     error: str | None = None
+    interruptions: Interruptions = field(default_factory=Interruptions)
 
     @classmethod
     def of(
@@ -180,7 +203,7 @@ class Timeline:
             nonlocal start, end, error
             number = -1
             try:
-                for number, decision in enumerate(decisions):
+                for number, decision in enumerate(_on_one_clock(decisions)):
                     start, end = decision.start if number == 0 else start, decision.end
                     yield decision
             except VideoError as broken:
@@ -192,10 +215,11 @@ class Timeline:
         return cls(source, start, end, tuple(events), error)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: `path`, `error`, `start`, `end` and `events`."""
+        """JSON-ready: `path`, `error`, `start`, `end`, `interruptions` and `events`."""
         times = {"start": round(self.start, 6), "end": round(self.end, 6)}
         events = [event.to_dict() for event in self.events]
-        return {"path": self.source, "error": self.error, **times, "events": events}
+        interruptions = asdict(self.interruptions)
+        return {"path": self.source, "error": self.error, **times, "interruptions": interruptions, "events": events}
 
     def to_json(self) -> str:
         """`to_dict`, indented."""

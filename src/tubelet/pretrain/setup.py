@@ -15,6 +15,7 @@ from tubelet.model import ViViT
 from tubelet.pretrain.trainer import Pretrainer
 from tubelet.text import moment
 from tubelet.train.environment import describe_environment
+from tubelet.train.lengths import with_training_lengths
 from tubelet.train.model import build_model
 from tubelet.train.restore import restore
 from tubelet.train.run_folder import PRETRAINING, RunFolder, appearing
@@ -42,9 +43,11 @@ def start_pretraining(
     seed_step(config.seed, -1)
     model, start = build_model(config.as_training(), chosen)
     model.labels = None
+    assert model.preprocessing is not None
+    model.preprocessing, rates = with_training_lengths(model.preprocessing, chosen)
     known = note_videos(model, table, out.path.resolve().name, None, learns=tuple(chosen.splits))
     pretrainer = Pretrainer(model, chosen, config)
-    notes = [*notes, which, *start, *known, describe_size(pretrainer)]
+    notes = [*notes, which, *start, *rates, *known, describe_size(pretrainer)]
     with appearing(out) as hidden, pretrainer.writing_to(hidden):
         write_table(table, hidden.splits)
         save_provenance(model, hidden.path)

@@ -1,4 +1,4 @@
-"""How long the training videos are: a stream needs it of a model whose frames were spread over whole videos."""
+"""How long the training videos are, and their frame rate: stored with the weights, so that other videos can follow."""
 
 from __future__ import annotations
 
@@ -10,30 +10,51 @@ from tubelet.data import Sample, Table
 from tubelet.errors import VideoError
 from tubelet.video import open_video
 from tubelet.video.decode import window_indices
+from tubelet.video.sampling import RATE_TOLERANCE
 from tubelet.video.still import spread
 
 OPENED = 64
-"""Videos whose frames are counted, which decodes none; for a median more are not needed."""
+"""Videos that are opened, which decodes none; for a median more are not needed."""
 
 
-def with_median_frames(preprocessing: PreprocessingConfig, table: Table) -> PreprocessingConfig:
-    """The preprocessing with the median number of frames of a table's videos, where clips are spread over these.
+def with_training_lengths(preprocessing: PreprocessingConfig, table: Table) -> tuple[PreprocessingConfig, list[str]]:
+    """The preprocessing with the median length and frame rate of a table's videos, and a note where rates differ.
+
+    A frame rate that is known already stays with `dense` sampling: it is what the weights were trained at, and the
+    table's videos are sampled at it.
 
     Args:
         preprocessing: of the model.
         table: what it learns from.
     """
-    if preprocessing.sampling != "uniform":
-        return replace(preprocessing, median_frames=None)
-    chosen = (table.samples[place] for place in spread(range(len(table)), OPENED))
-    counts = [count for count in map(_frames, chosen) if count]
-    return replace(preprocessing, median_frames=round(statistics.median(counts)) if counts else None)
+    dense = preprocessing.sampling == "dense"
+    chosen = [table.samples[place] for place in spread(range(len(table)), OPENED)]
+    lengths = [length for length in map(_length, chosen) if length is not None]
+    counts, rates = [count for count, _ in lengths], [rate for _, rate in lengths if rate is not None]
+    median = round(statistics.median(counts)) if counts and not dense else None
+    rate = preprocessing.frames_per_second if dense else None
+    if rate is None and rates:
+        rate = round(statistics.median_low(rates), 3)
+    measured = replace(preprocessing, median_frames=median, frames_per_second=rate)
+    others = 0 if rate is None else sum(abs(one / rate - 1) > RATE_TOLERANCE for one in rates)
+    if not dense or not others:
+        return measured, []
+    how = (
+        f"they are sampled by their timestamps at {rate:g} (resample=False takes every "
+        f"{preprocessing.frame_stride}. frame of them instead)"
+        if preprocessing.resample
+        else "their clips last longer or shorter (resample=False)"
+    )
+    return measured, [f"{others} of {len(rates)} videos looked at have another frame rate than {rate:g}: {how}"]
 
 
-def _frames(sample: Sample) -> int:
-    """Frames of a sample's video, or of the part of it that counts; 0 if it cannot be read."""
+def _length(sample: Sample) -> tuple[int, float | None] | None:
+    """Frames of a sample's video, or of the part of it that counts, and frames per second; None if it is unreadable."""
     try:
         with open_video(sample.path, threads=1) as decoder:
-            return len(window_indices(decoder, sample.start, sample.end))
+            inside = window_indices(decoder, sample.start, sample.end)
+            seconds = float(decoder.timestamps[inside[-1]] - decoder.timestamps[inside[0]])
+            timed = decoder.metadata.has_clock and seconds > 0
+            return len(inside), (len(inside) - 1) / seconds if timed else None
     except (VideoError, OSError):
-        return 0
+        return None

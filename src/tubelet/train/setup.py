@@ -31,7 +31,7 @@ from tubelet.model import ViViT
 from tubelet.text import moment
 from tubelet.train.environment import describe_environment
 from tubelet.train.fitting import SHARE, fitting
-from tubelet.train.lengths import with_median_frames
+from tubelet.train.lengths import with_training_lengths
 from tubelet.train.memory import available_memory, expected_memory
 from tubelet.train.model import build_model, classes_of, preprocessing_for
 from tubelet.train.restore import restore
@@ -98,12 +98,12 @@ def start_run(
             config = override(config, freeze=model.frozen)
     described = model.preprocessing
     assert described is not None
-    model.preprocessing = world.from_first(lambda: with_median_frames(described, divided.train))
+    model.preprocessing, rates = world.from_first(lambda: with_training_lengths(described, divided.train))
     known = world.from_first(lambda: note_videos(model, divided.table, out.path.resolve().name, _choosing(config)))
     trainer = Trainer(model, divided.train, divided.validation, config, world)
     require_labels_stay_right(divided.table.classes, config.augmentation)
     more = _more_epochs(trainer)
-    notes = [*divided.notes, *_why(config, given), *start, *known, *more, _size(trainer), *_features(trainer)]
+    notes = [*divided.notes, *_why(config, given), *start, *rates, *known, *more, _size(trainer), *_features(trainer)]
     if config.optimisation.fit_memory:
         fit = fitting(trainer)
         trainer.config = override(trainer.config, accumulate_steps=fit.accumulate_steps)

@@ -41,6 +41,8 @@ class VideoMetadata:
         frame_list: where the list of frames comes from: `packets`, the timestamps of all packets in the file; `header`,
             the index in the header of a large file; `decoded`, the whole file was decoded once because packets and
             frames do not agree, and frames are now found by decoding from the start.
+        has_clock: whether the source says when its frames are shown. Images in a folder and frames in memory do not:
+            their timestamps are counted at an assumed rate.
     """
 
     path: str
@@ -55,6 +57,7 @@ class VideoMetadata:
     backend: str
     start: float = 0.0
     frame_list: Literal["packets", "header", "decoded"] = "packets"
+    has_clock: bool = True
 
 
 @dataclass(frozen=True, eq=False, repr=False)

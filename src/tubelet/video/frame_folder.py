@@ -73,6 +73,7 @@ class FrameFolder:
             rotation=0,
             variable_frame_rate=False,
             backend="frames",
+            has_clock=False,
         )
 
     @property

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import TracebackType
+from typing import NamedTuple
 
 import av
 from av.container import InputContainer
 from torch import Tensor
 
 from tubelet.errors import VideoError
+from tubelet.text import address_without_password
 from tubelet.video.colour import RGBConverter, orientation_of
 from tubelet.video.pyav_open import LENIENT_METADATA, video_stream
 
@@ -21,6 +24,9 @@ PROTOCOLS = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "r
 
 CAMERA_FORMATS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}"), "win32": ("dshow", "video={}")}
 """FFmpeg's name for cameras, and how it numbers them, by platform."""
+
+WITHOUT_CLOCK = ("mpjpeg", "mjpeg", "h264", "hevc", "m4v")
+"""Formats without timestamps: FFmpeg makes some up for them, as if there were 25 frames a second."""
 
 TIMEOUT = 20.0
 """Seconds without an answer after which an address counts as gone."""
@@ -31,15 +37,24 @@ def is_address(name: str) -> bool:
     return re.match(r"[a-z][a-z0-9+.-]*://", name, re.IGNORECASE) is not None
 
 
-def address_without_password(address: str) -> str:
-    """An address as it may be shown: without the user, the password, and what is behind a question mark."""
-    protocol, _, rest = address.partition("://")
-    rest, asked, _ = rest.partition("?")
-    return f"{protocol}://{rest.rpartition('@')[2]}{'?...' if asked else ''}"
+class LiveFrame(NamedTuple):
+    """A frame as it comes.
+
+    Attributes:
+        timestamp: seconds on the source's own clock; None if it has none.
+        arrival: when it was there, seconds (`time.monotonic`).
+        waited: seconds that it was waited for.
+        pixels: gives it, uint8 [3, H, W].
+    """
+
+    timestamp: float | None
+    arrival: float
+    waited: float
+    pixels: Callable[[], Tensor]
 
 
 class LiveVideo:
-    """A camera or a network address.
+    """One connection to a camera or a network address.
 
     A packet that the decoder refuses, as happens where packets are lost on the way, is passed over and counted; the
     frames around it are as the decoder restores them.
@@ -50,33 +65,44 @@ class LiveVideo:
     Attributes:
         name: for people; without the user and password of an address.
         refused: packets passed over so far.
+        is_live: whether it does not say how long it is, as a camera; else it is a file.
+        opened: when the connection was asked for, seconds (`time.monotonic`).
 
     Raises:
         VideoError: there is no such camera, nothing answers, or what comes is no video.
     """
 
     def __init__(self, source: int | str) -> None:
-        self.name = f"camera {source}" if isinstance(source, int) else address_without_password(source)
+        self.name = name_of(source)
         self.refused = 0
+        self.opened = time.monotonic()
         self._container = _open_camera(source, self.name) if isinstance(source, int) else _open(source, self.name)
         try:
             self._stream = video_stream(self._container, self.name)
         except BaseException:
             self._container.close()
             raise
+        self.is_live = isinstance(source, int) or not self._container.duration
         self._stream.codec_context.thread_type = "AUTO"
 
-    def __iter__(self) -> Iterator[tuple[float, Callable[[], Tensor]]]:
-        """When each frame is shown (seconds on the source's own clock), and a function that gives it: uint8 [3, H, W].
+    def __iter__(self) -> Iterator[LiveFrame]:
+        """Frames, in order.
 
         Raises:
             VideoError: the connection breaks.
         """
         converter: RGBConverter | None = None
+        size = (0, 0)
+        has_clock = self._container.format.name not in WITHOUT_CLOCK
+        asked = time.monotonic()
         for frame in self._frames():
-            if converter is None:
-                converter = RGBConverter((frame.height, frame.width), orientation_of(frame)[0])
-            yield frame.time or 0.0, partial(converter.convert, frame)
+            arrival = time.monotonic()
+            if converter is None or size != (frame.height, frame.width):
+                size = frame.height, frame.width
+                converter = RGBConverter(size, orientation_of(frame)[0])
+            timestamp = frame.time if has_clock else None
+            yield LiveFrame(timestamp, arrival, arrival - asked, partial(converter.convert, frame))
+            asked = time.monotonic()
 
     def _frames(self) -> Iterator[av.VideoFrame]:
         packets = self._container.demux(self._stream)
@@ -84,7 +110,7 @@ class LiveVideo:
             try:
                 packet = next(packets, None)
             except (av.FFmpegError, OSError) as error:
-                raise VideoError(self.name, f"the connection broke ({error.strerror}); start again") from error
+                raise VideoError(self.name, f"the connection broke ({reason_of(error)})") from None
             if packet is None:
                 return
             try:
@@ -109,6 +135,16 @@ class LiveVideo:
         self.close()
 
 
+def name_of(source: int | str) -> str:
+    """A source for people: without the user and password of an address."""
+    return f"camera {source}" if isinstance(source, int) else address_without_password(source)
+
+
+def reason_of(error: Exception) -> str:
+    """What FFmpeg says, without the address that it says it of."""
+    return getattr(error, "strerror", None) or type(error).__name__
+
+
 def _open(address: str, name: str) -> InputContainer:
     protocol = address.partition("://")[0].lower()
     if protocol not in PROTOCOLS:
@@ -124,9 +160,10 @@ def _open(address: str, name: str) -> InputContainer:
             **LENIENT_METADATA,
             timeout=(TIMEOUT, TIMEOUT),
         )
-    except (av.FFmpegError, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        raise VideoError(name, f"cannot be opened ({reason}); check the address, and that it is a video") from error
+    except (av.FFmpegError, OSError, ValueError) as error:  # which would show the address, password and all
+        raise VideoError(
+            name, f"cannot be opened ({reason_of(error)}); check the address, and that it is a video"
+        ) from None
 
 
 def _open_camera(number: int, name: str) -> InputContainer:

@@ -22,6 +22,7 @@ from tubelet.video.sampling import (
     Windows,
     clip_indices,
     clip_starts,
+    sample_at_rate,
     uniform_indices,
     whole_length,
     window_starts,
@@ -37,12 +38,14 @@ class Views:
         frame_mask: bool [V, T], True where a frame is real; None if all are.
         indices: for each clip, the frames of the video that it holds.
         damaged: those frames that are known to be damaged; see `Clip.damaged`.
+        resampled: whether these were chosen by their timestamps, as the video has another frame rate than the model.
     """
 
     video: Float[Tensor, "V T C h w"]
     frame_mask: Bool[Tensor, "V T"] | None
     indices: list[list[int]]
     damaged: tuple[int, ...] = ()
+    resampled: bool = False
 
 
 class Preprocessing:
@@ -168,6 +171,29 @@ class Preprocessing:
         pairs = [clip_indices(start, length, config.frame_stride, total, config.short_clips) for start in starts]
         return [indices for indices, _ in pairs], [real for _, real in pairs]
 
+    def frames_inside(
+        self, decoder: Decoder, start: int | float | None = None, end: int | float | None = None
+    ) -> Sequence[int]:
+        """The frames that clips are taken from: those of a part of a video, at the model's frame rate.
+
+        Args:
+            decoder: an open video.
+            start: seconds on the file's own clock.
+            end: seconds.
+
+        Returns:
+            numbers of frames: a range, or a list where dense clips are sampled at another rate than the video's.
+
+        Raises:
+            VideoError: the video has no frame between `start` and `end`.
+        """
+        inside = window_indices(decoder, start, end)
+        rate = self.config.sampling_rate
+        if rate is None or self.config.sampling == "uniform" or not decoder.metadata.has_clock:
+            return inside
+        numbers, _ = sample_at_rate(decoder.timestamps[inside.start : inside.stop].tolist(), rate)
+        return inside if numbers == list(range(len(inside))) else [inside[number] for number in numbers]
+
     def read(self, decoder: Decoder, choose: Sequence[int] | Callable[[Decoder], Sequence[int]]) -> Clip:
         """Decode frames and resize each as it comes: cheaper than both one after the other, same result.
 
@@ -212,11 +238,13 @@ class Preprocessing:
         """
         if (isinstance(clips, int) and clips < 1) or crops < 1:
             raise ConfigError(f"{clips} clips x {crops} crops: at least one of each is needed")
-        return until_settled(decoder, lambda: self._views(decoder, clips, crops, window_indices(decoder, start, end)))
+        return until_settled(
+            decoder, lambda: self._views(decoder, clips, crops, self.frames_inside(decoder, start, end))
+        )
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
-    def _views(self, decoder: Decoder, clips: Clips, crops: int, inside: range) -> Views:
+    def _views(self, decoder: Decoder, clips: Clips, crops: int, inside: Sequence[int]) -> Views:
         places, real = self.clips(len(inside), clips)
         chosen = [[inside[place] for place in clip] for clip in places]
         uses: dict[int, list[tuple[int, int]]] = {}
@@ -245,7 +273,8 @@ class Preprocessing:
             named = zip(sorted(uses), read.indices, strict=True)
             damaged = tuple(number for number, name in named if name in read.damaged)
         frame_mask = None if all(map(all, real)) else torch.tensor(real).repeat_interleave(crops, dim=0)
-        return Views(video.flatten(0, 1), frame_mask, chosen, damaged)
+        resampled = not isinstance(inside, range)
+        return Views(video.flatten(0, 1), frame_mask, chosen, damaged, resampled)
 
     def _channels_of_model(self, frames: Tensor) -> Tensor:
         return _luma(frames) if frames.shape[-3] == 3 and len(self._scale) == 1 else frames

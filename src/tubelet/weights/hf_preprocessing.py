@@ -25,7 +25,7 @@ IMAGE_FILE = "preprocessor_config.json"
 VIDEO_FILE = "video_preprocessor_config.json"
 OURS = "tubelet"
 """Key of the processor's file under which `processor_file` keeps what a processor cannot say."""
-_UNSAYABLE = ("num_frames", "frame_stride", "sampling", "short_clips", "antialias")
+_UNSAYABLE = ("num_frames", "frame_stride", "sampling", "short_clips", "antialias", "frames_per_second", "resample")
 
 RESAMPLE = {2: "bilinear", 3: "bicubic"}
 

@@ -144,6 +144,8 @@ def _preprocessing(preprocessing: PreprocessingConfig) -> dict[str, Any]:
     high = max((1 - mean) / std for mean, std in zip(preprocessing.mean, preprocessing.std, strict=True))
     frames = f"{preprocessing.num_frames}, "
     frames += "spread over the video" if preprocessing.sampling == "uniform" else f"{preprocessing.frame_stride} apart"
+    if preprocessing.sampling_rate is not None and preprocessing.sampling == "dense":
+        frames += f" at {preprocessing.sampling_rate:g} frames per second"
     return {
         "frames": frames,
         "short side, crop": f"{preprocessing.resize}, {preprocessing.crop_size[0]} x {preprocessing.crop_size[1]}",

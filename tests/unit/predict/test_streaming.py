@@ -197,7 +197,7 @@ def test_memory_stays_constant_over_an_hour(model: ViViT) -> None:
 def test_it_holds_no_more_than_a_window(model: ViViT) -> None:
     decisions = stream(model, (scene(number) for number in range(10_000)))
     for _ in islice(decisions, 20):
-        assert len(decisions._pixels) <= 7
+        assert len(decisions._frames) <= 7
         assert len(decisions._vectors) <= 2
 
 

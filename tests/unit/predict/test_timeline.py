@@ -12,6 +12,7 @@ import torch
 
 from tubelet.errors import ConfigError
 from tubelet.predict import Decision, Event, HeadResult, Timeline, find_events
+from tubelet.predict.smoothing import Smoother
 
 
 def decisions(walk: Sequence[float], start: float = 0.0) -> list[Decision]:
@@ -86,3 +87,40 @@ def test_nothing_is_overwritten_and_the_suffix_says_the_format(tmp_path: Path) -
         timeline.save(tmp_path / "a.json")
     with pytest.raises(ConfigError, match=r"\.json, \.csv, \.srt"):
         timeline.save(tmp_path / "a.txt")
+
+
+def smoothed(how: str, walk: Sequence[float]) -> list[Event]:
+    return list(find_events(map(Smoother(how), decisions(walk)), labels=["walk"]))
+
+
+@pytest.mark.parametrize("how", ["mean:1", "mean:3", "mean:5", "mean:9", "exponential:0.5", "exponential:0.3"])
+def test_a_smoothed_event_is_not_late(how: str) -> None:
+    """From 10.5 to 25.5 seconds. An average of nine takes two decisions more to fall below `off` than to rise."""
+    walk = [0.02] * 10 + [0.98] * 15 + [0.02] * 20
+    (plain,) = walks(walk)
+    (event,) = smoothed(how, walk)
+    assert (plain.start, plain.end) == (10.5, 25.5)
+    assert event.start == pytest.approx(10.5, abs=1.5)
+    assert event.end == pytest.approx(25.5, abs=2.0)
+    assert event.start + event.end == pytest.approx(36.0, abs=2.0)
+
+
+def test_the_first_decisions_of_an_average_are_about_the_windows_that_it_holds() -> None:
+    smooth = Smoother("mean:3")
+    assert [smooth(decision).time for decision in decisions([0.5] * 5)] == [1.0, 1.5, 2.0, 3.0, 4.0]
+    assert [smooth(decision).middle for decision in decisions([0.5] * 2)] == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("jump", [-1000.0, -3.0])
+def test_an_event_over_a_clock_that_jumps_back_does_not_vanish(jump: float) -> None:
+    before = decisions([0.1, 0.1, 0.9, 0.9], start=1000.0)
+    after = decisions([0.9, 0.9, 0.1, 0.1], start=1004.0 + jump)
+    (event,) = find_events([*before, *after], labels=["walk"], minimum=3.0)
+    assert (event.start, event.end, event.decisions) == (1002.5, 1006.5, 4)
+    timeline = Timeline.of("camera", [*before, *after])
+    assert (timeline.start, timeline.end) == (1000.0, 1009.0)
+    assert [(one.label, one.end > one.start) for one in timeline.events] == [
+        ("sit", True),
+        ("walk", True),
+        ("sit", True),
+    ]

@@ -12,7 +12,7 @@ from tubelet.cli.main import main
 from tubelet.config import PreprocessingConfig
 from tubelet.data import Sample, Table
 from tubelet.errors import ConfigError
-from tubelet.train.lengths import with_median_frames
+from tubelet.train.lengths import with_training_lengths
 
 UNIFORM = PreprocessingConfig(num_frames=4, frame_stride=1, sampling="uniform", resize=16, crop_size=(16, 16))
 
@@ -67,5 +67,5 @@ def test_an_old_run_names_the_flag(clips: Path) -> None:
 def test_parts_of_videos_count_by_themselves_and_what_cannot_be_read_does_not(clips: Path, tmp_path: Path) -> None:
     video = str(clips / "dark" / "40.mp4")
     samples = [Sample(video, {}, start=1.0, end=2.0), Sample(video, {}, start=2.0, end=3.0), Sample("gone.mp4", {})]
-    assert with_median_frames(UNIFORM, Table(tuple(samples), {}, "")).median_frames == 10
-    assert with_median_frames(UNIFORM, Table((samples[2],), {}, "")).median_frames is None
+    assert with_training_lengths(UNIFORM, Table(tuple(samples), {}, ""))[0].median_frames == 10
+    assert with_training_lengths(UNIFORM, Table((samples[2],), {}, ""))[0].median_frames is None

@@ -1,0 +1,77 @@
+"""Which frames of a stream the windows hold."""
+
+from __future__ import annotations
+
+from tubelet.config import ModelConfig, PreprocessingConfig
+from tubelet.errors import ConfigError
+
+SPARE_FRAMES = 128
+"""Frames of a live source that wait for the model besides those of a window: two seconds at 60 frames a second."""
+
+
+class Window:
+    """Which frames the windows hold.
+
+    Attributes:
+        length: frames of a window.
+        stride: every how many frames of the video one is taken.
+        hop: from one window to the next.
+        why: this stride was chosen, in words, where nobody gave it and the model was not trained with one.
+        span: frames from its first to its last.
+        capacity: frames of a live source that are held for it, so that the newest window can always be had.
+    """
+
+    def __init__(self, length: int, stride: int, hop: int, why: str) -> None:
+        self.length, self.stride, self.hop, self.why = length, stride, hop, why
+        self.span = (length - 1) * stride + 1
+        self.capacity = self.span + hop + SPARE_FRAMES
+
+    @classmethod
+    def of(
+        cls, model: ModelConfig, preprocessing: PreprocessingConfig, hop: int | None, frame_stride: int | None
+    ) -> Window:
+        """As asked for, or as the model was trained.
+
+        Raises:
+            ConfigError: frames spread over a whole video, which a stream is not, or numbers that cannot be meant.
+        """
+        why = ""
+        if frame_stride is None and preprocessing.sampling == "uniform":
+            frame_stride, why = _stride_of_training(preprocessing)
+        stride = preprocessing.frame_stride if frame_stride is None else frame_stride
+        hop = model.tubelet_size[0] * stride if hop is None else hop
+        if stride < 1 or hop < 1:
+            raise ConfigError(f"frame_stride={stride} and hop={hop} must be at least 1")
+        return cls(preprocessing.num_frames, stride, hop, why)
+
+    def frames(self, start: int) -> list[int]:
+        """Numbers of the frames of the window that starts there."""
+        return [start + step * self.stride for step in range(self.length)]
+
+    def needs(self, number: int, total: int | None) -> bool:
+        """Whether some window holds this frame. Before the length of a video is known, a first window that turns out
+        to be too long for it may need any of its frames."""
+        if total is None and number < self.span:
+            return True
+        first = max(0, number - (self.length - 1) * self.stride)
+        return any(place % self.hop == 0 for place in range(number, first - 1, -self.stride))
+
+
+def _stride_of_training(preprocessing: PreprocessingConfig) -> tuple[int, str]:
+    """The stride by which a window lasts as long as the training videos, over which clips were spread, and why.
+
+    Raises:
+        ConfigError: nobody knows how long these were.
+    """
+    median, count = preprocessing.median_frames, preprocessing.num_frames
+    if median is None:
+        raise ConfigError(
+            "this model was trained on frames spread over whole videos (sampling='uniform'), and does not say how long "
+            "these were; say every how many frames of the stream one is taken: --frame-stride 4 on the command line, "
+            f"frame_stride=4 in Python (frames of a training video / {count})"
+        )
+    stride = max(1, round(median / count))
+    return stride, (
+        f"one frame in {stride} is taken (--frame-stride {stride}), so that a window lasts as long as a training video "
+        f"(median {median} frames, of which the model sees {count})"
+    )
