@@ -132,7 +132,7 @@ class FrameFolder:
     def _opened(self, file: Path) -> Iterator[Image.Image]:
         """An image, none of whose pixels are read before it is clear that it can be a frame."""
         with Image.open(file) as image:
-            self._limits.check_frame(self._path, image.height, image.width, f"the pixels of {file.name}")
+            self._limits.check_frame(self._path, image.height, image.width, f"{file.name} has")
             count = getattr(image, "n_frames", 1)
             if count > 1 and image.format != "MPO":  # MPO: a photograph beside which a camera keeps smaller ones
                 raise VideoError(

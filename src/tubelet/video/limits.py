@@ -31,12 +31,12 @@ class Limits:
         """FFmpeg's own bound, a little higher: stored frames have rows and columns that are not shown."""
         return {"max_pixels": str(self.frame_pixels + 2**20)}
 
-    def check_frame(self, path: str, height: int, width: int, name: str = "its frames") -> None:
+    def check_frame(self, path: str, height: int, width: int, subject: str = "its frames have") -> None:
         """Raise a VideoError if a frame of this size is too large."""
         if height * width > self.frame_pixels:
             raise VideoError(
                 path,
-                f"{name} have {width}x{height} pixels, more than {self.frame_pixels:,}; "
+                f"{subject} {width}x{height} pixels, more than {self.frame_pixels:,}; "
                 "if that is meant, open it with Limits(frame_pixels=...)",
             )
 

@@ -115,7 +115,7 @@ def test_an_image_that_is_too_large_is_refused(place: int, tmp_path: Path) -> No
     for number in range(3):
         size = (9000, 8000) if number == place else (32, 24)
         Image.fromarray(numpy.zeros(size[::-1], bool)).save(folder / f"{number}.png")
-    with pytest.raises(VideoError, match=rf"the pixels of {place}\.png.* 9000x8000|{place}\.png have 9000x8000"):
+    with pytest.raises(VideoError, match=rf"{place}\.png has 9000x8000 pixels, more than"):
         read_video(folder)
 
 
