@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tubelet.config.serialise import as_type
 from tubelet.errors import DataError
 from tubelet.json_files import read_json_lines, read_json_object
 
@@ -17,6 +18,12 @@ T = TypeVar("T")
 EVALUATION_FILE = "evaluation.json"
 OTHERS = "evaluations"
 """Folder in a run whose folders are other evaluations of it."""
+
+
+EVALUATION = {"classes": dict[str, list[str]], "metrics": dict[str, dict[str, Any]]}
+METRICS = {"per_class": list[dict[str, Any]], "confusion": list[list[int]] | None}
+PREDICTION = {"path": str, "labels": dict[str, int], "logits": dict[str, list[float]] | None}
+"""Types of what a page computes with."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +87,13 @@ def read_run(folder: str | Path) -> RunFiles:
         config=read(run / "config.json", _table, {}),
         run=read(run / "run.json", _table, {}),
         events=read(run / "metrics.jsonl", _lines, []),
-        evaluation=read(folder / EVALUATION_FILE, _table, {}),
-        predictions=read(folder / "predictions.jsonl", _lines, []),
+        evaluation=read(folder / EVALUATION_FILE, _evaluation, {}),
+        predictions=read(folder / "predictions.jsonl", _predictions, []),
         splits=read(run / "splits.csv", _rows, []),
         failures=read(folder / "failures.jsonl", _lines, []),
         others={
-            path.parent.name: read(path, _table, {}) for path in sorted(folder.glob(f"{OTHERS}/*/{EVALUATION_FILE}"))
+            path.parent.name: read(path, _evaluation, {})
+            for path in sorted(folder.glob(f"{OTHERS}/*/{EVALUATION_FILE}"))
         },
         of_run="" if run == folder else run.resolve().name,
         problems=tuple(problems),
@@ -103,6 +111,32 @@ def _run_of(folder: Path) -> Path | None:
     if above.name != OTHERS or not (folder / EVALUATION_FILE).is_file() or not (above.parent / "run.json").is_file():
         return None
     return folder / ".." / ".."
+
+
+def _evaluation(path: Path) -> Table:
+    evaluation = _typed(_table(path), EVALUATION, str(path))
+    for head, metrics in evaluation.get("metrics", {}).items():
+        _typed(metrics, METRICS, f"{path}: metrics of {head}")
+    return evaluation
+
+
+def _predictions(path: Path) -> list[Table]:
+    return [
+        _typed(line, PREDICTION, f"{path} line {number}")
+        for number, line in read_json_lines(_there(path), unfinished=True)
+    ]
+
+
+def _typed(table: Table, hints: dict[str, Any], where: str) -> Table:
+    """The table, in which the fields that a page computes with have their types.
+
+    Raises:
+        ConfigError: one has another.
+    """
+    for name, hint in hints.items():
+        if name in table or name == "path":
+            as_type(table.get(name), hint, f"{where}: {name}")
+    return table
 
 
 def _table(path: Path) -> Table:

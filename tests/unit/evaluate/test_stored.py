@@ -63,10 +63,10 @@ def test_classes_come_from_beside_or_from_the_caller(drawn: Drawn, tmp_path: Pat
 def test_a_line_that_is_no_prediction_is_named(tmp_path: Path) -> None:
     path = tmp_path / "mine.jsonl"
     path.write_text('{"path": "a.mp4", "labels": {"label": 0}, "logits": {"label": [1, 0, 0, 0, 0]}}\nnonsense\n')
-    with pytest.raises(DataError, match=r"mine\.jsonl:2: not a line of JSON"):
+    with pytest.raises(DataError, match=r"mine\.jsonl line 2: not JSON"):
         evaluate_stored(path, classes=CLASSES)
     path.write_text('{"path": "a.mp4", "label": 0}\n')
-    with pytest.raises(ConfigError, match=r"mine\.jsonl:1: unknown field 'label'"):
+    with pytest.raises(ConfigError, match=r"mine\.jsonl line 1: unknown field 'label'"):
         evaluate_stored(path, classes=CLASSES)
 
 
