@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from tubelet.errors import ConfigError
 from tubelet.model import ViViT, unwrapped
 from tubelet.weights.adapt import adapt
