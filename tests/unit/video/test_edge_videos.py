@@ -13,6 +13,7 @@ from typing import Any
 import av
 import numpy
 import pytest
+from av.stream import Disposition
 from torch import Tensor
 
 from tubelet.errors import VideoError
@@ -33,7 +34,8 @@ def fingerprint(pixels: numpy.ndarray[Any, Any]) -> int:
 def from_first_to_last(path: Path) -> tuple[list[int], float]:
     """Fingerprints of all frames, decoded one after the other by PyAV alone, upright; and where the file starts."""
     with av.open(str(path)) as container:
-        stream = max(container.streams.video, key=lambda stream: stream.width * stream.height)
+        streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+        stream = max(streams, key=lambda stream: stream.width * stream.height)
         upright = (
             numpy.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90) for frame in container.decode(stream)
         )
