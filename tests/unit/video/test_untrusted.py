@@ -29,16 +29,24 @@ LISTS = {
 }
 
 
-@pytest.mark.parametrize("kind", LISTS)
-@pytest.mark.parametrize("suffix", [".mp4", ".m3u8", ".ffconcat", ".mpd", ".sdp", ".txt"])
-@pytest.mark.parametrize("target", ["segment.ts", "{folder}/segment.ts", "file:{folder}/segment.ts"])
+TARGETS = ["segment.ts", "{folder}/segment.ts", "file:{folder}/segment.ts"]
+NAMED = [
+    (kind, suffix, target)
+    for kind in LISTS
+    for suffix in (".mp4", ".m3u8", ".ffconcat", ".mpd", ".sdp", ".txt")
+    for target in TARGETS
+    if (kind, suffix, target) != ("hls", ".m3u8", "segment.ts")  # which is read: test_playlist.py
+]
+
+
+@pytest.mark.parametrize(("kind", "suffix", "target"), NAMED)
 def test_a_list_of_other_files_is_refused_in_words(
     kind: str, suffix: str, target: str, make_video: MakeVideo, tmp_path: Path
 ) -> None:
     make_video("segment.ts", "mpeg4", frames=3)
     path = tmp_path / f"list{suffix}"
     path.write_text(LISTS[kind].format(file=target.format(folder=tmp_path)))
-    with pytest.raises(VideoError, match="a list of other files"):
+    with pytest.raises(VideoError, match=r"a list of other files|only files that lie beside it are opened"):
         read_video(path)
 
 
