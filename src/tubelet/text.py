@@ -52,8 +52,8 @@ def shortened(text: str) -> str:
 def as_message(text: str) -> str:
     """`printable_lines` of a text that quotes names from files and addresses: without passwords, long ones cut."""
     words = printable_lines(shortened(without_passwords(text)))
-    rest = len(words) - LONGEST_MESSAGE
-    return words if rest <= 0 else f"{words[:LONGEST_MESSAGE]} … ({rest:,} more characters)"
+    half = LONGEST_MESSAGE // 2
+    return words if len(words) <= LONGEST_MESSAGE else f"{words[:half]} … {words[-half:]}"
 
 
 def one_line(text: str) -> str:

@@ -16,8 +16,8 @@ class Cost:
         parameters: learned numbers, all heads included.
         tokens: tokens out of the embedding, without class tokens.
         multiply_adds: of all matrix products and convolutions. What the paper calls FLOPs is this; it counts 0.4 to
-            0.8 % more, for elementwise work. Every token goes through every block here; where a class token is
-            classified, the model leaves the others out of the last one.
+            0.8 % more, for elementwise work. Every token goes through every block here, as in the model; `tubelet.fast`
+            leaves the others out of the last one where a class token is classified.
     """
 
     parameters: int

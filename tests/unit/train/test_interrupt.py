@@ -165,6 +165,7 @@ open(sys.argv[1], "w").write("saved")
 def test_what_is_written_to_a_closed_terminal_is_no_error(tmp_path: Path) -> None:
     process, terminal = pty.fork()
     if process == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
         os.execv(sys.executable, [sys.executable, "-c", TALKS, str(tmp_path / "said")])
     assert os.read(terminal, 5) == b"ready"
     os.close(terminal)

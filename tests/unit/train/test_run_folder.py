@@ -171,7 +171,7 @@ def test_a_list_of_videos_that_lost_rows_is_not_gone_on_with(clips: Path, tmp_pa
     run = killed(clips, tmp_path, tiny, step=2)
     rows = run.splits.read_text().splitlines(keepends=True)
     run.splits.write_text("".join(rows[:-2]))
-    with pytest.raises(DataError, match=r"splits\.csv has .* videos, and the run began with .*: rows were lost"):
+    with pytest.raises(DataError, match=r"splits\.csv lists .* train, .* and the run was given .*: rows are missing"):
         train(out=run.path, resume=True, reporter=SilentReporter())
     run.splits.write_text("".join(rows))
     train(out=run.path, resume=True, reporter=SilentReporter())

@@ -335,8 +335,9 @@ def test_a_model_that_is_given_is_fine_tuned_and_sees_videos_as_before(
     clips: Path, tmp_path: Path, seen: tubelet.ViViT
 ) -> None:
     own, told = seen.preprocessing, Told()
+    assert own is not None
     result = train(clips, tmp_path / "run", model=seen, epochs=1, device="cpu", workers=0, reporter=told)
-    assert result.model.preprocessing == own
+    assert result.model.preprocessing == dataclasses.replace(own, frames_per_second=10.0)  # which it did not know
     config = json.loads((tmp_path / "run" / "run.json").read_text())["config"]
     recipe = train_config("fine-tune").optimisation
     assert config["recipe"] == "fine-tune"
@@ -356,7 +357,7 @@ def test_a_recipe_that_nobody_named_does_not_change_how_a_model_sees(
         epochs=1, device="cpu", workers=0, preprocessing={"resize": 20}, warp=0.0, coverage=(1.0, 1.0)
     )
     result = train(clips, tmp_path / "run", config=config, model=seen, reporter=SilentReporter())
-    assert result.model.preprocessing == dataclasses.replace(own, resize=20)
+    assert result.model.preprocessing == dataclasses.replace(own, resize=20, frames_per_second=10.0)
     with pytest.raises(ConfigError, match="leave out one"):
         train(clips, tmp_path / "both", config=config, model=seen, init="elsewhere", reporter=SilentReporter())
 

@@ -148,11 +148,14 @@ def test_no_model_has_such_a_number(field: str, value: float) -> None:
     ids=str,
 )
 def test_no_preprocessing_has_such_a_number(fields: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=r"mean|num_frames|crop_size|resize"):
+    with pytest.raises(ConfigError, match=r"mean|std|num_frames|crop_size|resize"):
         PreprocessingConfig(**fields)
 
 
-@pytest.mark.parametrize("name", ["\x1b[31m", "a" * 60_000, "two words " * 6_000, "\u202e"], ids=repr)
+NAMES = {"escape": "\x1b[31m", "long": "a" * 60_000, "words": "two words " * 6_000, "direction": "\u202e"}
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_names_in_a_file_are_escaped_and_cut_in_messages(name: str, tmp_path: Path) -> None:
     tubelet.save(tiny(), tmp_path)
     file = tmp_path / "model.safetensors"
