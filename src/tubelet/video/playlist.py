@@ -34,12 +34,13 @@ def segments(path: str) -> list[str] | None:
     if not path.lower().endswith(SUFFIX):
         return None
     with Path(path).open("rb") as file:
-        text = file.read(MOST_BYTES + 1).decode("utf-8", errors="surrogateescape")
-    if not text.removeprefix("\ufeff").startswith(MARK):
+        content = file.read(MOST_BYTES + 1)
+    text = content.decode("utf-8-sig", errors="surrogateescape")
+    if not text.startswith(MARK):
         return None
-    if len(text) > MOST_BYTES:
+    if len(content) > MOST_BYTES:
         raise VideoError(path, f"a playlist of more than {MOST_BYTES} bytes")
-    lines = [line.strip() for line in text.splitlines()]
+    lines = [line.strip() for line in text.split("\n")]
     for tag in NOT_READ:
         if any(line.startswith(tag) for line in lines):
             raise VideoError(

@@ -178,7 +178,7 @@ class Preprocessing:
 
         Args:
             decoder: an open video.
-            start: seconds on the file's own clock.
+            start: seconds from the start of the file.
             end: seconds.
 
         Returns:

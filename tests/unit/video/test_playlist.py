@@ -73,6 +73,18 @@ def test_a_playlist_under_the_name_of_a_video_is_refused(folder: Path) -> None:
         open_video(disguised)
 
 
+def test_a_playlist_that_is_too_long_is_refused_and_not_cut(folder: Path) -> None:
+    playlist = write_playlist(folder / "video.m3u8", "#" + "ä" * 2**19, "#EXTINF:0.5,", "light.ts")
+    with pytest.raises(VideoError, match="more than 1048576 bytes"):
+        open_video(playlist)
+
+
+def test_only_a_line_feed_ends_a_line(folder: Path) -> None:
+    name = "light\u2028dark.ts"
+    (folder / name).write_bytes((folder / "light.ts").read_bytes())
+    assert len(read_video(write_playlist(folder / "video.m3u8", "#EXTINF:0.5,", name))) == FRAMES
+
+
 def test_a_playlist_that_is_not_there(folder: Path) -> None:
     with pytest.raises(VideoError, match="does not exist"):
         open_video(folder / "gone.m3u8")
