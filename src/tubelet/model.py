@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from tubelet.config import ModelConfig, PreprocessingConfig
 from tubelet.errors import ConfigError
@@ -24,8 +22,6 @@ from tubelet.nn.initialisation import initialise_head, initialise_parameters
 from tubelet.provenance import Provenance
 
 Labels = Mapping[str, Sequence[str]]
-
-Path_ = TypeVar("Path_", bound=str | os.PathLike[str])
 
 Frozen = Literal["none", "embedding", "spatial", "encoder"]
 """How much of a model is kept as it is; see `ViViT.freeze`."""
@@ -339,82 +335,6 @@ class ViViT(nn.Module):
             )
         if not torch.compiler.is_compiling() and not bool(frame_mask.any(dim=1).all()):
             raise ConfigError("frame_mask marks every frame of a sample as not real; leave such a sample out")
-
-
-@overload
-def unwrapped(model: nn.Module) -> ViViT: ...
-@overload
-def unwrapped(model: nn.Module | Path_) -> ViViT | Path_: ...
-def unwrapped(model: Any) -> Any:
-    """The ViViT in a wrapper that computes the same: of `torch.compile`, `DataParallel`, DDP or peft.
-
-    Args:
-        model: a ViViT, a wrapper, or a path, which is given back.
-
-    Raises:
-        ConfigError: anything else.
-    """
-    if isinstance(model, ViViT | str | os.PathLike):
-        return model
-    if type(model).__module__.startswith("torch._dynamo."):  # `OptimizedModule`, without importing the compiler
-        return unwrapped(model._orig_mod)
-    if isinstance(model, nn.DataParallel | DistributedDataParallel):
-        return unwrapped(model.module)
-    if type(model).__module__.startswith("peft."):
-        return unwrapped(model.get_base_model())
-    raise ConfigError(
-        f"expected a ViViT (or one in torch.compile, DataParallel, DistributedDataParallel or peft), or what "
-        f"tubelet.load reads: a run, a model folder, a Hub id; got a {type(model).__name__}"
-    )
-
-
-def require_as_configured(model: ViViT, purpose: str) -> None:
-    """Check that the layers are those that `model.config` makes, as the configuration is all that is written of them.
-
-    Raises:
-        ConfigError: a layer was replaced, or has other sizes.
-    """
-    with torch.device("meta"):
-        made = ViViT(model.config)
-    expected, own = dict(made.named_modules()), dict(model.named_modules())
-    kinds = {name: (type(expected.get(name)), type(own.get(name))) for name in {**expected, **own} if name}
-    changed = [f"{name} ({mine.__name__})" for name, (theirs, mine) in kinds.items() if not _alike(theirs, mine)]
-    for name in expected.keys() & own.keys():
-        mine, theirs = vars(own[name]), vars(expected[name])
-        changed += [f"{name}.{value}" for value in ("eps", "activation") if mine.get(value) != theirs.get(value)]
-    shapes = {name: list(tensor.shape) for name, tensor in made.state_dict().items()}
-    found = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
-    changed = changed or [
-        f"{name} {found.get(name, 'missing')}" for name in {**shapes, **found} if shapes.get(name) != found.get(name)
-    ]
-    if changed:
-        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-        raise ConfigError(
-            f"{purpose} takes layers as model.config describes them, and these are others: "
-            f"{', '.join(changed[:3])}{more}; model.reset_classifier makes a new head, adapters are merged into their "
-            "layers first, and anything else is saved with torch.save(model.state_dict(), file)"
-        )
-
-
-def _alike(expected: type, own: type) -> bool:
-    return own is expected or (issubclass(own, BatchNorm) and issubclass(expected, BatchNorm))
-
-
-def logits_by_head(model: nn.Module, logits: Any) -> dict[str, Tensor]:
-    """What a model's call gave, {head: [B, K]}; a single head is called `label`.
-
-    Raises:
-        ConfigError: other heads or other numbers of classes than `model.config` says, as of a head that was replaced.
-    """
-    found = logits if isinstance(logits, dict) else {"label": logits}
-    sizes = {head: values.shape[-1] for head, values in found.items()}
-    if isinstance(model, ViViT) and sizes != model.config.heads:
-        raise ConfigError(
-            f"model.head gives {sizes} logits, and model.config describes {model.config.heads} classes; "
-            f"model.reset_classifier({next(iter(sizes.values())) if len(sizes) == 1 else sizes}) makes a head that the "
-            "configuration knows, whose weights can then be replaced"
-        )
-    return found
 
 
 def draw_places(batch: int, places: int, left_out: float) -> Int[Tensor, "B n"]:

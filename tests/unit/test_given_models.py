@@ -12,7 +12,8 @@ from torch import Tensor, nn
 import tubelet
 from tubelet.config import ModelConfig, PreprocessingConfig
 from tubelet.features import FeatureClips
-from tubelet.model import ViViT, unwrapped
+from tubelet.given_model import unwrapped
+from tubelet.model import ViViT
 
 FRAMES = torch.randint(0, 255, (4, 3, 16, 16), dtype=torch.uint8)
 

@@ -29,7 +29,8 @@ from tubelet.evaluate.results import Evaluation
 from tubelet.evaluate.tubelets import forward_sharing, shared_tubelets
 from tubelet.evaluate.views import ViewPlan, plan_views
 from tubelet.fast import Evaluating
-from tubelet.model import ViViT, logits_by_head, unwrapped
+from tubelet.given_model import logits_by_head, unwrapped
+from tubelet.model import ViViT
 from tubelet.text import moment
 from tubelet.weights import load
 

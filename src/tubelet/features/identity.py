@@ -13,7 +13,8 @@ import torch
 from tubelet.config import to_dict
 from tubelet.data import ClipDataset, Sample
 from tubelet.features.model import Stage
-from tubelet.model import ViViT, require_as_configured
+from tubelet.given_model import require_as_configured
+from tubelet.model import ViViT
 from tubelet.version import __version__
 from tubelet.video.file_part import FilePart
 

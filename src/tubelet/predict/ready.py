@@ -11,7 +11,8 @@ from torch import nn
 from tubelet.config import PreprocessingConfig
 from tubelet.errors import ConfigError
 from tubelet.evaluate import resolve_device
-from tubelet.model import ViViT, unwrapped
+from tubelet.given_model import unwrapped
+from tubelet.model import ViViT
 
 
 def ready(
@@ -20,7 +21,7 @@ def ready(
     """The model, loaded if need be and moved to its device, and how its videos are preprocessed.
 
     Args:
-        model: a model, one in a wrapper (see `tubelet.model.unwrapped`), or what `tubelet.load` reads.
+        model: a model, one in a wrapper (see `tubelet.given_model.unwrapped`), or what `tubelet.load` reads.
         device: where to; by default where the model is, and `auto` for one that is loaded here.
         resample: False takes frames by number, whatever the frame rate.
 

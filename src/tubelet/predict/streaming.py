@@ -25,7 +25,8 @@ from tubelet.evaluate import autocast, resolve_precision
 from tubelet.evaluate.device import Precision
 from tubelet.evaluate.tubelets import Tubelet, encode_tubelets, shares_tubelets, tubelets_of_clip
 from tubelet.fast import Evaluating
-from tubelet.model import ViViT, logits_by_head
+from tubelet.given_model import logits_by_head
+from tubelet.model import ViViT
 from tubelet.predict.decision import Decision
 from tubelet.predict.interruptions import Interruptions
 from tubelet.predict.live_source import LiveFrames

@@ -21,7 +21,8 @@ from tubelet.errors import ConfigError, DataError
 from tubelet.evaluate import parse_views, resolve_device, resolve_precision
 from tubelet.evaluate.device import Precision
 from tubelet.features import FeatureClips, default_folder
-from tubelet.model import ViViT, unwrapped
+from tubelet.given_model import unwrapped
+from tubelet.model import ViViT
 from tubelet.paths import require_free
 from tubelet.probe.export import write_features
 from tubelet.probe.knn import knn_votes

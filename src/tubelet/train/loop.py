@@ -20,7 +20,8 @@ from tubelet.data import Batch, Table
 from tubelet.distributed.world import joined
 from tubelet.errors import DataError, StorageError
 from tubelet.evaluate import Evaluation
-from tubelet.model import ViViT, unwrapped
+from tubelet.given_model import unwrapped
+from tubelet.model import ViViT
 from tubelet.train import events
 from tubelet.train.generators import restored_generators
 from tubelet.train.interrupt import StopAsked, StopRequest, TrainingInterrupted, until_stopped

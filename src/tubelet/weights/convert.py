@@ -8,7 +8,8 @@ from typing import Any
 from torch import nn
 
 from tubelet.errors import ConfigError
-from tubelet.model import ViViT, unwrapped
+from tubelet.given_model import unwrapped
+from tubelet.model import ViViT
 from tubelet.weights.adapt import adapt
 from tubelet.weights.hf_vivit import save_hf_vivit
 from tubelet.weights.load import load

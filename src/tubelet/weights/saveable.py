@@ -8,7 +8,8 @@ import torch
 
 from tubelet.errors import WeightsError
 from tubelet.fast.model import source_of
-from tubelet.model import ViViT, require_as_configured, unwrapped
+from tubelet.given_model import require_as_configured, unwrapped
+from tubelet.model import ViViT
 from tubelet.weights.tensors import check_tensor, listing
 
 
