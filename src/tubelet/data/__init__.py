@@ -1,12 +1,13 @@
 """Data sets: reading what describes them, dividing them, and turning them into batches of clips."""
 
+from tubelet.data.batch import Batch, collate
 from tubelet.data.cache import FrameCache
 from tubelet.data.check import CheckReport, check
 from tubelet.data.content import content_key
 from tubelet.data.dataset import ClipDataset, Draw, Failure, Item
 from tubelet.data.draws import Draws, generator_of
 from tubelet.data.label_maps import LabelMap, mirror_note, require_labels_stay_right, suggest_flip_labels
-from tubelet.data.loader import Batch, ClipLoader, EpochBatches, class_weights, collate, make_loader, timed
+from tubelet.data.loader import ClipLoader, EpochBatches, class_weights, make_loader, timed
 from tubelet.data.mix import BatchMix, batch_generator
 from tubelet.data.prepare import PrepareReport, prepare
 from tubelet.data.preview import contact_sheet

@@ -5,108 +5,23 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from tubelet.config.data import check_workers
-from tubelet.data.dataset import ClipDataset, Draw, Failure, Item
+from tubelet.data.batch import Batch, collate
+from tubelet.data.dataset import ClipDataset, Draw
 from tubelet.data.draws import generator_of
 from tubelet.data.table import Table
-from tubelet.errors import ConfigError, DataError, WorkerError
-
-PATIENCE = 1800.0
-"""Seconds that a worker may take for a batch, by default."""
-
-
-@dataclass
-class Batch:
-    """Clips, or views of videos, put together.
-
-    Attributes:
-        video: float32 [B, T, C, H, W], or [B, V, T, C, H, W] for evaluation. B is smaller than the batch size where
-            videos could not be read, and 0 if none could.
-        frame_mask: bool [B, T] or [B, V, T], True where a frame is real; None if all are.
-        targets: head to class indices, int64 [B]; or soft targets [B, K] after `BatchMix`.
-        indices: of the samples in the table, int64 [B].
-        failures: the videos of this batch that could not be read.
-        frames: evaluation: for each video and clip, the frames of the video that the clip holds; None in training.
-        damaged: evaluation: how many frames of each video are known to be damaged.
-        resampled: evaluation: for each video, whether these were chosen by their timestamps.
-    """
-
-    video: Float[Tensor, "B *V T C H W"]
-    frame_mask: Bool[Tensor, "B *V T"] | None
-    targets: dict[str, Tensor]
-    indices: Int[Tensor, "B"]
-    failures: list[Failure] = field(default_factory=list)
-    frames: list[list[list[int]]] | None = None
-    damaged: list[int] = field(default_factory=list)
-    resampled: list[bool] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.video)
-
-    def pin_memory(self) -> Batch:
-        """In memory from which a GPU can fetch it while it computes. Called by torch's loader."""
-        return Batch(
-            self.video.pin_memory(),
-            None if self.frame_mask is None else self.frame_mask.pin_memory(),
-            {head: target.pin_memory() for head, target in self.targets.items()},
-            self.indices,
-            self.failures,
-            self.frames,
-            self.damaged,
-            self.resampled,
-        )
-
-    def to(self, device: torch.device | str, *, non_blocking: bool = True) -> Batch:
-        """The same batch on a device; indices and failures stay where they are."""
-        mask = self.frame_mask
-        return Batch(
-            self.video.to(device, non_blocking=non_blocking),
-            None if mask is None else mask.to(device, non_blocking=non_blocking),
-            {head: target.to(device, non_blocking=non_blocking) for head, target in self.targets.items()},
-            self.indices,
-            self.failures,
-            self.frames,
-            self.damaged,
-            self.resampled,
-        )
-
-
-def collate(items: Sequence[Item | Failure], heads: Sequence[str], video_shape: Sequence[int]) -> Batch:
-    """Put items together; failures stand beside, not among them.
-
-    Args:
-        items: of a `ClipDataset`.
-        heads: of the table.
-        video_shape: of one item, for a batch without any.
-    """
-    clips = [item for item in items if not isinstance(item, Failure)]
-    failures = [item for item in items if isinstance(item, Failure)]
-    video = torch.stack([clip["video"] for clip in clips]) if clips else torch.empty(0, *video_shape)
-    masks = [clip["frame_mask"] for clip in clips]
-    frame_mask = None
-    if any(mask is not None for mask in masks):
-        whole = torch.ones(video.shape[1:-3], dtype=torch.bool)
-        frame_mask = torch.stack([whole if mask is None else mask for mask in masks])
-    targets = {head: torch.tensor([clip["targets"][head] for clip in clips], dtype=torch.int64) for head in heads}
-    indices = torch.tensor([clip["index"] for clip in clips], dtype=torch.int64)
-    frames = [clip["frames"] for clip in clips if clip["frames"] is not None]
-    damaged = [clip.get("damaged", 0) for clip in clips]
-    resampled = [clip.get("resampled", False) for clip in clips]
-    whole_frames = frames if len(frames) == len(clips) else None
-    return Batch(video, frame_mask, targets, indices, failures, whole_frames, damaged, resampled)
+from tubelet.data.worker_watch import PATIENCE, watched
+from tubelet.errors import ConfigError, DataError
 
 
 class EpochBatches(Sampler[list[Draw]]):
@@ -242,10 +157,10 @@ class ClipLoader(DataLoader[Batch]):
     patience = PATIENCE
 
     def __iter__(self) -> Any:  # torch's type is that of its own iterator
-        with _watched(getattr(self._iterator, "_workers", ()), self.patience):  # those of the epoch before answer
+        with watched(getattr(self._iterator, "_workers", ()), self.patience):  # those of the epoch before answer
             batches = super().__iter__()
         while True:
-            with _watched(getattr(batches, "_workers", ()), self.patience):
+            with watched(getattr(batches, "_workers", ()), self.patience):
                 batch = next(batches, None)
             if batch is None:
                 return
@@ -254,43 +169,6 @@ class ClipLoader(DataLoader[Batch]):
     def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
         """See `EpochBatches.set_epoch`; call it before each epoch."""
         self.batch_sampler.set_epoch(epoch, start_batch)
-
-
-@contextmanager
-def _watched(workers: Sequence[Any], patience: float) -> Iterator[None]:
-    """Wait for a batch inside the `with`: workers that do not answer in time are ended.
-
-    torch's own timeout does not help where a worker was halted: for a batch that it has announced there is none.
-    """
-    if not workers:
-        yield
-        return
-    hangs = threading.Event()
-
-    def end() -> None:
-        hangs.set()
-        for worker in workers:
-            worker.kill()  # what is halted would not hear a SIGTERM
-
-    timer = threading.Timer(patience, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    except Exception as error:
-        if hangs.is_set():
-            raise WorkerError(
-                f"the processes that read videos gave no batch in {patience:g} seconds: they hang, most often on a "
-                "network disk that does not answer. See that the videos can be read; a training goes on with --resume"
-            ) from error
-        if any(not worker.is_alive() for worker in workers):
-            raise WorkerError(
-                "a process that reads videos was ended from outside, most often by the system for want of memory; use "
-                "fewer --workers or a smaller --batch-size; a training goes on with --resume"
-            ) from error
-        raise
-    finally:
-        timer.cancel()
 
 
 def make_loader(

@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from tubelet.config import AugmentationConfig
+from tubelet.data.batch import Batch
 from tubelet.data.draws import generator_of, integer
-from tubelet.data.loader import Batch
 from tubelet.errors import ConfigError, DataError
 
 

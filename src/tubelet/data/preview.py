@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from tubelet.data.loader import Batch
+from tubelet.data.batch import Batch
 from tubelet.video import Preprocessing
 
 GAP, TITLE = 2, 14

@@ -1,0 +1,50 @@
+"""Processes that read videos: one that hangs, or was ended from outside, is an error in words."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from tubelet.errors import WorkerError
+
+PATIENCE = 1800.0
+"""Seconds that a worker may take for a batch, by default."""
+
+
+@contextmanager
+def watched(workers: Sequence[Any], patience: float) -> Iterator[None]:
+    """Wait for a batch inside the `with`: workers that do not answer in time are ended.
+
+    torch's own timeout does not help where a worker was halted: for a batch that it has announced there is none.
+    """
+    if not workers:
+        yield
+        return
+    hangs = threading.Event()
+
+    def end() -> None:
+        hangs.set()
+        for worker in workers:
+            worker.kill()  # what is halted would not hear a SIGTERM
+
+    timer = threading.Timer(patience, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except Exception as error:
+        if hangs.is_set():
+            raise WorkerError(
+                f"the processes that read videos gave no batch in {patience:g} seconds: they hang, most often on a "
+                "network disk that does not answer. See that the videos can be read; a training goes on with --resume"
+            ) from error
+        if any(not worker.is_alive() for worker in workers):
+            raise WorkerError(
+                "a process that reads videos was ended from outside, most often by the system for want of memory; use "
+                "fewer --workers or a smaller --batch-size; a training goes on with --resume"
+            ) from error
+        raise
+    finally:
+        timer.cancel()
