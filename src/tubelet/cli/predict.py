@@ -15,6 +15,7 @@ import tyro
 
 from tubelet.cli.arguments import CommonOptions, load_model, require_source, warn_of_unfinished
 from tubelet.cli.output import Output
+from tubelet.cli.part_file import part_lines
 from tubelet.errors import ConfigError, DataError
 from tubelet.paths import beside, require_free
 from tubelet.text import address_without_password, count, printable
@@ -220,24 +221,12 @@ def _lines_to(file: Path | None, output: Output) -> Iterator[Callable[[Result], 
         yield lambda result: None
         return
     part = _part(file)
-    written = 0
 
-    def write(result: Result) -> None:
-        nonlocal written
-        lines.write(result.to_json() + "\n")
-        lines.flush()
-        written += 1
+    def unfinished(written: int) -> str:
+        return f"not all was predicted; the first {count(written, 'line')} of {file} are in {part}"
 
-    try:
-        with part.open("w", encoding="utf-8") as lines:
-            yield write
-        part.replace(file)
-    except BaseException:
-        if written:
-            output.warn(f"not all was predicted; the first {count(written, 'line')} of {file} are in {part}")
-        else:
-            part.unlink(missing_ok=True)
-        raise
+    with part_lines(part, file, output, unfinished) as write:
+        yield lambda result: write(result.to_json())
 
 
 @contextmanager

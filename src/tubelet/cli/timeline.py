@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tubelet.cli.output import Output
+from tubelet.cli.part_file import part_lines
 from tubelet.paths import require_free
 from tubelet.text import address_without_password, count, printable
 
@@ -67,7 +68,10 @@ def run_timelines(model: ViViT, videos: Sequence[str], settings: TimelineSetting
         }
         for video, places in zip(videos, files, strict=True):
             try:
-                with _lines_to(_part(places), output) as write, stream(model, _source(video), **streaming) as decisions:
+                with (
+                    _events_to(_part(places), output) as write,
+                    stream(model, _source(video), **streaming) as decisions,
+                ):
                     timeline = _watch(decisions, find, stop, write, output)
                     for place in places:
                         timeline.save(place, overwrite=settings.overwrite)
@@ -98,26 +102,14 @@ def _part(places: Sequence[Path]) -> Path:
 
 
 @contextmanager
-def _lines_to(part: Path, output: Output) -> Iterator[Callable[[Event], None]]:
+def _events_to(part: Path, output: Output) -> Iterator[Callable[[Event], None]]:
     """Takes events, each as soon as it is over; the file stays where there is an end before the end."""
-    written = 0
 
-    def write(event: Event) -> None:
-        nonlocal written
-        lines.write(json.dumps(event.to_dict(), ensure_ascii=False) + "\n")
-        lines.flush()
-        written += 1
+    def unfinished(written: int) -> str:
+        return f"the timeline was not finished; its first {count(written, 'event')} are in {part}"
 
-    try:
-        with part.open("w", encoding="utf-8") as lines:
-            yield write
-    except BaseException:
-        if written:
-            output.warn(f"the timeline was not finished; its first {count(written, 'event')} are in {part}")
-        else:
-            part.unlink(missing_ok=True)
-        raise
-    part.unlink(missing_ok=True)
+    with part_lines(part, None, output, unfinished) as write:
+        yield lambda event: write(json.dumps(event.to_dict(), ensure_ascii=False))
 
 
 def _tell_interruptions(timeline: Timeline, output: Output) -> None:
