@@ -19,7 +19,7 @@ from tubelet.data.table import Sample, Table
 from tubelet.data.units import groups_in_several_splits, overlaps
 from tubelet.errors import VideoError
 from tubelet.video import open_video, window
-from tubelet.video.clip import TOO_LARGE, VisitingDecoder, damage_in_words
+from tubelet.video.clip import VisitingDecoder, damage_in_words, why_unreadable
 from tubelet.video.decode import until_settled
 from tubelet.video.decoder_log import decoder_log
 
@@ -241,10 +241,8 @@ def _look(path: str, samples: Sequence[Sample], thorough: bool) -> _Look:
             until_settled(decoder, partial(_decode, decoder, thorough))
             metadata, times = decoder.metadata, decoder.timestamps.tolist()
             damaged = sorted(decoder.damaged)
-    except (VideoError, OSError) as error:
-        return _Look(problem=error.reason if isinstance(error, VideoError) else str(error))
-    except MemoryError:
-        return _Look(problem=TOO_LARGE)
+    except (VideoError, OSError, MemoryError) as error:
+        return _Look(problem=why_unreadable(error))
     windows, outside = [], []
     stop = metadata.start + metadata.duration
     for sample in samples:

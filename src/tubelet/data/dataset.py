@@ -20,7 +20,7 @@ from tubelet.data.table import Sample, Table
 from tubelet.data.temporal import check_temporal, real_mask, training_indices
 from tubelet.errors import ConfigError, VideoError
 from tubelet.video import Clip, Clips, Decoder, Preprocessing, VideoMetadata, open_video
-from tubelet.video.clip import TOO_LARGE, damage_in_words
+from tubelet.video.clip import damage_in_words, why_unreadable
 
 
 @dataclass(frozen=True)
@@ -159,11 +159,8 @@ class ClipDataset(Dataset[Item | Failure]):
             if self.mode == "train":
                 return self._training_item(sample, draw)
             return self._evaluation_item(sample, draw.index)
-        except (VideoError, OSError) as error:
-            reason = error.reason if isinstance(error, VideoError) else str(error)
-            return Failure(draw.index, sample.path, reason)
-        except MemoryError:
-            return Failure(draw.index, sample.path, TOO_LARGE)
+        except (VideoError, OSError, MemoryError) as error:
+            return Failure(draw.index, sample.path, why_unreadable(error))
 
     # --- training --------------------------------------------------------------------------------------------------
 

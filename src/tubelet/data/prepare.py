@@ -28,9 +28,9 @@ from tubelet.data.shards import DESCRIPTION, FAILURES, FORMAT, INDEX, PREPARING,
 from tubelet.data.table import Sample, Table
 from tubelet.errors import ConfigError, DataError, VideoError
 from tubelet.folder_lock import FolderLock
-from tubelet.json_files import dump_json
+from tubelet.json_files import dump_json, read_json_lines
 from tubelet.video import FilePart, open_video
-from tubelet.video.clip import TOO_LARGE, VisitingDecoder, damage_in_words
+from tubelet.video.clip import VisitingDecoder, damage_in_words, why_unreadable
 from tubelet.video.transcode import transcode
 
 PLAN = "plan.json"
@@ -215,10 +215,8 @@ def _make(video: _Video, folder: Path, config: ShardConfig) -> _Made:
         )
         os.replace(unfinished, staged)
         return _Made(staged, "mp4", shift)
-    except VideoError as error:
-        return _Made(None, problem=error.reason)
-    except MemoryError:
-        return _Made(None, problem=TOO_LARGE)
+    except (VideoError, MemoryError) as error:
+        return _Made(None, problem=why_unreadable(error))
     except (av.FFmpegError, OverflowError) as error:
         if isinstance(error, OSError):  # of the disk that is written to
             raise
@@ -260,8 +258,7 @@ def _clean_up(folder: Path, videos: list[_Video], began: float) -> PrepareReport
     """Remove what only the preparation needs, and read what there is."""
     shutil.rmtree(folder / PREPARING)
     description = read_description(folder)
-    lines = (folder / FAILURES).read_text(encoding="utf-8").split("\n")
-    failures = tuple(Problem(**json.loads(line)) for line in lines if line)
+    failures = tuple(Problem(**failure) for _, failure in read_json_lines(folder / FAILURES))
     left_out = {failure.path for failure in failures}
     shards = description["shards"]
     return PrepareReport(

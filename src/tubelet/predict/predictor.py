@@ -33,7 +33,7 @@ from tubelet.predict.result import TOP, Result, head_results
 from tubelet.predict.sources import ClipDecoder, Source, find_videos, no_video, numbers_in_source, open_source, path_of
 from tubelet.provenance import Use
 from tubelet.video import Clip, Decoder, Preprocessing, Views
-from tubelet.video.clip import TOO_LARGE
+from tubelet.video.clip import why_unreadable
 
 AHEAD = 2
 """Videos that are decoded before the model is ready for them."""
@@ -180,13 +180,11 @@ class Predictor:
                 indices = numbers_in_source(decoder, places)
                 damaged = numbers_in_source(decoder, views.damaged)
                 small = _thumbnails(decoder, places)
-        except VideoError as error:
-            return _Loaded(path, error.reason, None, (), None, None, time.perf_counter() - started)
-        except OSError as error:  # no permission, a name that is too long, a disk that fails
-            reason = error.strerror or type(error).__name__
+        except (VideoError, OSError, MemoryError) as error:
+            reason = why_unreadable(error)
+            if isinstance(error, OSError):  # no permission, a name that is too long, a disk that fails
+                reason = error.strerror or type(error).__name__
             return _Loaded(path, reason, None, (), None, None, time.perf_counter() - started)
-        except MemoryError:
-            return _Loaded(path, TOO_LARGE, None, (), None, None, time.perf_counter() - started)
         use = self._use_of(path)
         return _Loaded(path, None, views, indices, times, small, time.perf_counter() - started, use, damaged)
 

@@ -198,6 +198,13 @@ def collect(
     return Clip(frames.permute(0, 3, 1, 2), decoder.timestamps[wanted], tuple(wanted), metadata.path, damaged)
 
 
+def why_unreadable(error: VideoError | OSError | MemoryError) -> str:
+    """What is said of a video that is left out because of this error, without its path."""
+    if isinstance(error, VideoError):
+        return error.reason
+    return TOO_LARGE if isinstance(error, MemoryError) else str(error)
+
+
 def damage_in_words(damaged: Sequence[int], total: int) -> str:
     """Which of so many frames are damaged, and what helps."""
     few = ", ".join(map(str, damaged[:5])) + (", ..." if len(damaged) > 5 else "")
