@@ -111,7 +111,7 @@ def _run(words: list[str], show_traceback: bool) -> tuple[int, str | None]:
     except EndedElsewhere:
         return FAILURE, "another process ended"
     except TubeletError as error:
-        return _told(_one_line(error), error.exit_code, show_traceback)
+        return _told(one_line(str(error)), error.exit_code, show_traceback)
     except Exception as error:  # noqa: BLE001  # whatever it is, the exit code is documented
         if isinstance(error, BrokenPipeError) and reader_went_away():
             # What is still buffered must not be flushed into the closed pipe when python ends.
@@ -121,7 +121,7 @@ def _run(words: list[str], show_traceback: bool) -> tuple[int, str | None]:
         if refused is not None:
             return _told(one_line(refused), FAILURE, show_traceback)
         traceback.print_exc()
-        said = f"unexpected {type(error).__name__}: {_one_line(error)}"
+        said = f"unexpected {type(error).__name__}: {one_line(str(error))}"
         print(
             f"tubelet: {_whose()}{said}. This is a defect of tubelet, not of your input; please report it with the "
             "lines above",
@@ -220,10 +220,6 @@ def _whose() -> str:
     except TubeletError:  # that is the error
         return ""
     return "" if here.first else f"{here}: "
-
-
-def _one_line(error: Exception) -> str:
-    return one_line(str(error))
 
 
 def _print_any_character() -> None:
