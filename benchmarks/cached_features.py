@@ -25,7 +25,7 @@ import torch
 from tubelet.config import NO_AUGMENTATION, DataConfig, OptimisationConfig, RuntimeConfig, TrainConfig, ValidationConfig
 from tubelet.data import Table, read_table
 from tubelet.presets import create
-from tubelet.train import SilentReporter, read_events, train
+from tubelet.training import SilentReporter, read_events, train
 
 
 class Clock(SilentReporter):

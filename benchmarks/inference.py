@@ -24,7 +24,7 @@ from benchmarks.peers import torchvision_swin, transformers_vivit, vit_pytorch_v
 from torch import Tensor, nn
 
 from tubelet.config import ModelConfig, cost
-from tubelet.evaluate import autocast
+from tubelet.device import autocast
 from tubelet.fast import optimise
 
 SWIN = "torchvision swin3d_b"

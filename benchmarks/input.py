@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from tubelet.config import PreprocessingConfig
-from tubelet.predict import find_videos
+from tubelet.prediction import find_videos
 from tubelet.video import Preprocessing, open_video, read_video, write_video
 
 HEIGHTS = {360: 640, 720: 1280}

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from tubelet import PreprocessingConfig, create, optimise, stream
-from tubelet.evaluate import parse_views, predict_views
+from tubelet.evaluation import parse_views, predict_views
 from tubelet.model import ViViT
 from tubelet.video import Preprocessing
 

@@ -27,11 +27,11 @@ from benchmarks.sides import Side, serve
 from torch import Tensor, nn
 
 from tubelet.config import cost
-from tubelet.evaluate import autocast
+from tubelet.device import autocast
 from tubelet.fast import optimise
 from tubelet.fast.model import source_of
 from tubelet.model import ViViT
-from tubelet.train.early_step import StepInBackward
+from tubelet.training.early_step import StepInBackward
 
 OURS = PLAIN, LEAN, EARLY, LEANEST = (
     "tubelet",

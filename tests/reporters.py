@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-from tubelet.train import SilentReporter
+from tubelet.training import SilentReporter
 
 
 class Told(SilentReporter):

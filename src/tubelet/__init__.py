@@ -1,26 +1,27 @@
 """ViViT, the Video Vision Transformer: the four models of the paper, from a folder of videos to a prediction.
 
 The public names below are imported when they are first used, so that `import tubelet` costs milliseconds.
-So are the rooms, `tubelet.video` for example.
-`evaluate`, `predict`, `pretrain`, `probe` and `train` are packages that can be called (see `tubelet.callable_module`).
+So are the packages, `tubelet.video` for example.
 """
 
 import importlib
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from tubelet import former_names
 from tubelet.version import __version__
 
 if TYPE_CHECKING:
     from tubelet.config import ModelConfig, PreprocessingConfig
     from tubelet.errors import ConfigError, DataError, TubeletError, VideoError, WeightsError
-    from tubelet.evaluate import evaluate
+    from tubelet.evaluation import evaluate
     from tubelet.fast import merge_tokens, optimise
     from tubelet.model import ViViT
-    from tubelet.predict import predict, stream
+    from tubelet.prediction import predict, stream
     from tubelet.presets import create
-    from tubelet.pretrain import pretrain
-    from tubelet.probe import probe
-    from tubelet.train import train
+    from tubelet.pretraining import pretrain
+    from tubelet.probing import probe
+    from tubelet.training import train
     from tubelet.video import Clip, read_video, write_video
     from tubelet.weights import convert, initialise, load, save
     from tubelet.weights.hub import from_pretrained, push_to_hub
@@ -58,44 +59,54 @@ __all__ = [
 _HOMES = {
     "tubelet.config": ("ModelConfig", "PreprocessingConfig"),
     "tubelet.errors": ("ConfigError", "DataError", "TubeletError", "VideoError", "WeightsError"),
+    "tubelet.evaluation": ("evaluate",),
     "tubelet.fast": ("merge_tokens", "optimise"),
     "tubelet.model": ("ViViT",),
-    "tubelet.predict": ("stream",),
+    "tubelet.prediction": ("predict", "stream"),
     "tubelet.presets": ("create",),
+    "tubelet.pretraining": ("pretrain",),
+    "tubelet.probing": ("probe",),
+    "tubelet.training": ("train",),
     "tubelet.video": ("Clip", "read_video", "write_video"),
     "tubelet.weights": ("convert", "initialise", "load", "save"),
     "tubelet.weights.hub": ("from_pretrained", "push_to_hub"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_ROOMS = (
+_PACKAGES = (
     "config",
     "data",
     "errors",
-    "evaluate",
-    "features",
+    "evaluation",
     "fast",
+    "features",
     "nn",
-    "predict",
+    "prediction",
     "presets",
-    "pretrain",
-    "probe",
+    "pretraining",
+    "probing",
     "report",
     "studies",
-    "train",
+    "training",
     "video",
     "weights",
 )
+_AMERICAN = {"initialize": "initialise", "optimize": "optimise"}
+
+former_names.register()
 
 
 def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
+    if name in _PACKAGES:
         return importlib.import_module(f"tubelet.{name}")  # the import binds the name
-    if name not in _HOME_OF:
-        raise AttributeError(f"module 'tubelet' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    known = _AMERICAN.get(name, name)
+    if known not in _HOME_OF:
+        nearest = get_close_matches(name, [*__all__, *_PACKAGES], n=1)
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        raise AttributeError(f"module 'tubelet' has no attribute {name!r}{hint}")
+    value = getattr(importlib.import_module(_HOME_OF[known]), known)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_ROOMS})
+    return sorted({*globals(), *__all__, *_PACKAGES})

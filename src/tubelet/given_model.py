@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tubelet.errors import ConfigError
 from tubelet.model import ViViT
 from tubelet.nn.batch_norm import BatchNorm
+from tubelet.text import listing
 
 Path_ = TypeVar("Path_", bound=str | os.PathLike[str])
 
@@ -63,10 +64,9 @@ def require_as_configured(model: ViViT, purpose: str) -> None:
         f"{name} {found.get(name, 'missing')}" for name in {**shapes, **found} if shapes.get(name) != found.get(name)
     ]
     if changed:
-        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise ConfigError(
             f"{purpose} takes layers as model.config describes them, and these are others: "
-            f"{', '.join(changed[:3])}{more}; model.reset_classifier makes a new head, adapters are merged into their "
+            f"{listing(changed, 3)}; model.reset_classifier makes a new head, adapters are merged into their "
             "layers first, and anything else is saved with torch.save(model.state_dict(), file)"
         )
 

@@ -1,4 +1,4 @@
-"""JSON in files. What cannot be read is a `DataError` that names the file and the line, and says what to do."""
+"""JSON in files. What cannot be read is an error that names the file and the line, and says what to do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import re
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tubelet.errors import DataError
+from tubelet.errors import DataError, TubeletError
+
+LARGEST = 64 * 1024 * 1024
+"""Bytes of a JSON object that is still read from a file; configurations are far below."""
 
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Characters that are escaped: line ends of other programs, and bytes of file names that are not UTF-8 (surrogates)."""
@@ -19,7 +22,9 @@ def dump_json(value: Any, indent: int | None = None) -> str:
     return _ESCAPED.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
-def parse_json(text: str | bytes, where: str, *, strict: bool = False, advice: str = "") -> Any:
+def parse_json(
+    text: str | bytes, where: str, *, strict: bool = False, advice: str = "", error: type[TubeletError] = DataError
+) -> Any:
     """A JSON value.
 
     Args:
@@ -27,32 +32,50 @@ def parse_json(text: str | bytes, where: str, *, strict: bool = False, advice: s
         where: the text comes from, for the error.
         strict: refuse what JSON does not have (NaN, Infinity), and a key that an object has twice.
         advice: what to do about an error.
+        error: the class of the error.
 
     Raises:
-        DataError: not UTF-8, or not JSON; also a number or a nesting beyond what Python reads.
+        error: not UTF-8, or not JSON; also a number or a nesting beyond what Python reads.
     """
     try:
         decoded = text.decode("utf-8-sig") if isinstance(text, bytes) else text
         if strict:
             return json.loads(decoded, parse_constant=_no_constant, object_pairs_hook=_unique)
         return json.loads(decoded)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{where}: {not_utf8(error)}{_then(advice)}") from error
-    except RecursionError as error:
-        raise DataError(f"{where}: not JSON that can be read (nested too deeply){_then(advice)}") from error
-    except ValueError as error:
-        raise DataError(f"{where}: not JSON ({str(error).partition(';')[0]}){_then(advice)}") from error
+    except UnicodeDecodeError as reason:
+        raise error(f"{where}: {not_utf8(reason)}{_then(advice)}") from reason
+    except RecursionError as reason:
+        raise error(f"{where}: not JSON that can be read (nested too deeply){_then(advice)}") from reason
+    except ValueError as reason:  # also a number of thousands of digits
+        raise error(f"{where}: not JSON ({str(reason).partition(';')[0]}){_then(advice)}") from reason
 
 
-def read_json_object(path: Path, advice: str = "") -> dict[str, Any]:
+def read_json_object(
+    path: Path, advice: str = "", *, strict: bool = False, error: type[TubeletError] = DataError
+) -> dict[str, Any]:
     """The JSON object that a file holds.
 
+    Args:
+        path: of the file.
+        advice: what to do about an error.
+        strict: see `parse_json`.
+        error: the class of the error.
+
     Raises:
-        DataError: the file cannot be read, or holds something else.
+        error: the file cannot be read, is far too large, or holds something else.
     """
-    value = parse_json(_bytes(path, advice), str(path), advice=advice)
+    data = _bytes(path, advice, error)
+    return as_object(parse_json(data, str(path), strict=strict, advice=advice, error=error), str(path), advice, error)
+
+
+def as_object(value: Any, where: str, advice: str = "", error: type[TubeletError] = DataError) -> dict[str, Any]:
+    """A JSON value that has to be an object.
+
+    Raises:
+        error: it is something else.
+    """
     if not isinstance(value, dict):
-        raise DataError(f"{path}: expected a JSON object, got {type(value).__name__}{_then(advice)}")
+        raise error(f"{where}: expected a JSON object, got {type(value).__name__}{_then(advice)}")
     return value
 
 
@@ -67,15 +90,12 @@ def read_json_lines(path: Path, advice: str = "", *, unfinished: bool = False) -
     Raises:
         DataError: the file cannot be read, or a line holds something else.
     """
-    lines = _bytes(path, advice).split(b"\n")
+    lines = _bytes(path, advice, at_most=None).split(b"\n")
     found = []
     for number, line in enumerate(lines[:-1] if unfinished else lines, 1):
         if line.strip():
             where = f"{path} line {number}"
-            value = parse_json(line, where, advice=advice)
-            if not isinstance(value, dict):
-                raise DataError(f"{where}: expected a JSON object, got {type(value).__name__}{_then(advice)}")
-            found.append((number, value))
+            found.append((number, as_object(parse_json(line, where, advice=advice), where, advice)))
     return found
 
 
@@ -88,11 +108,14 @@ def not_utf8(error: UnicodeDecodeError) -> str:
     return f"line {line} is not UTF-8 text (byte 0x{data[error.start]:02x}); save the file as UTF-8"
 
 
-def _bytes(path: Path, advice: str) -> bytes:
+def _bytes(path: Path, advice: str, error: type[TubeletError] = DataError, at_most: int | None = LARGEST) -> bytes:
     try:
+        size = path.stat().st_size
+        if at_most is not None and size > at_most:
+            raise error(f"{path}: {size} bytes are too many for a configuration; is it another file?{_then(advice)}")
         return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}){_then(advice)}") from error
+    except OSError as reason:
+        raise error(f"{path}: cannot be read ({reason.strerror}){_then(advice)}") from reason
 
 
 def _then(advice: str) -> str:

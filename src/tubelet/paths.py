@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from tubelet.errors import ConfigError, DataError, WeightsError
+from tubelet.text import listing
 
 WEIGHTS_SUFFIXES = (".checkpoint", ".msgpack", ".safetensors", ".npz", ".pt", ".pth", ".bin", ".ckpt", ".json")
 """A missing file with such a name is not looked for on the Hub."""
@@ -116,12 +117,7 @@ def beside(missing: str | Path) -> str:
         return f"; there is no folder {path.parent} either"
     near = difflib.get_close_matches(path.name, names, SHOWN, cutoff=0.6)
     if near:
-        return f"; did you mean {_few([str(path.parent / name) for name in near])}?"
+        return f"; did you mean {listing([str(path.parent / name) for name in near], SHOWN)}?"
     if path.parent == Path() or not names:
         return ""
-    return f"; {path.parent} has: {_few(names)}"
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+    return f"; {path.parent} has: {listing(names, SHOWN)}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import time
+from collections.abc import Iterable
 
 _OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 """Control characters (escape sequences begin with one), line separators, what turns the direction of writing, and the
@@ -64,6 +66,27 @@ def one_line(text: str) -> str:
 def count(number: int, noun: str, plural: str | None = None) -> str:
     """A number with its noun: `1 video`, `2 videos`; `plural` where an s does not make it."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def listing(names: Iterable[str], at_most: int = 5, between: str = ", ", more: str = "") -> str:
+    """The first few names, and how many there are besides: `a, b and 3 more`.
+
+    Args:
+        names: in their order.
+        at_most: of them that are shown.
+        between: them.
+        more: what follows "more": where the others are.
+    """
+    every = list(names)
+    shown = between.join(every[:at_most])
+    return shown if len(every) <= at_most else f"{shown} and {len(every) - at_most} more{more}"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of an error about an unknown name: the nearest known one, or all of them."""
+    names = list(known)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(names)}"
 
 
 def moment() -> str:

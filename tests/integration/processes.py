@@ -18,11 +18,11 @@ from tubelet.config import TrainConfig, from_dict
 from tubelet.distributed.launch import LIFELINE, _environment
 from tubelet.distributed.place import Place
 from tubelet.distributed.world import joined
-from tubelet.evaluate import evaluate
-from tubelet.train import SilentReporter, TrainingInterrupted, train
+from tubelet.evaluation import evaluate
+from tubelet.training import SilentReporter, TrainingInterrupted, train
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tubelet.train.loop", "tubelet.evaluate.evaluator"])
+PROCESSES.set_forkserver_preload(["tubelet.training.loop", "tubelet.evaluation.evaluator"])
 
 
 def together(size: int, function: Callable[..., Any], *words: Any) -> list[tuple[str, Any]]:

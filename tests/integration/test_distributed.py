@@ -22,8 +22,8 @@ from tubelet.config import (
     override,
     to_dict,
 )
-from tubelet.train import read_events
-from tubelet.train.checkpoint import load_checkpoint
+from tubelet.training import read_events
+from tubelet.training.checkpoint import load_checkpoint
 from tubelet.video import write_video
 
 pytestmark = pytest.mark.timeout(900)

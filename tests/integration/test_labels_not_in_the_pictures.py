@@ -23,7 +23,7 @@ from tubelet.config import DataConfig, TrainConfig, ValidationConfig
 from tubelet.config.shards import ShardConfig
 from tubelet.data import Sample, Table, assign_splits, hold_out, prepare, read_table
 from tubelet.studies.videos import study_table
-from tubelet.train.splits import divide
+from tubelet.training.splits import divide
 from tubelet.video import FilePart, read_video, write_video
 
 Source = Callable[[Sample], str]

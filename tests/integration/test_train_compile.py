@@ -11,13 +11,13 @@ import pytest
 import torch
 
 import tubelet
-from tubelet.train import read_events
+from tubelet.training import read_events
 from tubelet.video import write_video
 
 CHILD = """
 import sys, warnings
 from tubelet.config import train_config
-from tubelet.train import SilentReporter, train
+from tubelet.training import SilentReporter, train
 config = train_config(
     "small-data",
     model={"num_frames": 4, "image_size": 16, "tubelet_size": (2, 8, 8), "hidden_size": 24, "num_layers": 1,

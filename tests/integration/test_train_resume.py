@@ -26,8 +26,8 @@ from tubelet.config import (
     TrainConfig,
     ValidationConfig,
 )
-from tubelet.train import SilentReporter, read_events, train
-from tubelet.train.checkpoint import load_checkpoint
+from tubelet.training import SilentReporter, read_events, train
+from tubelet.training.checkpoint import load_checkpoint
 from tubelet.video import write_video
 
 SOURCE = Path(tubelet.__file__).parents[1]
@@ -61,7 +61,7 @@ CONFIG = TrainConfig(
 CHILD = """
 import json, sys, torch
 from tubelet.config import TrainConfig, from_dict
-from tubelet.train import SilentReporter, TrainingInterrupted, train
+from tubelet.training import SilentReporter, TrainingInterrupted, train
 torch.set_num_threads(1)
 data, out, config, resume = sys.argv[1:]
 try:

@@ -11,7 +11,7 @@ import tubelet
 from contract.configurations import VARIANTS, small
 from tubelet.errors import ConfigError
 from tubelet.model import ViViT
-from tubelet.train.ema import WeightAverage
+from tubelet.training.ema import WeightAverage
 from tubelet.weights import adapt
 from tubelet.weights.fold import fold_head_norm
 

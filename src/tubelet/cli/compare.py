@@ -15,7 +15,7 @@ from tubelet.errors import ConfigError
 from tubelet.paths import require_folder, require_free
 
 if TYPE_CHECKING:
-    from tubelet.evaluate import Comparison
+    from tubelet.evaluation import Comparison
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ def run(options: Options, output: Output) -> int:
     for folder in options.runs:
         require_folder(folder, "a run")
     require_free(options.out, overwrite=options.overwrite)
-    from tubelet.evaluate import Evaluation, compare
+    from tubelet.evaluation import Evaluation, compare
     from tubelet.report import write_comparison
 
     folders = _named(options.runs)

@@ -69,8 +69,8 @@ def run(options: Any, output: Output) -> int:
     from PIL import Image
 
     from tubelet.data import contact_sheet
+    from tubelet.files import replacing
     from tubelet.video import Preprocessing
-    from tubelet.weights.files import replacing
 
     batch, preprocessing, classes = _batch(options, output)
     if not len(batch):
@@ -91,8 +91,8 @@ def _batch(options: Any, output: Output) -> tuple[Any, Any, Any]:
     from dataclasses import replace
 
     from tubelet.data import BatchMix, ClipDataset, batch_generator, make_loader, mirror_note, read_configured
-    from tubelet.train.model import build_model
-    from tubelet.train.splits import divide
+    from tubelet.training.model import build_model
+    from tubelet.training.splits import divide
 
     config = config_of(options)
     config = replace(config, data=replace(config.data, source=options.source))

@@ -20,7 +20,7 @@ from tubelet.paths import require_data, require_free
 if TYPE_CHECKING:
     from tubelet.data import Table
     from tubelet.distributed.world import World
-    from tubelet.evaluate import Evaluation
+    from tubelet.evaluation import Evaluation
     from tubelet.model import ViViT
 
 RUN_FILE, EVALUATION_FILE = "run.json", "evaluation.json"
@@ -116,7 +116,7 @@ def run(options: Options, output: Output) -> int:
         require_free(options.out / EVALUATION_FILE, overwrite=options.overwrite)
     from tubelet.distributed.place import require_alone
     from tubelet.distributed.world import joined
-    from tubelet.evaluate import plan_views
+    from tubelet.evaluation import plan_views
 
     if options.probe is not None:
         require_alone("--probe")
@@ -126,8 +126,8 @@ def run(options: Options, output: Output) -> int:
 
 
 def _run(options: Options, source: str, output: Output, world: World) -> int:
-    from tubelet.evaluate.evaluator import own_split
-    from tubelet.evaluate.keeping import staging
+    from tubelet.evaluation.evaluator import own_split
+    from tubelet.evaluation.keeping import staging
 
     own = options.data is None
     warn_of_unfinished(source, output)
@@ -160,7 +160,7 @@ def _home(options: Options, source: str) -> Path | None:
 
 
 def _kept(options: Options, source: Path, staged: Path, *, own: bool) -> Path:
-    from tubelet.evaluate.keeping import keep, keep_in
+    from tubelet.evaluation.keeping import keep, keep_in
 
     if options.out is not None:
         return keep_in(staged, options.out, overwrite=options.overwrite)
@@ -171,7 +171,7 @@ def _measured(
     options: Options, model: ViViT, table: Table, split: str | None, staged: Path | None, output: Output, world: World
 ) -> Evaluation:
     """The evaluation that the options ask for, the probe included."""
-    from tubelet.evaluate import evaluate, probe_temporal
+    from tubelet.evaluation import evaluate, probe_temporal
 
     how: dict[str, Any] = {
         "split": split,
@@ -202,7 +202,7 @@ def _calibrated(
     world: World,
 ) -> Evaluation:
     """The evaluation with temperatures fitted on another split, whose predictions are stored too."""
-    from tubelet.evaluate.stored import CALIBRATION_FOLDER
+    from tubelet.evaluation.stored import CALIBRATION_FOLDER
 
     wanted = _other_split(table, options.calibrate_on, evaluation.split)
     if wanted == "train":
@@ -218,8 +218,8 @@ def _calibrated(
 
 def _again(options: Options, output: Output) -> int:
     """The figures of stored predictions."""
-    from tubelet.evaluate import evaluate_stored
-    from tubelet.evaluate.predictions import PREDICTIONS_FILE
+    from tubelet.evaluation import evaluate_stored
+    from tubelet.evaluation.predictions import PREDICTIONS_FILE
 
     defaults = {field.name: field.default for field in dataclasses.fields(Options)}
     unused = [

@@ -22,10 +22,9 @@ from tubelet.cli import hints
 from tubelet.cli.hints import Misused
 from tubelet.cli.machine_errors import of_the_machine, reader_went_away
 from tubelet.cli.output import print_json
-from tubelet.config.serialise import did_you_mean
 from tubelet.distributed.place import EndedElsewhere, place
 from tubelet.errors import TubeletError
-from tubelet.text import one_line, printable
+from tubelet.text import did_you_mean, one_line, printable
 from tubelet.version import __version__
 
 OK, FAILURE, USAGE, SIGNALLED, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 128, 130, 141

@@ -21,7 +21,7 @@ from tubelet.paths import beside, require_free
 from tubelet.text import address_without_password, count, printable
 
 if TYPE_CHECKING:
-    from tubelet.predict import Result
+    from tubelet.prediction import Result
 
 SHOWN_CLASSES = 10
 """Classes that the summary names."""
@@ -87,9 +87,9 @@ class Options(CommonOptions):
 def run(options: Options, output: Output) -> int:
     """Predict and print."""
     _check_paths(options)
-    from tubelet.evaluate import parse_views
+    from tubelet.evaluation import parse_views
     from tubelet.fast import merge_tokens
-    from tubelet.predict import Predictor
+    from tubelet.prediction import Predictor
     from tubelet.video.clip import damage_in_words
 
     parse_views(options.views)  # before the model is loaded, which takes seconds
@@ -165,7 +165,7 @@ def _without_password(name: str) -> str:
 
 
 def _listed(names: Sequence[str]) -> list[str]:
-    from tubelet.predict import find_videos
+    from tubelet.prediction import find_videos
 
     videos: list[str] = []
     for name in names:

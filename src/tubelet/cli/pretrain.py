@@ -90,8 +90,8 @@ def base_config(sources: Sources) -> PretrainConfig:
 def run(options: Any, output: Output) -> int:
     """Pretrain, and say how to go on."""
     require_startable(options, "pretrain")
-    from tubelet.pretrain import pretrain
-    from tubelet.train import SilentReporter
+    from tubelet.pretraining import pretrain
+    from tubelet.training import SilentReporter
 
     out, base = options.out, options.base
     if out is None:

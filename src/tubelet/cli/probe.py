@@ -67,7 +67,7 @@ def run(options: Options, output: Output) -> int:
         require_data(options.data)
     if options.features is not None:
         require_free(options.features, overwrite=options.overwrite)
-    from tubelet.probe import probe
+    from tubelet.probing import probe
 
     table = read_or_own(options, options.model, options.data, options.group_column, "tubelet probe MODEL DATA")
     with output.progress("features") as progress:

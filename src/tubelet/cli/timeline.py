@@ -18,7 +18,7 @@ from tubelet.text import address_without_password, count, printable
 
 if TYPE_CHECKING:
     from tubelet.model import ViViT
-    from tubelet.predict import Decision, Event, Stream, Timeline
+    from tubelet.prediction import Decision, Event, Stream, Timeline
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ def run_timelines(model: ViViT, videos: Sequence[str], settings: TimelineSetting
         how: device, precision and top of `tubelet.stream`.
     """
     from tubelet.errors import VideoError
-    from tubelet.predict import find_events, stream
-    from tubelet.predict.smoothing import Smoother
-    from tubelet.predict.timeline import check_thresholds
-    from tubelet.train.interrupt import StopRequest
+    from tubelet.prediction import find_events, stream
+    from tubelet.prediction.smoothing import Smoother
+    from tubelet.prediction.timeline import check_thresholds
+    from tubelet.training.interrupt import StopRequest
 
     check_thresholds(settings.on, settings.off, settings.minimum)
     Smoother(settings.smoothing)
@@ -128,7 +128,7 @@ def _tell_interruptions(timeline: Timeline, output: Output) -> None:
 
 
 def _watch(decisions: Stream, find: Any, stop: Any, write: Callable[[Event], None], output: Output) -> Timeline:
-    from tubelet.predict import Timeline
+    from tubelet.prediction import Timeline
 
     if not output.as_json:
         output.console.print(printable(decisions.name), style="bold", soft_wrap=True)
@@ -173,7 +173,7 @@ def _files(out: Path, videos: Sequence[str], overwrite: bool) -> list[list[Path]
         ConfigError: a file would be overwritten, or hold several videos.
     """
     from tubelet.errors import ConfigError
-    from tubelet.predict.timeline import FORMATS, check_writable
+    from tubelet.prediction.timeline import FORMATS, check_writable
 
     if out.suffix.lower() in FORMATS:
         if len(videos) > 1:

@@ -29,8 +29,8 @@ from tubelet.paths import require_data, require_model
 
 if TYPE_CHECKING:
     from tubelet.distributed.world import World
-    from tubelet.evaluate import Evaluation
-    from tubelet.train import Reporter, TrainResult
+    from tubelet.evaluation import Evaluation
+    from tubelet.training import Reporter, TrainResult
 
 
 TOP = ("preset", "init", "seed")
@@ -205,7 +205,7 @@ def _is_local(source: str) -> bool:
 
 
 def _run(options: Any, output: Output, world: World) -> int:
-    from tubelet.train import SilentReporter, train
+    from tubelet.training import SilentReporter, train
 
     out = options.out
     if out is None:
@@ -232,7 +232,7 @@ def _run(options: Any, output: Output, world: World) -> int:
 
 def _reporter() -> Reporter:
     """Says flags where the library says fields."""
-    from tubelet.train import ConsoleReporter
+    from tubelet.training import ConsoleReporter
 
     class Flags(ConsoleReporter):
         def message(self, text: str) -> None:
@@ -245,8 +245,8 @@ def _evaluated(result: TrainResult, output: Output, world: World) -> Evaluation 
     """What the delivered weights do on the validation videos; kept as the run's own result."""
     from tubelet.data.known import LearnedFromAllError
     from tubelet.data.run_table import run_table
-    from tubelet.evaluate import evaluate
-    from tubelet.evaluate.keeping import keep_own
+    from tubelet.evaluation import evaluate
+    from tubelet.evaluation.keeping import keep_own
 
     run = read_run_file(result.folder, "config")
     validation, table = run["config"]["validation"], run_table(result.folder)

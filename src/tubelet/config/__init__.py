@@ -7,7 +7,7 @@ from tubelet.config.monitoring import MonitoringConfig
 from tubelet.config.preprocessing import PreprocessingConfig
 from tubelet.config.pretraining import MaskingConfig, PretrainConfig
 from tubelet.config.recipes import default_recipe, override, pretrain_config, recipes, train_config
-from tubelet.config.serialise import did_you_mean, from_dict, to_dict
+from tubelet.config.serialise import from_dict, to_dict
 from tubelet.config.shards import ShardConfig
 from tubelet.config.training import (
     AdaptationConfig,
@@ -36,7 +36,6 @@ __all__ = [
     "ValidationConfig",
     "cost",
     "default_recipe",
-    "did_you_mean",
     "from_dict",
     "override",
     "pretrain_config",

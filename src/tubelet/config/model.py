@@ -7,8 +7,9 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tubelet.config.serialise import check_types, did_you_mean
+from tubelet.config.serialise import check_types
 from tubelet.errors import ConfigError
+from tubelet.text import did_you_mean
 
 Variant = Literal["spatio_temporal", "factorised_encoder", "factorised_self_attention", "factorised_dot_product"]
 Embedding = Literal["tubelet", "uniform_frames", "conv_stem"]

@@ -6,8 +6,8 @@ import functools
 from typing import Any
 
 from tubelet.config.model import ModelConfig, replace
-from tubelet.config.serialise import did_you_mean
 from tubelet.errors import ConfigError
+from tubelet.text import did_you_mean
 
 SIZES: dict[str, dict[str, int]] = {
     "tiny": {"hidden_size": 192, "num_layers": 12, "num_heads": 3, "mlp_dim": 768},

@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 from tubelet.config.preset_model import recipe_fields
 from tubelet.config.presets import preset
 from tubelet.config.pretraining import PretrainConfig, for_pretraining
-from tubelet.config.serialise import as_type, did_you_mean, from_dict, to_dict
+from tubelet.config.serialise import as_type, from_dict, to_dict
 from tubelet.config.training import TrainConfig
 from tubelet.errors import ConfigError
+from tubelet.text import did_you_mean
 
 C = TypeVar("C", TrainConfig, PretrainConfig)
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import math
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, Union
 
 from tubelet.errors import ConfigError
+from tubelet.text import did_you_mean
 
 T = TypeVar("T")
 
@@ -66,15 +66,6 @@ def as_type(value: Any, hint: Any, where: str) -> Any:
         ConfigError: it is of another type; `where` it comes from is named.
     """
     return _coerce(value, hint, where)
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The end of an error about an unknown name: the nearest known one, or all of them."""
-    names = list(known)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; known: {', '.join(names)}"
 
 
 def _require_finite(value: Any, where: str) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 
 from tubelet.config import PreprocessingConfig, to_dict
 from tubelet.data.content import copies
-from tubelet.data.loader import usable_cores
 from tubelet.data.splits import untrained_classes
 from tubelet.data.table import Sample, Table
 from tubelet.data.units import groups_in_several_splits, overlaps
+from tubelet.device import usable_cores
 from tubelet.errors import VideoError
 from tubelet.video import open_video, window
 from tubelet.video.clip import VisitingDecoder, damage_in_words, why_unreadable

@@ -8,8 +8,8 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from tubelet.data.units import listed
 from tubelet.errors import DataError
+from tubelet.text import listing
 
 WHOLE = re.compile(r"-?\d+")
 LONGEST = 18
@@ -47,18 +47,18 @@ def doubtful_names(classes: Mapping[str, Sequence[str]]) -> list[str]:
         what = "classes" if head == "label" else f"{head} classes"
         alike = _alike(names, _said)
         if alike:
-            pairs = listed([" / ".join(map(repr, same)) for same in alike], 3)
+            pairs = listing([" / ".join(map(repr, same)) for same in alike], 3, "; ")
             notes.append(f"{what} that differ in their spelling alone: {pairs}; each is a class of its own")
         numbers = [_number(name) for name in names]
         if len(names) > 1 and all(number is not None for number in numbers) and any(n % 1 for n in numbers if n):
             notes.append(
-                f"all {len(names)} {what} are numbers with decimals ({listed(names, 3, ', ')}); each number is a class "
+                f"all {len(names)} {what} are numbers with decimals ({listing(names, 3)}); each number is a class "
                 "of its own: numbers are not predicted as such. Put them into ranges, or name another column (labels)"
             )
         several = _several_in_one(names)
         if several:
             notes.append(
-                f"{what} that look like several labels in one cell: {listed([*map(repr, several)], 3, ', ')}; each "
+                f"{what} that look like several labels in one cell: {listing(map(repr, several), 3)}; each "
                 "combination is a class of its own. Give each label a column of its own, and name them (labels)"
             )
     return notes

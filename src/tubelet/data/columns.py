@@ -8,8 +8,8 @@ import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from tubelet.config.serialise import did_you_mean
 from tubelet.errors import DataError
+from tubelet.text import did_you_mean
 
 NAMES: dict[str, tuple[str, ...]] = {
     "path": (

@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from tubelet.config import AugmentationConfig
-from tubelet.config.serialise import did_you_mean
 from tubelet.errors import ConfigError
+from tubelet.text import did_you_mean, listing
 
 SIDES = (
     ("left", "right"),
@@ -155,9 +155,8 @@ def _named(augmentation: AugmentationConfig, head: str) -> set[str]:
 
 def _in_words(by_head: Mapping[str, Mapping[str, str]]) -> str:
     """The first pairs, and how many there are besides."""
-    listed = [f"{one} / {other}" for pairs in by_head.values() for one, other in pairs.items()]
-    more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
-    return "; ".join(listed[:3]) + more
+    pairs = [f"{one} / {other}" for labels in by_head.values() for one, other in labels.items()]
+    return listing(pairs, 3, "; ")
 
 
 def _pairs(classes: Mapping[str, Sequence[str]], opposites: Opposites) -> dict[str, dict[str, str]]:

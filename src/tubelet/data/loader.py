@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
-import os
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -21,6 +20,7 @@ from tubelet.data.dataset import ClipDataset, Draw
 from tubelet.data.draws import generator_of
 from tubelet.data.table import Table
 from tubelet.data.worker_watch import PATIENCE, watched
+from tubelet.device import usable_cores
 from tubelet.errors import ConfigError, DataError
 
 
@@ -251,11 +251,6 @@ def make_loader(
     )
     loader.patience = patience
     return loader
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _start_worker(number: int) -> None:

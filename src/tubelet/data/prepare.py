@@ -22,11 +22,12 @@ from tubelet.config.data import check_workers
 from tubelet.config.shards import ShardConfig
 from tubelet.data.check import Problem
 from tubelet.data.known import content_keys
-from tubelet.data.loader import usable_cores
-from tubelet.data.shard_writer import ShardWriter, Stored, write_lines, write_whole
+from tubelet.data.shard_writer import ShardWriter, Stored, write_lines
 from tubelet.data.shards import DESCRIPTION, FAILURES, FORMAT, INDEX, PREPARING, read_description
 from tubelet.data.table import Sample, Table
+from tubelet.device import usable_cores
 from tubelet.errors import ConfigError, DataError, VideoError
+from tubelet.files import write_text
 from tubelet.folder_lock import FolderLock
 from tubelet.json_files import dump_json, read_json_lines
 from tubelet.video import FilePart, open_video
@@ -251,7 +252,7 @@ def _conclude(
         "shards": shards,
         "plan": _digest(plan),
     }
-    write_whole(folder / DESCRIPTION, dump_json(description, indent=2) + "\n")
+    write_text(folder / DESCRIPTION, dump_json(description, indent=2) + "\n")
 
 
 def _clean_up(folder: Path, videos: list[_Video], began: float) -> PrepareReport:
@@ -361,7 +362,7 @@ def _take_up(folder: Path, plan: dict[str, Any], lock: FolderLock) -> bool:
         same = json.loads(known.read_text(encoding="utf-8")) == plan
     else:
         same = True
-        write_whole(known, dump_json(plan))
+        write_text(known, dump_json(plan))
     if not same:
         raise ConfigError(
             f"{folder} holds the beginning of a preparation of other videos, of videos that have changed since, or "

@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tubelet.config.serialise import did_you_mean
 from tubelet.config.split_names import SPLIT_NAMES, split_name
 from tubelet.data.class_names import doubtful_names, require_names_apart, sort_names
 from tubelet.data.table import Sample, Table
-from tubelet.data.units import check_given_splits, listed
+from tubelet.data.units import check_given_splits
 from tubelet.errors import DataError
+from tubelet.text import did_you_mean, listing
 from tubelet.video import video_exists
 from tubelet.video.frame_folder import FRAME_RATE
 
@@ -114,7 +114,7 @@ def _existing(records: Sequence[Record], allow_missing: bool, notes: list[str]) 
     missing = [record for record in records if not there[record.path]]
     if not missing:
         return list(records)
-    names = listed([f"{record.path}{f' ({record.line})' if record.line else ''}" for record in missing])
+    names = listing([f"{record.path}{f' ({record.line})' if record.line else ''}" for record in missing], between="; ")
     if not allow_missing or len(missing) == len(records):
         advice = (
             "" if allow_missing else "; correct the paths (or name the folder they start from), or allow missing files"
@@ -157,12 +157,11 @@ def _distinct(records: Sequence[Record], allow_conflicts: bool, notes: list[str]
         kept.append(record)
         if other is not record:
             relabelled.append(f"{record.path}: {_what(other)} and {_what(record)}")
-    if relabelled and not allow_conflicts:
-        raise DataError(f"{len(relabelled)} videos are listed with two labels: {listed(relabelled)}; keep one of each")
     if relabelled:
-        notes.append(
-            f"{len(relabelled)} videos are listed with two labels, and were kept with both: {listed(relabelled)}"
-        )
+        which = listing(relabelled, between="; ")
+        if not allow_conflicts:
+            raise DataError(f"{len(relabelled)} videos are listed with two labels: {which}; keep one of each")
+        notes.append(f"{len(relabelled)} videos are listed with two labels, and were kept with both: {which}")
     if repeats:
         notes.append(f"left out {repeats} rows that repeat an earlier one")
     return kept
@@ -203,7 +202,7 @@ def _without_split(records: Sequence[Record]) -> list[str]:
 def _own_classes(records: Sequence[Record], classes: Mapping[str, Sequence[str]]) -> list[str]:
     """A note on heads where no class has two samples: numbers, names, sentences."""
     return [
-        f"each of the {len(records)} samples is of a class of its own ({head}: {listed(names, 3, ', ')}); a classifier "
+        f"each of the {len(records)} samples is of a class of its own ({head}: {listing(names, 3)}); a classifier "
         "needs several videos of each class. Is another column meant (labels)?"
         for head, names in classes.items()
         if len(names) == len(records) >= OWN_CLASSES

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tubelet.data.shards import PREPARING
+from tubelet.files import flush, write_text
 from tubelet.json_files import dump_json
 
 
@@ -79,7 +80,7 @@ class ShardWriter:
         self._tar = None
         unfinished, journal = self._unfinished, self._journal(self._name)
         write_lines(journal, [asdict(one) for one in self._open])
-        _flush(unfinished)
+        flush(unfinished)
         os.replace(unfinished, self._folder / self._name)
         self.stored |= {one.key: one for one in self._open}
         self._number += 1
@@ -133,17 +134,4 @@ class ShardWriter:
 
 def write_lines(path: Path, lines: Iterable[dict[str, Any]]) -> None:
     """A JSONL file, whole or not at all."""
-    write_whole(path, "".join(dump_json(line) + "\n" for line in lines))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """A text file that gets its name when it is on the disk."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    _flush(unfinished)
-    os.replace(unfinished, path)
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+    write_text(path, "".join(dump_json(line) + "\n" for line in lines))

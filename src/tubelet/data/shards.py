@@ -16,10 +16,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tubelet.config.serialise import did_you_mean
 from tubelet.data.table import Sample, Table
 from tubelet.data.units import check_given_splits
 from tubelet.errors import DataError
+from tubelet.text import did_you_mean
 from tubelet.video import FilePart
 
 DESCRIPTION, INDEX, FAILURES = "shards.json", "index.jsonl", "failures.jsonl"

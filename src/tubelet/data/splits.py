@@ -15,8 +15,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from tubelet.config.split_names import split_name
 from tubelet.data.hints import belonging_hint
 from tubelet.data.table import Sample, Table
-from tubelet.data.units import copies_note, independent_units, listed, same_content
+from tubelet.data.units import copies_note, independent_units, same_content
 from tubelet.errors import DataError
+from tubelet.text import listing
 
 TRAIN = "train"
 
@@ -141,8 +142,8 @@ def _follow(table: Table, same: Same, *, groups: bool) -> Table:
             chosen.update((id(sample), settled[0]) for sample in without)
     if torn:
         raise DataError(
-            f"{len(torn)} groups or files are in several splits and have samples without one: {listed(torn)}; say "
-            "where these belong, or leave them out"
+            f"{len(torn)} groups or files are in several splits and have samples without one: "
+            f"{listing(torn, between='; ')}; say where these belong, or leave them out"
         )
     return table.with_splits(lambda sample: sample.split or chosen.get(id(sample)))
 
@@ -200,7 +201,7 @@ def _require_classes(table: Table, split: str, wanted: set[Class]) -> None:
             what = "class" if head == "label" else f"{head} class"
             where = "training video" if split == TRAIN else f"video in {split!r}"
             raise DataError(
-                f"no {where} of the {what} {listed(missing, between=', ')}; it can be neither learned nor tested: add "
+                f"no {where} of the {what} {listing(missing)}; it can be neither learned nor tested: add "
                 f"videos to {split}, or leave the class out"
             )
 

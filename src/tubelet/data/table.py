@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tubelet.config.serialise import did_you_mean
 from tubelet.config.split_names import split_name as split_name
 from tubelet.errors import DataError
-from tubelet.text import count
+from tubelet.files import replacing
+from tubelet.text import count, did_you_mean
 from tubelet.video.file_part import FilePart
 
 
@@ -170,15 +170,13 @@ def write_table(table: Table, path: str | Path) -> Path:
         for name in ("start", "end", "split", "group", "content")
         if any(getattr(s, name) is not None for s in table.samples)
     ]
-    unfinished = Path(path).with_name(f".{Path(path).name}.{os.getpid()}.unfinished")
-    try:
-        with unfinished.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["path", *table.classes, *extra])
-            for sample in table.samples:
-                cells = ["" if value is None else value for value in (getattr(sample, name) for name in extra)]
-                writer.writerow([os.path.abspath(sample.path), *table.class_names(sample), *cells])
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with (
+        replacing(Path(path), f"{os.getpid()}.partial") as partial,
+        partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["path", *table.classes, *extra])
+        for sample in table.samples:
+            cells = ["" if value is None else value for value in (getattr(sample, name) for name in extra)]
+            writer.writerow([os.path.abspath(sample.path), *table.class_names(sample), *cells])
     return Path(path)

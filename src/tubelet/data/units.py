@@ -10,10 +10,8 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 from tubelet.data.content import copies
 from tubelet.errors import DataError, VideoError
+from tubelet.text import listing
 from tubelet.video import FilePart, open_video
-
-SHOWN = 5
-"""Examples in a message."""
 
 MORE = 10
 """Names in a note."""
@@ -189,8 +187,8 @@ def check_given_splits(samples: Sequence[P], describe: Callable[[P], str], *, re
             apart += not shared and len({sample.split for sample in same}) > 1
     if leaking:
         told = (
-            f"{len(leaking)} videos are in two splits: {listed(leaking)}; a video that was trained on cannot test "
-            "anything, nor can a copy of it or a part that overlaps"
+            f"{len(leaking)} videos are in two splits: {listing(leaking, between='; ')}; a video that was trained on "
+            "cannot test anything, nor can a copy of it or a part that overlaps"
         )
         if refuse:
             raise DataError(f"{told}: keep one of each")
@@ -239,7 +237,7 @@ def _groups_in_several(samples: Sequence[Placed]) -> list[str]:
     if not shared:
         return []
     return [
-        f"{len(shared)} groups are in several of the splits that the data came with ({listed(shared, MORE, ', ')}): "
+        f"{len(shared)} groups are in several of the splits that the data came with ({listing(shared, MORE)}): "
         "what is measured holds for these groups, and says less about new ones"
     ]
 
@@ -253,7 +251,7 @@ def copies_note(by_file: Iterable[Sequence[Grouped]]) -> list[str]:
     same = [names for unit in by_file if len(names := list(dict.fromkeys(sample.path for sample in unit))) > 1]
     if not same:
         return []
-    shown = listed([listed(names, 3, " = ") for names in same], 3)
+    shown = listing([listing(names, 3, " = ") for names in same], 3, "; ")
     return [
         f"{sum(len(names) - 1 for names in same)} files are copies of others or links to them ({shown}); they count as "
         "one where splits are made, and weigh more than others where a model learns"
@@ -267,9 +265,3 @@ def groups_in_several_splits(samples: Iterable[Placed]) -> list[str]:
         if sample.group is not None and sample.split:
             splits[sample.group].add(sample.split)
     return sorted(group for group, names in splits.items() if len(names) > 1)
-
-
-def listed(things: Sequence[str], at_most: int = SHOWN, between: str = "; ") -> str:
-    """The first of them, and how many more there are."""
-    more = f" and {len(things) - at_most} more" if len(things) > at_most else ""
-    return between.join(things[:at_most]) + more

@@ -25,9 +25,9 @@ from tubelet.config.data import DataConfig
 from tubelet.data.generated import CLASSES, PICTURES, write_clips
 from tubelet.demo.page import write_page
 from tubelet.errors import DataError
-from tubelet.evaluate import Evaluation, evaluate
-from tubelet.predict import Result, predict
-from tubelet.train import ConsoleReporter, Reporter, read_events, train
+from tubelet.evaluation import Evaluation, evaluate
+from tubelet.prediction import Result, predict
+from tubelet.training import ConsoleReporter, Reporter, read_events, train
 from tubelet.weights import load
 
 STATE_FILE = "demo.json"

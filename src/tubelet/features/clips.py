@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from tubelet.config import NO_AUGMENTATION
 from tubelet.data import ClipDataset, Draw, Failure, Item, Table, make_loader
+from tubelet.device import autocast
 from tubelet.errors import ConfigError
-from tubelet.evaluate import autocast
 from tubelet.features.identity import describe
 from tubelet.features.model import Stage, feature_shape, features_of, require_stage
 from tubelet.features.store import Features, FeatureStore

@@ -25,7 +25,8 @@ from torch import Tensor
 from tubelet.data import Sample
 from tubelet.errors import ConfigError, WeightsError
 from tubelet.features.identity import describe_sample, digest
-from tubelet.weights.files import load_tensors, save_tensors
+from tubelet.files import replacing
+from tubelet.weights.tensor_files import load_tensors, save_tensors
 
 
 @dataclass(frozen=True)
@@ -162,9 +163,5 @@ def _runs(process: int) -> bool:
 
 
 def _write_whole(file: Path, write: Any) -> None:
-    unfinished = file.with_name(f".{file.name}{_here()}{os.getpid()}.unfinished")
-    try:
+    with replacing(file, f"{_here()}{os.getpid()}.unfinished".lstrip(".")) as unfinished:
         write(unfinished)
-        os.replace(unfinished, file)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""One page about several runs: what `tubelet.evaluate.compare` found, and what their folders say besides."""
+"""One page about several runs: what `tubelet.evaluation.compare` found, and what their folders say besides."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def write_comparison(
 
     Args:
         runs: name to folder.
-        comparison: what `tubelet.evaluate.compare` found for these names, as `Comparison.to_dict` gives it.
+        comparison: what `tubelet.evaluation.compare` found for these names, as `Comparison.to_dict` gives it.
         out: file to write.
 
     Returns:

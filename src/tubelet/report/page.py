@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup, escape
 
 from tubelet.errors import DataError
+from tubelet.files import replacing
 from tubelet.report import head, measured, sections
 from tubelet.report.run_files import RunFiles, read_run
 from tubelet.text import printable_lines
@@ -71,12 +72,8 @@ def write_page(html: str, page: Path) -> Path:
     """
     if page.is_dir() or not page.absolute().parent.is_dir():
         raise DataError(f"{page} cannot be written: it is a folder, or lies in one that does not exist")
-    unfinished = page.with_name(f".{page.name}.{os.getpid()}.unfinished")
-    try:
-        unfinished.write_text(printable_lines(html), encoding="utf-8")
-        os.replace(unfinished, page)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with replacing(page, f"{os.getpid()}.partial") as partial:
+        partial.write_text(printable_lines(html), encoding="utf-8")
     return page
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tubelet.config import did_you_mean
 from tubelet.errors import ConfigError
 from tubelet.studies import embeddings, frames, regularisers, temporal_init, tokens, variants
 from tubelet.studies.study import Study
+from tubelet.text import did_you_mean
 
 STUDIES: dict[str, Study] = {
     module.STUDY.name: module.STUDY for module in (variants, embeddings, temporal_init, regularisers, tokens, frames)

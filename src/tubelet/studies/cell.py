@@ -15,13 +15,13 @@ import torch
 
 from tubelet.config import cost
 from tubelet.data import Sample, Table
-from tubelet.evaluate import Evaluation, evaluate
+from tubelet.evaluation import Evaluation, evaluate
 from tubelet.model import ViViT
 from tubelet.report import write_report
 from tubelet.studies.folder import Outcome, Run, StudyFolder, write_state
 from tubelet.studies.image_model import image_weights, train_source
 from tubelet.studies.study import Cell, Source
-from tubelet.train import Reporter, SilentReporter, TrainingInterrupted, read_events, train
+from tubelet.training import Reporter, SilentReporter, TrainingInterrupted, read_events, train
 from tubelet.weights import load
 
 TEST, TRAIN = "test", "train"

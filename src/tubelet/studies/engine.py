@@ -21,9 +21,9 @@ from tubelet.studies.results import Judgement, Row, judge, results_dict, rows_of
 from tubelet.studies.schedule import run_all
 from tubelet.studies.study import Plan, Setting, Study, StudyOptions, Task
 from tubelet.studies.videos import GeneratedClips, generated_config, study_table, with_watching, write_generated
-from tubelet.train import ConsoleReporter, Reporter, TrainingInterrupted
-from tubelet.train.environment import describe_environment
-from tubelet.train.progress import format_seconds
+from tubelet.training import ConsoleReporter, Reporter, TrainingInterrupted
+from tubelet.training.environment import describe_environment
+from tubelet.training.progress import format_seconds
 
 
 @dataclass(frozen=True)

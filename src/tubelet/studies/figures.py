@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
+from tubelet.files import replacing
 from tubelet.report.figures import FIRST, INK, LINE, MUTED, SECOND, SETTINGS, log_axis, to_svg, wants_log
 from tubelet.studies.results import Row
-from tubelet.weights.files import replacing
 
 ON_PAPER = {INK: "#1b1d21", MUTED: "#62666e", LINE: "#dcdad5", FIRST: "#2f6db5", SECOND: "#c2641b"}
 """Colours of the PNG, where no stylesheet says them."""

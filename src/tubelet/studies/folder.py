@@ -14,10 +14,10 @@ from tubelet.config import from_dict, to_dict
 from tubelet.data import Table, write_table
 from tubelet.data.run_table import read_splits
 from tubelet.errors import ConfigError
+from tubelet.files import replacing
 from tubelet.folder_lock import LOCK_FILE
 from tubelet.json_files import dump_json
 from tubelet.studies.study import Cell, Source, Task, cell_from_dict, source_from_dict
-from tubelet.weights.files import replacing
 
 STUDY_FILE = "study.json"
 

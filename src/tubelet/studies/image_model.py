@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from tubelet.data import Table
-from tubelet.pretrain import pretrain
+from tubelet.pretraining import pretrain
 from tubelet.studies.folder import Outcome
 from tubelet.studies.study import Source
-from tubelet.train import Reporter, read_events
+from tubelet.training import Reporter, read_events
 from tubelet.weights import load
 from tubelet.weights.image_vit_save import save_image_vit
 

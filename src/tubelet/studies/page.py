@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from tubelet.config import TrainConfig, to_dict
 from tubelet.data import Table
+from tubelet.files import replacing
 from tubelet.json_files import dump_json
 from tubelet.report.page import environment
 from tubelet.studies.figures import cost_plot, save_cost_plot
@@ -22,7 +23,6 @@ from tubelet.studies.results import Judgement, Row, percent, points, results_dic
 from tubelet.studies.study import Plan, Study
 from tubelet.text import printable_lines
 from tubelet.version import __version__
-from tubelet.weights.files import replacing
 
 IN_COMMAND = {("data", "source")}
 """Settings that the page leaves to the command that it shows."""

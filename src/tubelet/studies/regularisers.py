@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from tubelet.config import NO_AUGMENTATION, ModelConfig, TrainConfig, did_you_mean, override
+from tubelet.config import NO_AUGMENTATION, ModelConfig, TrainConfig, override
 from tubelet.errors import ConfigError
 from tubelet.presets import preset
 from tubelet.studies.study import Cell, Claim, Plan, Setting, Study
+from tubelet.text import did_you_mean
 
 EPIC = "EPIC-Kitchens' actions"
 BASIC = ("temporal", "crop", "scale_jitter", "rotate", "flip", "colour", "grey")

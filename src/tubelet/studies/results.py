@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tubelet.evaluate import parse_views
+from tubelet.evaluation import parse_views
 from tubelet.studies.folder import Outcome
 from tubelet.studies.statistics import Interval, difference, mean_interval
 from tubelet.studies.study import Cell, Claim

@@ -13,8 +13,8 @@ from pathlib import Path
 from tubelet.studies.cell import run_task
 from tubelet.studies.folder import Outcome, Run, StudyFolder, read_outcome, write_state
 from tubelet.studies.study import Cell, Source
-from tubelet.train import Reporter, TrainingInterrupted
-from tubelet.train.interrupt import StopRequest
+from tubelet.training import Reporter, TrainingInterrupted
+from tubelet.training.interrupt import StopRequest
 
 POLL_SECONDS = 0.2
 

@@ -13,7 +13,7 @@ import torch
 
 from tubelet.studies.cell import run_task
 from tubelet.studies.folder import StudyFolder, read_run
-from tubelet.train import TrainingInterrupted
+from tubelet.training import TrainingInterrupted
 
 ORPHANED, STOPPED = 70, 143
 

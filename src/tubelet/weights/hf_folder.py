@@ -20,11 +20,13 @@ from tubelet.config import ModelConfig, PreprocessingConfig
 from tubelet.config.model import LARGEST_SIZE
 from tubelet.errors import ConfigError, WeightsError
 from tubelet.model import ViViT
+from tubelet.text import listing
 from tubelet.weights.adapt import adapt
-from tubelet.weights.files import load_tensors, read_json
 from tubelet.weights.hf_preprocessing import Family, read_preprocessing, with_pixel_range
+from tubelet.weights.json_config import read_json
 from tubelet.weights.pickled import load_pickled
-from tubelet.weights.tensors import FLOATS, Incoming, listing, put_tensors
+from tubelet.weights.tensor_files import load_tensors
+from tubelet.weights.tensors import FLOATS, Incoming, put_tensors
 
 CONFIG_FILE = "config.json"
 SAFETENSORS_FILE = "model.safetensors"

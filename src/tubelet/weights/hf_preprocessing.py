@@ -19,7 +19,7 @@ from typing import Any
 
 from tubelet.config import ModelConfig, PreprocessingConfig, from_dict, to_dict
 from tubelet.errors import ConfigError, WeightsError
-from tubelet.weights.files import read_json
+from tubelet.weights.json_config import read_json
 
 IMAGE_FILE = "preprocessor_config.json"
 VIDEO_FILE = "video_preprocessor_config.json"

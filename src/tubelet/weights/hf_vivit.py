@@ -21,9 +21,9 @@ from torch import Tensor
 
 from tubelet.config import PreprocessingConfig
 from tubelet.errors import ConfigError, WeightsError
+from tubelet.files import replacing
 from tubelet.json_files import dump_json
 from tubelet.model import ViViT
-from tubelet.weights.files import read_json, replacing, save_tensors
 from tubelet.weights.fold import fold_head_norm
 from tubelet.weights.hf_folder import (
     CONFIG_FILE,
@@ -45,7 +45,9 @@ from tubelet.weights.hf_layers import (
     whole_tubelets,
 )
 from tubelet.weights.hf_preprocessing import IMAGE_FILE, VIDEO_FILE, VIVIT, processor_file
+from tubelet.weights.json_config import read_json
 from tubelet.weights.saveable import saveable
+from tubelet.weights.tensor_files import save_tensors
 from tubelet.weights.tensors import Incoming
 
 WRITTEN_ACTIVATIONS = {"gelu_tanh": "gelu_fast", "gelu": "gelu", "gelu_quick": "quick_gelu"}

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from tubelet.errors import WeightsError
-from tubelet.weights.tensors import FLOATS, Incoming, check_tensor, listing
+from tubelet.text import listing
+from tubelet.weights.tensors import FLOATS, Incoming, check_tensor
 
 Activation = Literal["gelu_tanh", "gelu", "gelu_quick"]
 

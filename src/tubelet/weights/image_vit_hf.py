@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from tubelet.errors import WeightsError
-from tubelet.weights.files import read_json
 from tubelet.weights.image_vit import Activation, ImageViT, SourceTensors, number, per_channel, split_positions
+from tubelet.weights.json_config import read_json
 from tubelet.weights.tensors import Incoming
 
 MODEL_TYPES = ("vit", "vit_mae", "vit_msn")

@@ -14,13 +14,14 @@ from torch import nn
 from tubelet.config import ModelConfig
 from tubelet.errors import WeightsError
 from tubelet.weights import image_vit_timm as timm_format
-from tubelet.weights.files import load_tensors, read_json
 from tubelet.weights.hf_folder import read_weights
 from tubelet.weights.image_vit import ImageViT, per_channel
 from tubelet.weights.image_vit_hf import from_hf_folder, from_hf_tensors
 from tubelet.weights.image_vit_npz import from_npz, read_npz
+from tubelet.weights.json_config import read_json
 from tubelet.weights.pickled import load_pickled
 from tubelet.weights.scenic import read_parameters
+from tubelet.weights.tensor_files import load_tensors
 
 PICKLES = (".pth", ".pt", ".bin")
 CHECKPOINTS = (".checkpoint", ".msgpack")

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from tubelet.errors import WeightsError
+from tubelet.files import replacing
 from tubelet.model import ViViT
-from tubelet.weights.files import replacing
 from tubelet.weights.fold import fold_head_norm
 from tubelet.weights.scenic import refuse_what_they_lack
 from tubelet.weights.scenic_layout import rules

@@ -14,8 +14,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from tubelet.config import did_you_mean
 from tubelet.errors import WeightsError
+from tubelet.text import did_you_mean
 from tubelet.weights.image_vit import Activation, ImageViT, SourceTensors, per_channel, split_positions
 from tubelet.weights.tensors import Incoming
 

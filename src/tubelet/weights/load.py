@@ -12,11 +12,11 @@ from tubelet.errors import WeightsError
 from tubelet.model import ViViT
 from tubelet.paths import require_model
 from tubelet.presets import presets
+from tubelet.text import listing
 from tubelet.weights.adapt import adapt
-from tubelet.weights.files import read_json
+from tubelet.weights.json_config import read_json
 from tubelet.weights.native import CONFIG_FILE, WEIGHTS_FILE, is_native, load_native, load_provenance
 from tubelet.weights.scenic import load_scenic
-from tubelet.weights.tensors import listing
 
 
 def load(source: str | Path, *, allow_unexpected: Iterable[str] = (), **fields: Any) -> ViViT:

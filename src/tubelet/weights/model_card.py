@@ -14,8 +14,9 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from tubelet.config import ModelConfig, PreprocessingConfig
 from tubelet.model import ViViT
+from tubelet.text import listing
 from tubelet.version import __version__
-from tubelet.weights.files import read_json
+from tubelet.weights.json_config import read_json
 
 VARIANTS = {
     "spatio_temporal": "model 1, spatio-temporal attention",
@@ -171,9 +172,8 @@ def _evaluation(evaluation: Mapping[str, Any]) -> str:
 
 
 def _classes(head: str, names: list[str], named: bool) -> str:
-    shown = ", ".join(f"`{name}`" for name in names[:CLASSES_SHOWN])
-    more = f" and {len(names) - CLASSES_SHOWN} more (`config.json`)" if len(names) > CLASSES_SHOWN else ""
-    return f"{f'{head}: ' if named else ''}{shown}{more}"
+    shown = listing([f"`{name}`" for name in names], CLASSES_SHOWN, more=" (`config.json`)")
+    return f"{f'{head}: ' if named else ''}{shown}"
 
 
 def _table(left: str, right: str, rows: Mapping[str, Any]) -> str:

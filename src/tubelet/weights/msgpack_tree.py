@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from tubelet.errors import WeightsError
-from tubelet.weights.files import replacing
+from tubelet.files import replacing
 
 NDARRAY, COMPLEX, SCALAR = 1, 2, 3
 CHUNKED = "__msgpack_chunked_array__"

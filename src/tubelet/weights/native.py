@@ -20,13 +20,16 @@ import torch
 
 from tubelet.config import ModelConfig, PreprocessingConfig, from_dict, to_dict
 from tubelet.errors import ConfigError, WeightsError
+from tubelet.files import replacing
 from tubelet.json_files import dump_json
 from tubelet.model import ViViT
 from tubelet.provenance import PROVENANCE_FILE, Provenance
+from tubelet.text import listing
 from tubelet.version import __version__
-from tubelet.weights.files import load_header, load_tensors, parse_json, read_json, replacing, save_tensors
+from tubelet.weights.json_config import read_json, read_json_text
 from tubelet.weights.saveable import saveable
-from tubelet.weights.tensors import FLOATS, Incoming, empty_model, listing, put_tensors
+from tubelet.weights.tensor_files import load_header, load_tensors, save_tensors
+from tubelet.weights.tensors import FLOATS, Incoming, empty_model, put_tensors
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
@@ -171,7 +174,7 @@ def _description(folder: Path, metadata: Mapping[str, str]) -> tuple[dict[str, A
             return described, []
     elif written_with is None:
         raise WeightsError(f"{folder}: expected {WEIGHTS_FILE} and {CONFIG_FILE}, but there is no {CONFIG_FILE}")
-    copy = parse_json(metadata.get("tubelet", ""), f"{folder / WEIGHTS_FILE}: its copy of the configuration")
+    copy = read_json_text(metadata.get("tubelet", ""), f"{folder / WEIGHTS_FILE}: its copy of the configuration")
     note = (
         f"{CONFIG_FILE} does not belong to these weights (an interrupted save); the copy inside {WEIGHTS_FILE} was used"
     )

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from tubelet.errors import WeightsError
-from tubelet.weights.tensors import listing
+from tubelet.text import listing
 
 _REBUILD_TENSORS = re.compile(
     r"collections (OrderedDict|Counter|defaultdict)|torch\._utils _rebuild_(tensor_v2|parameter)|builtins (set|complex)"

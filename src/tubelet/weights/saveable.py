@@ -10,7 +10,8 @@ from tubelet.errors import WeightsError
 from tubelet.fast.model import source_of
 from tubelet.given_model import require_as_configured, unwrapped
 from tubelet.model import ViViT
-from tubelet.weights.tensors import check_tensor, listing
+from tubelet.text import listing
+from tubelet.weights.tensors import check_tensor
 
 
 def saveable(model: Any) -> ViViT:

@@ -17,13 +17,14 @@ from torch import Tensor
 from tubelet.config import ModelConfig, PreprocessingConfig
 from tubelet.errors import WeightsError
 from tubelet.model import ViViT
+from tubelet.text import listing
 from tubelet.weights.fold import fold_head_norm
 from tubelet.weights.labels import label_notes
 from tubelet.weights.msgpack_tree import flatten, read_tree, unflatten, write_tree
 from tubelet.weights.saveable import saveable
 from tubelet.weights.scenic_config import FIXED, deduce
 from tubelet.weights.scenic_layout import rules
-from tubelet.weights.tensors import Incoming, empty_model, listing, put_tensors
+from tubelet.weights.tensors import Incoming, empty_model, put_tensors
 
 Layout = Literal["optimizer", "params"]
 

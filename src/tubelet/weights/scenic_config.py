@@ -16,8 +16,9 @@ from typing import Any
 
 from torch import Tensor
 
-from tubelet.config import ModelConfig, did_you_mean, to_dict, uniform_frame_indices
+from tubelet.config import ModelConfig, to_dict, uniform_frame_indices
 from tubelet.errors import ConfigError, WeightsError
+from tubelet.text import did_you_mean
 from tubelet.weights.scenic_layout import ATTENTION
 
 FIXED = {

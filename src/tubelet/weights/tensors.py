@@ -13,6 +13,7 @@ from tubelet.config import ModelConfig, PreprocessingConfig
 from tubelet.errors import ConfigError, WeightsError
 from tubelet.model import Labels, ViViT
 from tubelet.nn.positions import Positions
+from tubelet.text import listing
 from tubelet.weights.report import Entry, LoadReport
 
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
@@ -142,13 +143,6 @@ def check_tensor(tensor: Tensor, name: str, source: str) -> None:
             f"{source}: {name} holds {bad} numbers that are NaN or infinite (of {tensor.numel()}); "
             "the training that wrote it diverged, or the file is damaged"
         )
-
-
-def listing(names: Iterable[str], at_most: int = 5) -> str:
-    """Names for an error: the first few, and how many more there are."""
-    every = list(names)
-    shown = ", ".join(every[:at_most])
-    return shown if len(every) <= at_most else f"{shown} and {len(every) - at_most} more"
 
 
 def _entry(name: str, incoming: Incoming | None, new: Mapping[str, str]) -> Entry:

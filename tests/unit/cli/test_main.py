@@ -144,7 +144,7 @@ def test_ctrl_c_is_code_130(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_stopped_training_says_how_to_go_on_and_which_signal_it_was(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tubelet.train import TrainingInterrupted
+    from tubelet.training import TrainingInterrupted
 
     def dispatch(words: list[str]) -> int:
         raise TrainingInterrupted("stopped after step 3; go on with --resume", 15)

@@ -14,7 +14,7 @@ from tubelet.cli import main as command
 from tubelet.cli.main import main
 from tubelet.config import PreprocessingConfig
 from tubelet.errors import VideoError
-from tubelet.train.step import DivergedError
+from tubelet.training.step import DivergedError
 
 LABELS = ["Holding [something]", "x[/b] [red]y[/red]", "ev\x1b[31mil\u202e"]
 OBEYED = set("\x1b\u202e\x07\x9b")
@@ -200,7 +200,7 @@ def test_a_video_is_never_replaced_by_its_prediction(
 def test_a_prediction_that_is_stopped_leaves_the_old_file_and_says_where_its_lines_are(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tubelet.predict import Predictor
+    from tubelet.prediction import Predictor
 
     whole = Predictor._predict
     seen = []

@@ -13,7 +13,7 @@ from tubelet.cli.main import main
 from tubelet.config import ModelConfig, PreprocessingConfig
 from tubelet.fast import OptimisedViViT
 from tubelet.model import ViViT
-from tubelet.predict import predictor
+from tubelet.prediction import predictor
 
 
 @pytest.mark.parametrize("pool", ["cls", "first"])

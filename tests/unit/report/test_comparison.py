@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tubelet.errors import DataError
-from tubelet.evaluate import Evaluation, compare
-from tubelet.evaluate.stored import evaluate_stored
+from tubelet.evaluation import Evaluation, compare
+from tubelet.evaluation.stored import evaluate_stored
 from tubelet.report import write_comparison
 from unit.report.html_page import Page
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tubelet.evaluate import Evaluation, VideoPrediction
+from tubelet.evaluation import Evaluation, VideoPrediction
 from tubelet.report import write_report
 from unit.report.html_page import Page
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tubelet.evaluate import Evaluation, VideoPrediction, temporal_probe
+from tubelet.evaluation import Evaluation, VideoPrediction, temporal_probe
 from tubelet.report import write_report
 from unit.report.html_page import Page
 

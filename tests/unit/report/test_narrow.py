@@ -10,7 +10,7 @@ import pytest
 
 from tubelet.config import TrainConfig
 from tubelet.data import Sample, Table
-from tubelet.evaluate import Evaluation, VideoPrediction, compare, temporal_probe
+from tubelet.evaluation import Evaluation, VideoPrediction, compare, temporal_probe
 from tubelet.report import write_comparison, write_report
 from tubelet.studies.folder import Outcome, StudyFolder
 from tubelet.studies.page import Written, write_pages

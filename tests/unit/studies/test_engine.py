@@ -17,7 +17,7 @@ from tubelet.studies import StudyResult, run_study
 from tubelet.studies import cell as cell_module
 from tubelet.studies.catalogue import STUDIES
 from tubelet.studies.study import Cell, Claim, Plan, Setting, Study
-from tubelet.train import SilentReporter, TrainingInterrupted
+from tubelet.training import SilentReporter, TrainingInterrupted
 
 
 def two_cells(setting: Setting) -> Plan:

@@ -13,7 +13,7 @@ from tubelet.studies import STUDIES, StudyOptions, generated_config
 from tubelet.studies.cell import part_of
 from tubelet.studies.models import model_of
 from tubelet.studies.study import Plan, Setting
-from tubelet.train.model import preprocessing_for
+from tubelet.training.model import preprocessing_for
 
 
 def planned(name: str, clips: Path, base: TrainConfig | None = None, **options: object) -> Plan:

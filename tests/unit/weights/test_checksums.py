@@ -15,10 +15,10 @@ from tubelet import WeightsError
 from tubelet.data import Sample
 from tubelet.distributed.world import ALONE
 from tubelet.features.store import Features, FeatureStore
-from tubelet.train.checkpoint import load_checkpoint, save_checkpoint
-from tubelet.train.sharded import load_sharded, save_sharded
-from tubelet.weights.files import load_tensors, save_tensors
+from tubelet.training.checkpoint import load_checkpoint, save_checkpoint
+from tubelet.training.sharded import load_sharded, save_sharded
 from tubelet.weights.pickled import load_pickled
+from tubelet.weights.tensor_files import load_tensors, save_tensors
 from unit.weights.kinds import tiny
 
 

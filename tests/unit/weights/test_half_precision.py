@@ -11,7 +11,7 @@ import tubelet
 from tubelet import PreprocessingConfig
 from tubelet.config import TrainConfig
 from tubelet.data import Sample, Table
-from tubelet.train.model import build_model
+from tubelet.training.model import build_model
 from unit.weights.kinds import KINDS, tiny
 
 FRAMES = torch.randint(0, 255, (8, 3, 24, 30), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

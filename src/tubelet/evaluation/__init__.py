@@ -1,0 +1,59 @@
+"""How well a model does on a set of videos: views, predictions that are stored, and figures computed from those."""
+
+from tubelet.evaluation.calibration import Calibration, ReliabilityBin, fit_temperature
+from tubelet.evaluation.compare import Comparison, Pair, compare
+from tubelet.evaluation.cost import EvaluationCost
+from tubelet.evaluation.evaluator import evaluate, evaluate_clips, model_classes, predict_views
+from tubelet.evaluation.intervals import Bootstrap, Interval, Resampling
+from tubelet.evaluation.metrics import ClassMetrics, HeadMetrics, JointMetrics, compute_metrics
+from tubelet.evaluation.multi_label import LabelMetrics, MultiLabelMetrics, multi_label_metrics
+from tubelet.evaluation.paired import Difference, holm, mcnemar, paired_difference
+from tubelet.evaluation.predictions import VideoPrediction, load_predictions
+from tubelet.evaluation.probe import probe_temporal, reorder
+from tubelet.evaluation.results import Evaluation, VideoFailure
+from tubelet.evaluation.stored import evaluate_stored
+from tubelet.evaluation.temporal import HeadProbe, OrderFigures, TemporalProbe, temporal_probe
+from tubelet.evaluation.views import ViewPlan, format_views, parse_views, plan_views
+
+__all__ = [
+    "Bootstrap",
+    "Calibration",
+    "ClassMetrics",
+    "Comparison",
+    "Difference",
+    "Evaluation",
+    "EvaluationCost",
+    "HeadMetrics",
+    "HeadProbe",
+    "Interval",
+    "JointMetrics",
+    "LabelMetrics",
+    "MultiLabelMetrics",
+    "OrderFigures",
+    "Pair",
+    "ReliabilityBin",
+    "Resampling",
+    "TemporalProbe",
+    "VideoFailure",
+    "VideoPrediction",
+    "ViewPlan",
+    "compare",
+    "compute_metrics",
+    "evaluate",
+    "evaluate_clips",
+    "evaluate_stored",
+    "fit_temperature",
+    "format_views",
+    "holm",
+    "load_predictions",
+    "mcnemar",
+    "model_classes",
+    "multi_label_metrics",
+    "paired_difference",
+    "parse_views",
+    "plan_views",
+    "predict_views",
+    "probe_temporal",
+    "reorder",
+    "temporal_probe",
+]

@@ -1,0 +1,344 @@
+"""What an evaluation gives: a prediction for every video, and the figures that follow from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from tubelet.config import from_dict, to_dict
+from tubelet.config.cost import multiply_adds_text
+from tubelet.data.known import describe_uses
+from tubelet.errors import DataError
+from tubelet.evaluation.calibration import Calibration, calibrate, fit_temperature
+from tubelet.evaluation.cost import EvaluationCost
+from tubelet.evaluation.intervals import RESAMPLES, Bootstrap, Resampling
+from tubelet.evaluation.metrics import HeadMetrics, JointMetrics, compute_metrics, scores_of
+from tubelet.evaluation.multi_label import MultiLabelMetrics, multi_label_metrics
+from tubelet.evaluation.predictions import VideoPrediction, load_predictions, save_predictions
+from tubelet.evaluation.temporal import TemporalProbe
+from tubelet.evaluation.views import ViewPlan, plan_views
+from tubelet.files import replacing
+from tubelet.json_files import read_json_object
+from tubelet.provenance import Use
+
+EVALUATION_FILE = "evaluation.json"
+
+
+@dataclass(frozen=True)
+class VideoFailure:
+    """A video that could not be read."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Predictions for a set of videos, and their metrics.
+
+    Attributes:
+        classes: head to class names; a single head is called `label`.
+        predictions: one for every video, in the order of the data; empty if only the figures were loaded.
+        metrics: head to figures.
+        joint: with several heads, the figures of all heads together (verb and noun: the action).
+        views: as `plan_views` reads them, `4x3`.
+        average: whether `logits` or `probabilities` were averaged over the views.
+        num_videos: how many, unreadable ones included.
+        failures: videos that could not be read. They count as wrong.
+        num_damaged: videos of which some of the frames that were used are known to be damaged. They count as others.
+        seconds: the evaluation took.
+        resampled: videos of another frame rate than the model's, sampled by their timestamps.
+        split: of the data that this is; None if it is all.
+        data: what was evaluated: a folder, a table; None if that was not said.
+        date: when, ISO 8601.
+        learned_from: evaluated videos that the model, or one that it was started from, learned from; None where that is
+            not known. Other than 0 only if they were asked for.
+        chosen_on: evaluated videos that chose the weights (validation); None where that is not known.
+        left_out: videos that are in no figure because the model learned from them.
+        provenance_unknown: why it is not known of all videos whether the model learned from them; None if it is.
+        multi_label: figures of the heads whose videos show several classes, from stored predictions alone.
+        bootstrap: what the intervals of the figures are over; None without intervals.
+        calibration: head to what a temperature does that was fitted on other videos (see `calibrated`).
+        cost: multiply-adds and views of a video; None where the model is not known.
+        probe: whether time matters to the model; None if that was not asked (see `tubelet.evaluation.probe_temporal`).
+    """
+
+    classes: dict[str, list[str]]
+    metrics: dict[str, HeadMetrics]
+    joint: JointMetrics | None
+    views: str
+    average: Literal["logits", "probabilities"]
+    num_videos: int
+    failures: tuple[VideoFailure, ...]
+    seconds: float
+    resampled: int = 0
+    predictions: tuple[VideoPrediction, ...] = field(default=(), repr=False)
+    split: str | None = None
+    data: str | None = None
+    date: str | None = None
+    learned_from: int | None = None
+    chosen_on: int | None = None
+    left_out: int = 0
+    provenance_unknown: str | None = None
+    multi_label: dict[str, MultiLabelMetrics] = field(default_factory=dict)
+    bootstrap: Bootstrap | None = None
+    calibration: dict[str, Calibration] = field(default_factory=dict)
+    cost: EvaluationCost | None = None
+    probe: TemporalProbe | None = None
+    num_damaged: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        predictions: Sequence[VideoPrediction],
+        classes: Mapping[str, Sequence[str]],
+        *,
+        views: str | tuple[int, int] | ViewPlan = (1, 1),
+        average: Literal["logits", "probabilities"] = "logits",
+        seconds: float = 0.0,
+        split: str | None = None,
+        cost: EvaluationCost | None = None,
+        resamples: int = RESAMPLES,
+    ) -> Evaluation:
+        """The evaluation that these predictions amount to. No model is needed.
+
+        Args:
+            predictions: of all videos, unreadable ones too.
+            classes: head to class names.
+            views: that were looked at.
+            average: that was taken over them.
+            seconds: it took.
+            split: of the data.
+            cost: of the model.
+            resamples: of the bootstrap; 0 for no intervals.
+
+        Raises:
+            DataError: no predictions, or such as do not fit the classes.
+        """
+        named = {head: list(names) for head, names in classes.items()}
+        several = multi_label_metrics(predictions, named)
+        single = {head: names for head, names in named.items() if head not in several}
+        resampling = Resampling.over(predictions, resamples=resamples) if resamples and predictions else None
+        metrics, joint = compute_metrics(predictions, single, resampling)
+        return cls(
+            classes=named,
+            metrics=metrics,
+            joint=joint,
+            views=str(plan_views(views)),
+            average=average,
+            num_videos=len(predictions),
+            failures=tuple(VideoFailure(p.path, p.error or "") for p in predictions if p.logits is None),
+            seconds=seconds,
+            resampled=sum(bool(p.resampled) for p in predictions),
+            predictions=tuple(predictions),
+            split=split,
+            multi_label=several,
+            bootstrap=None if resampling is None else resampling.bootstrap,
+            cost=cost,
+            num_damaged=sum(prediction.damaged is not None for prediction in predictions),
+        )
+
+    def calibrated(self, fitted_on: Evaluation) -> Evaluation:
+        """The same with a temperature for each head, fitted on the predictions of another evaluation.
+
+        Args:
+            fitted_on: of the same model on other videos, the validation split.
+
+        Raises:
+            DataError: the two share a video or not their classes; or no temperature is best.
+        """
+        shared = {one.key for one in self.predictions} & {one.key for one in fitted_on.predictions}
+        if shared:
+            raise DataError(
+                f"{len(shared)} videos are in both, {next(iter(shared))[0]} for one: a temperature that is fitted on "
+                "the videos it is measured on says nothing; name another split"
+            )
+        if fitted_on.classes != self.classes:
+            raise DataError("a temperature is fitted on the same model, and these have other classes")
+        temperatures = {}
+        for head, names in self.classes.items():
+            if head in self.metrics:
+                scores = scores_of(fitted_on.predictions, head, len(names))
+                temperatures[head] = (fit_temperature(scores.logits, scores.target), len(scores.target))
+        return self.with_temperatures(temperatures, fitted_on.split)
+
+    def with_temperatures(self, temperatures: Mapping[str, tuple[float, int]], split: str | None) -> Evaluation:
+        """The same with temperatures that are known already.
+
+        Args:
+            temperatures: head to temperature and number of videos that it was fitted on.
+            split: that these are of.
+        """
+        found = {}
+        for head, (temperature, count) in temperatures.items():
+            scores = scores_of(self.predictions, head, len(self.classes[head]))
+            if len(scores.target):
+                found[head] = calibrate(scores.logits, scores.target, temperature, count, split)
+        return replace(self, calibration=found)
+
+    def measured_on(
+        self,
+        uses: Sequence[Use | None],
+        *,
+        left_out: int = 0,
+        unknown: str | None = None,
+        data: str | None = None,
+        split: str | None = None,
+    ) -> Evaluation:
+        """The same with what the model did with its videos before.
+
+        Args:
+            uses: of each video in the order of the predictions.
+            left_out: videos that are not among them because the model learned from them.
+            unknown: why `uses` may lack something.
+            data: where the videos are from.
+            split: of the data.
+        """
+        predictions = tuple(replace(one, use=use) for one, use in zip(self.predictions, uses, strict=True))
+        known = unknown is None or any(use is not None for use in uses)
+        return replace(
+            self,
+            predictions=predictions,
+            learned_from=sum(use == "learned" for use in uses) if known else None,
+            chosen_on=sum(use == "chose" for use in uses) if known else None,
+            left_out=left_out,
+            provenance_unknown=unknown,
+            data=data,
+            split=split,
+        )
+
+    @property
+    def origin(self) -> list[str]:
+        """Which videos the figures are of, in sentences: split and data, and what the model did with them before."""
+        what = f"{self.split} videos" if self.split is not None else "all videos"
+        first = f"{what} of {self.data}" if self.data is not None else what
+        uses = describe_uses(
+            self.num_videos,
+            learned_from=self.learned_from,
+            chosen_on=self.chosen_on,
+            left_out=self.left_out,
+            unknown=self.provenance_unknown,
+        )
+        return [first, *uses]
+
+    @property
+    def top1(self) -> float:
+        """Share of videos whose class has the highest logit; with several heads, the mean over them.
+
+        Raises:
+            DataError: all heads are multi-label, for which there is no top-1.
+        """
+        if not self.metrics:
+            raise DataError("there is no top-1 where videos show several classes; see multi_label")
+        return _mean([head.top1 for head in self.metrics.values()])
+
+    @property
+    def loss(self) -> float | None:
+        """Cross entropy, mean over the videos that could be read, unweighted mean over heads; None if none could."""
+        losses = [head.loss for head in self.metrics.values() if head.loss is not None]
+        return _mean(losses) if losses else None
+
+    def __str__(self) -> str:
+        first, *more = self.origin
+        lines = [f"{first}: {_count(self.num_videos, 'video')}, {self.views} views, {self.seconds:.1f} s"]
+        if self.cost is not None:
+            lines[0] += f", {multiply_adds_text(self.cost.multiply_adds)} multiply-adds a video"
+        lines += [f"  {line}" for line in more]
+        if self.resampled:
+            have = "has" if self.resampled == 1 else "have"
+            lines.append(
+                f"  {_count(self.resampled, 'video')} {have} another frame rate than the model and "
+                f"{'was' if self.resampled == 1 else 'were'} sampled by timestamps"
+            )
+        figures: dict[str, HeadMetrics | JointMetrics] = {**self.metrics}
+        if self.joint is not None:
+            figures["all heads"] = self.joint
+        for name, head in figures.items():
+            shares = [("top-1", "top1", head.top1)] + ([("top-5", "top5", head.top5)] if head.top5 is not None else [])
+            said = (f"{title} {share:.2%}{_interval(head.intervals.get(key))}" for title, key, share in shares)
+            lines.append(f"  {name}: {'   '.join(said)}")
+        for name, several in self.multi_label.items():
+            if several.mean_average_precision is not None:
+                lines.append(f"  {name}: mean average precision {several.mean_average_precision:.2%}")
+        if self.bootstrap is not None and figures:
+            shown = [(head, key) for head in figures.values() for key in ("top1", "top5") if key in head.intervals]
+            methods = [head.methods.get(key, "bootstrap") for head, key in shown]
+            lines.append(f"  {'in brackets: ' if shown else ''}{self.bootstrap.describe(methods)}")
+        for name, one in self.calibration.items():
+            before = self.metrics[name].calibration_error or 0.0
+            lines.append(
+                f"  {name}: calibration error {before:.2%}, with temperature {one.temperature:.3f} "
+                f"fitted on {one.fitted_on} videos {one.calibration_error:.2%}"
+            )
+        if self.failures:
+            lines.append(f"  {len(self.failures)} could not be read and count as wrong, first {self.failures[0].path}")
+        if self.num_damaged:
+            lines.append(f"  {self.num_damaged} have damaged frames; `damaged` in predictions.jsonl says which videos")
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, without the predictions, which have a file of their own."""
+        data = to_dict(self)
+        del data["predictions"]
+        return {"top1": self.top1 if self.metrics else None, "loss": self.loss, **data}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], predictions: Sequence[VideoPrediction] = ()) -> Evaluation:
+        """The inverse of `to_dict`."""
+        fields = {key: value for key, value in data.items() if key not in ("top1", "loss")}
+        if isinstance(fields.get("views"), list):  # as it was written before views had other forms
+            fields["views"] = str(plan_views(tuple(fields["views"])))
+        evaluation = from_dict(cls, fields, where=EVALUATION_FILE)
+        object.__setattr__(evaluation, "predictions", tuple(predictions))
+        return evaluation
+
+    def save(self, folder: str | Path, *, predictions: bool = True) -> Path:
+        """Write `evaluation.json` and `predictions.jsonl` into `folder`, each whole or not at all.
+
+        Args:
+            folder: is made if it does not exist.
+            predictions: whether to write these too, and not the figures alone.
+
+        Returns:
+            the path of `evaluation.json`.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        if predictions:
+            save_predictions(self.predictions, folder)
+        with replacing(folder / EVALUATION_FILE) as path:
+            path.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+        return folder / EVALUATION_FILE
+
+    @classmethod
+    def load(cls, folder: str | Path, *, predictions: bool = True) -> Evaluation:
+        """Read what `save` wrote.
+
+        Args:
+            folder: where it is.
+            predictions: whether to read those too.
+
+        Raises:
+            DataError: there is no evaluation in `folder`, or it is damaged.
+            ConfigError: a field of it is missing, unknown, or of the wrong type.
+        """
+        path = Path(folder) / EVALUATION_FILE
+        if not path.is_file():
+            raise DataError(f"{path} does not exist; `tubelet evaluate {folder}` writes it")
+        data = read_json_object(path, f"`tubelet evaluate --from {folder}` computes it again from its predictions")
+        return cls.from_dict(data, load_predictions(folder) if predictions else ())
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _interval(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f" [{interval[0]:.1%}, {interval[1]:.1%}]"

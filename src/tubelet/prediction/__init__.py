@@ -1,0 +1,29 @@
+"""From a video to what is in it: a model that is loaded once, and results made to be read."""
+
+from tubelet.prediction.decision import Decision
+from tubelet.prediction.interruptions import Interruptions
+from tubelet.prediction.predictor import Predictor, predict
+from tubelet.prediction.result import HeadResult, Result
+from tubelet.prediction.sources import Source, find_videos
+from tubelet.prediction.stream_source import StreamSource
+from tubelet.prediction.streaming import Stream, stream
+from tubelet.prediction.timeline import Event, Timeline, find_events
+from tubelet.video.suffixes import VIDEO_SUFFIXES
+
+__all__ = [
+    "VIDEO_SUFFIXES",
+    "Decision",
+    "Event",
+    "HeadResult",
+    "Interruptions",
+    "Predictor",
+    "Result",
+    "Source",
+    "Stream",
+    "StreamSource",
+    "Timeline",
+    "find_events",
+    "find_videos",
+    "predict",
+    "stream",
+]

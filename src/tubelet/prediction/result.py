@@ -1,0 +1,213 @@
+"""What a prediction is: made to be read, printed, stored, and looked at in a notebook."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tubelet.errors import ConfigError, VideoError
+from tubelet.provenance import Use
+from tubelet.video.clip import damage_in_words
+
+TOP = 5
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class HeadResult:
+    """What one head of the model says about a video.
+
+    Attributes:
+        name: of the head; a single one is called `label`.
+        classes: names of its K classes.
+        logits: float64 [K], averaged over the views.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    logits: Float[Tensor, "K"]
+
+    @cached_property
+    def probabilities(self) -> Float[Tensor, "K"]:
+        """Softmax of the logits, in the order of `classes`."""
+        return self.logits.softmax(dim=0)
+
+    @property
+    def label(self) -> str:
+        """The class with the highest logit."""
+        return self.classes[int(self.logits.argmax())]
+
+    @property
+    def probability(self) -> float:
+        """Of that class."""
+        return float(self.probabilities.max())
+
+    def top(self, count: int | None = TOP) -> list[tuple[str, float]]:
+        """The most probable classes with their probabilities, best first; None gives all."""
+        order = self.logits.argsort(descending=True, stable=True)[:count].tolist()
+        return [(self.classes[index], float(self.probabilities[index])) for index in order]
+
+    def to_dict(self, top: int | None = TOP) -> dict[str, Any]:
+        """JSON-ready: the best class, its probability, and the `top` classes."""
+        best = [{"label": name, "probability": probability} for name, probability in self.top(top)]
+        return {"label": self.label, "probability": self.probability, "top": best}
+
+    def __repr__(self) -> str:
+        return f"HeadResult({self.name}={self.label!r}, {self.probability:.1%}, {len(self.classes)} classes)"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Result:
+    """What the model says about one video.
+
+    With a single head, `label`, `probability`, `probabilities`, `logits` and `top` are that head's. With several, ask
+    one of `heads`: `result.heads["verb"].label`.
+
+    Attributes:
+        path: the file; None for frames that came without one.
+        heads: head name to what it says; empty if the video could not be read.
+        error: why it could not be read; None if all went well.
+        views: (clips, crops) that were looked at.
+        indices: the frames of the video that were used, by their numbers in the file, ascending; of a `Clip`, in its
+            order, those of `Clip.indices` that were used.
+        timestamps: float64, when these are shown, seconds from the start of the file; None for frames without a clock.
+        seconds: that reading and predicting took.
+        shown: how many classes `str`, `to_dict` and notebooks show.
+        thumbnails: a few of the frames that the model saw, small, uint8 [n, 3, h, w]: of a video that was in memory;
+            those of a file are read from it again.
+        use: what the model, or one that it was started from, did with the video: `learned`, `chose` (the weights, as
+            validation) or `held_out`; None for a new video, or where that is not known.
+        damaged: those of `indices` that are known to be damaged; see `tubelet.Clip.damaged`.
+        resampled: whether the frames were chosen by their timestamps, as the video has another frame rate than the
+            model.
+    """
+
+    path: str | None
+    heads: Mapping[str, HeadResult] = field(default_factory=dict)
+    error: str | None = None
+    views: tuple[int, int] = (1, 1)
+    indices: tuple[int, ...] = ()
+    timestamps: tuple[float, ...] | None = None
+    seconds: float = 0.0
+    shown: int = TOP
+    thumbnails: Tensor | None = None
+    use: Use | None = None
+    damaged: tuple[int, ...] = ()
+    resampled: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a prediction."""
+        return self.error is None
+
+    @property
+    def label(self) -> str:
+        """The most probable class."""
+        return self._head.label
+
+    @property
+    def probability(self) -> float:
+        """Of the most probable class."""
+        return self._head.probability
+
+    @property
+    def probabilities(self) -> Float[Tensor, "K"]:
+        """float64 [K], in the order of `classes`."""
+        return self._head.probabilities
+
+    @property
+    def logits(self) -> Float[Tensor, "K"]:
+        """float64 [K], averaged over the views, in the order of `classes`."""
+        return self._head.logits
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names."""
+        return self._head.classes
+
+    def top(self, count: int | None = None) -> list[tuple[str, float]]:
+        """The `count` most probable classes with their probabilities, best first; `shown` of them by default."""
+        return self._head.top(self.shown if count is None else count)
+
+    def to_dict(self, top: int | None = None) -> dict[str, Any]:
+        """JSON-ready.
+
+        Args:
+            top: classes of each head; `shown` by default.
+
+        Returns:
+            `path`, `error`, `views`, `seconds`, `frames`, `damaged`, `timestamps`, `resampled`, `use`, and for a single
+            head its `label`, `probability` and `top` (a list of {"label", "probability"}, best first); for several the
+            same under `heads`, by name.
+        """
+        count = self.shown if top is None else top
+        data: dict[str, Any] = {"path": self.path, "error": self.error}
+        heads = {name: head.to_dict(count) for name, head in self.heads.items()}
+        data.update(next(iter(heads.values())) if len(heads) == 1 else {"heads": heads} if heads else {})
+        times = None if self.timestamps is None else [round(time, 6) for time in self.timestamps]
+        return {
+            **data,
+            "views": f"{self.views[0]}x{self.views[1]}",
+            "frames": list(self.indices),
+            "damaged": list(self.damaged),
+            "timestamps": times,
+            "resampled": self.resampled,
+            "use": self.use,
+            "seconds": round(self.seconds, 6),
+        }
+
+    def to_json(self, top: int | None = None) -> str:
+        """`to_dict` as one line."""
+        return json.dumps(self.to_dict(top))
+
+    def __str__(self) -> str:
+        name = self.path or "frames in memory"
+        if self.error is not None:
+            return f"{name}: could not be read: {self.error}"
+        lines = []
+        for head in self.heads.values():
+            best = ", ".join(f"{label} {probability:.1%}" for label, probability in head.top(self.shown))
+            lines.append(f"{name}: {best}" if len(self.heads) == 1 else f"{name}: {head.name}: {best}")
+        if self.damaged:
+            lines.append(f"{name}: {damage_in_words(self.damaged, len(self.indices))}")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        if self.error is not None:
+            return f"Result({self.path!r}, error={self.error!r})"
+        said = ", ".join(f"{head.name}={head.label!r} ({head.probability:.1%})" for head in self.heads.values())
+        return f"Result({self.path!r}, {said}, {self.views[0]}x{self.views[1]} views, {len(self.indices)} frames)"
+
+    def _repr_html_(self) -> str:
+        from tubelet.prediction.html import result_to_html
+
+        return result_to_html(self)
+
+    @property
+    def _head(self) -> HeadResult:
+        if self.error is not None:
+            raise VideoError(self.path or "frames in memory", f"there is no prediction: {self.error}")
+        if len(self.heads) != 1:
+            names = ", ".join(self.heads)
+            raise ConfigError(
+                f"this model has several heads ({names}); ask one: result.heads[{next(iter(self.heads))!r}]"
+            )
+        return next(iter(self.heads.values()))
+
+
+def head_results(
+    logits: Mapping[str, Tensor], labels: Mapping[str, list[str]] | None, *, numbered: str = "class {}"
+) -> dict[str, HeadResult]:
+    """Logits with names; classes that have none are numbered."""
+    results = {}
+    for head, values in logits.items():
+        names = tuple(labels[head]) if labels is not None else tuple(numbered.format(i) for i in range(len(values)))
+        with torch.inference_mode(False):  # a plain tensor, whoever calls
+            results[head] = HeadResult(head, names, values.to(torch.float64, copy=True))
+    return results

@@ -1,0 +1,62 @@
+"""Steadier decisions: an average over those before, and over the times that they are about."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from tubelet.errors import ConfigError
+from tubelet.prediction.decision import Decision
+from tubelet.prediction.result import HeadResult
+
+EXAMPLES = "write mean:5 (the last five decisions) or exponential:0.3 (the newest weighs 0.3)"
+
+
+class Smoother:
+    """An average of probabilities over decisions, brought up to date with each.
+
+    Args:
+        how: "mean:5", the mean over the last five decisions, fewer at the start; "exponential:0.3", 0.3 of the newest
+            and 0.7 of the average before; None leaves them as they are.
+
+    Raises:
+        ConfigError: something else.
+    """
+
+    def __init__(self, how: str | None = None) -> None:
+        self._recent: dict[str | None, deque[Tensor]] = {}
+        self._average: dict[str | None, Tensor] = {}
+        kind, _, number = (how or "mean:1").partition(":")
+        try:
+            amount = float(number)
+        except ValueError:
+            raise ConfigError(f"smoothing={how!r} is not understood; {EXAMPLES}") from None
+        fits = {"mean": amount >= 1 and amount == int(amount), "exponential": 0 < amount <= 1}
+        if not fits.get(kind):
+            raise ConfigError(f"smoothing={how!r} is not understood; {EXAMPLES}")
+        self._count = int(amount) if kind == "mean" else 0
+        self._weight = amount
+
+    def __call__(self, decision: Decision) -> Decision:
+        """The same decision with averages, itself included: of each head's probabilities, and of the windows' middles.
+
+        Probabilities are kept as logarithms, so that softmax gives them back.
+        """
+        averages = {
+            name: HeadResult(name, head.classes, self._average_of(name, head.probabilities).clamp_min(1e-300).log())
+            for name, head in decision.heads.items()
+        }
+        middle = float(self._average_of(None, torch.tensor(decision.middle, dtype=torch.float64)))
+        return replace(decision, heads=averages, time=middle)
+
+    def _average_of(self, head: str | None, values: Tensor) -> Tensor:
+        if self._count:
+            recent = self._recent.setdefault(head, deque(maxlen=self._count))
+            recent.append(values)
+            return torch.stack(tuple(recent)).mean(dim=0)
+        before = self._average.get(head, values)
+        self._average[head] = before + self._weight * (values - before)
+        return self._average[head]
