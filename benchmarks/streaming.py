@@ -21,9 +21,10 @@ import torch
 from torch import Tensor
 
 from tubelet import PreprocessingConfig, create, optimise, stream
-from tubelet.evaluation import parse_views, predict_views
+from tubelet.evaluation import predict_views
 from tubelet.model import ViViT
 from tubelet.video import Preprocessing
+from tubelet.video.views import parse_views
 
 
 def main() -> None:

@@ -87,10 +87,10 @@ class Options(CommonOptions):
 def run(options: Options, output: Output) -> int:
     """Predict and print."""
     _check_paths(options)
-    from tubelet.evaluation import parse_views
     from tubelet.fast import merge_tokens
     from tubelet.prediction import Predictor
     from tubelet.video.clip import damage_in_words
+    from tubelet.video.views import parse_views
 
     parse_views(options.views)  # before the model is loaded, which takes seconds
     if options.timeline is not None:

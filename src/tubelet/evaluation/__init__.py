@@ -13,7 +13,7 @@ from tubelet.evaluation.probe import probe_temporal, reorder
 from tubelet.evaluation.results import Evaluation, VideoFailure
 from tubelet.evaluation.stored import evaluate_stored
 from tubelet.evaluation.temporal import HeadProbe, OrderFigures, TemporalProbe, temporal_probe
-from tubelet.evaluation.views import ViewPlan, format_views, parse_views, plan_views
+from tubelet.video.views import ViewPlan, format_views, parse_views, plan_views
 
 __all__ = [
     "Bootstrap",

@@ -26,11 +26,11 @@ from tubelet.evaluation.cost import evaluation_cost
 from tubelet.evaluation.predictions import VideoPrediction
 from tubelet.evaluation.results import Evaluation
 from tubelet.evaluation.tubelets import forward_sharing, shared_tubelets
-from tubelet.evaluation.views import ViewPlan, plan_views
 from tubelet.fast import Evaluating
 from tubelet.given_model import logits_by_head, unwrapped
 from tubelet.model import ViViT
 from tubelet.text import moment
+from tubelet.video.views import ViewPlan, plan_views
 from tubelet.weights import load
 
 Average = Literal["logits", "probabilities"]

@@ -18,8 +18,8 @@ from tubelet.device import Precision
 from tubelet.evaluation.evaluator import VIEWS_PER_FORWARD, Average, evaluate_clips, set_up
 from tubelet.evaluation.results import Evaluation
 from tubelet.evaluation.temporal import ORDERS, REVERSED, SHUFFLED, temporal_probe
-from tubelet.evaluation.views import ViewPlan
 from tubelet.model import ViViT
+from tubelet.video.views import ViewPlan
 
 PROBE_FOLDER = "probe-temporal"
 """Inside the folder of an evaluation: a folder for each order of the frames, with its predictions."""

@@ -19,10 +19,10 @@ from tubelet.evaluation.metrics import HeadMetrics, JointMetrics, compute_metric
 from tubelet.evaluation.multi_label import MultiLabelMetrics, multi_label_metrics
 from tubelet.evaluation.predictions import VideoPrediction, load_predictions, save_predictions
 from tubelet.evaluation.temporal import TemporalProbe
-from tubelet.evaluation.views import ViewPlan, plan_views
 from tubelet.files import replacing
 from tubelet.json_files import read_json_object
 from tubelet.provenance import Use
+from tubelet.video.views import ViewPlan, plan_views
 
 EVALUATION_FILE = "evaluation.json"
 

@@ -24,7 +24,6 @@ from tubelet.data import Sample
 from tubelet.data.known import KnownVideos
 from tubelet.device import Precision, autocast, resolve_precision
 from tubelet.errors import ConfigError, VideoError
-from tubelet.evaluation import parse_views
 from tubelet.evaluation.evaluator import VIEWS_PER_FORWARD, predict_views
 from tubelet.fast import Evaluating
 from tubelet.prediction.html import thumbnails_of
@@ -42,6 +41,7 @@ from tubelet.prediction.sources import (
 from tubelet.provenance import Use
 from tubelet.video import Clip, Decoder, Preprocessing, Views
 from tubelet.video.clip import why_unreadable
+from tubelet.video.views import parse_views
 
 AHEAD = 2
 """Videos that are decoded before the model is ready for them."""

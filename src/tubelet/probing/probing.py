@@ -19,7 +19,6 @@ from tubelet.data.known import describe_uses, select_unlearned, with_known_split
 from tubelet.data.run_table import run_table
 from tubelet.device import Precision, resolve_device, resolve_precision
 from tubelet.errors import ConfigError, DataError
-from tubelet.evaluation import parse_views
 from tubelet.features import FeatureClips, default_folder
 from tubelet.given_model import unwrapped
 from tubelet.model import ViViT
@@ -29,6 +28,7 @@ from tubelet.probing.knn import knn_votes
 from tubelet.probing.linear import PENALTIES, fit_linear
 from tubelet.provenance import Provenance
 from tubelet.text import moment
+from tubelet.video.views import parse_views
 from tubelet.weights import load
 
 HELD_OUT = 0.2

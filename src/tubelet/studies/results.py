@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tubelet.evaluation import parse_views
 from tubelet.studies.folder import Outcome
 from tubelet.studies.statistics import Interval, difference, mean_interval
 from tubelet.studies.study import Cell, Claim
+from tubelet.video.views import parse_views
 
 Verdict = Literal["agrees", "contradicts", "open"]
 

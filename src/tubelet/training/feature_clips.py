@@ -10,9 +10,9 @@ from torch import nn
 from tubelet.config import NO_AUGMENTATION, AugmentationConfig, TrainConfig
 from tubelet.data import Table
 from tubelet.errors import ConfigError
-from tubelet.evaluation import parse_views
 from tubelet.features import AfterFeatures, FeatureClips, Stage, default_folder
 from tubelet.model import ViViT
+from tubelet.video.views import parse_views
 
 VARIES_NOTHING = (
     "brightness",

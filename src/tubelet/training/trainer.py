@@ -30,7 +30,7 @@ from tubelet.data import (
 from tubelet.device import autocast, resolve_device, resolve_precision, usable_cores
 from tubelet.distributed.world import ALONE, World
 from tubelet.errors import ConfigError
-from tubelet.evaluation import Evaluation, evaluate_clips, parse_views
+from tubelet.evaluation import Evaluation, evaluate_clips
 from tubelet.fast import training_form
 from tubelet.features import FeatureClips
 from tubelet.model import ViViT
@@ -50,6 +50,7 @@ from tubelet.training.run_folder import FailureLog, RunFolder
 from tubelet.training.schedule import cosine_with_warmup
 from tubelet.training.sharded import load_sharded, save_sharded
 from tubelet.training.watch import StepWatch
+from tubelet.video.views import parse_views
 from tubelet.weights import load, save
 
 STATE_FORMAT = 1

@@ -7,10 +7,7 @@ from tubelet.video.file_part import FilePart, video_exists
 from tubelet.video.limits import Limits
 from tubelet.video.preprocessing import Preprocessing, Views
 from tubelet.video.sampling import (
-    Clips,
     RateSampler,
-    WholeVideo,
-    Windows,
     clip_indices,
     clip_starts,
     random_start,
@@ -20,6 +17,7 @@ from tubelet.video.sampling import (
     window,
     window_starts,
 )
+from tubelet.video.views import Clips, WholeVideo, Windows
 
 __all__ = [
     "BACKENDS",

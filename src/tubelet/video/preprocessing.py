@@ -17,9 +17,6 @@ from tubelet.video.clip import Clip, VisitingDecoder, collect
 from tubelet.video.decode import Decoder, until_settled, window_indices
 from tubelet.video.resize import resize_frames
 from tubelet.video.sampling import (
-    Clips,
-    WholeVideo,
-    Windows,
     clip_indices,
     clip_starts,
     sample_at_rate,
@@ -27,6 +24,7 @@ from tubelet.video.sampling import (
     whole_length,
     window_starts,
 )
+from tubelet.video.views import Clips, WholeVideo, Windows
 
 
 @dataclass(frozen=True, eq=False)

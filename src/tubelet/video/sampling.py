@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy
@@ -24,32 +23,6 @@ RATE_TOLERANCE = 0.01
 
 LONGEST_FRAME = 60.0
 """Seconds for which a frame may be shown. A longer step is a clock that was set anew."""
-
-
-@dataclass(frozen=True)
-class Windows:
-    """Clips in overlapping windows over the whole video, as many as it takes.
-
-    Attributes:
-        hop: frames of the video from the start of one clip to the start of the next.
-    """
-
-    hop: int
-
-
-@dataclass(frozen=True)
-class WholeVideo:
-    """The whole video in one clip, however many frames that makes.
-
-    Attributes:
-        multiple: the clip's number of frames is a multiple of this, the frames of a tubelet.
-    """
-
-    multiple: int = 1
-
-
-Clips = int | Windows | WholeVideo
-"""Which clips an evaluation takes from a video: so many of them spread over it, windows, or all of it in one."""
 
 
 def window(

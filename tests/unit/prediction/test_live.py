@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from unit.predict.camera import Camera
 
 import tubelet
 from tubelet.config import PreprocessingConfig
@@ -21,6 +20,7 @@ from tubelet.errors import VideoError
 from tubelet.model import ViViT
 from tubelet.prediction import Decision, Timeline, stream
 from tubelet.video.clock import LiveClock
+from unit.prediction.camera import Camera
 
 RATE = 20
 BRIGHT, DARK = 250, 5

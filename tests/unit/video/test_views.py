@@ -6,8 +6,8 @@ import pytest
 
 from tubelet.config import PreprocessingConfig
 from tubelet.errors import ConfigError
-from tubelet.evaluation import format_views, parse_views, plan_views
 from tubelet.video import Preprocessing
+from tubelet.video.views import format_views, parse_views, plan_views
 
 
 def starts_of(words: str, total: int, **fields: object) -> list[list[int]]:

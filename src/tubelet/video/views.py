@@ -1,4 +1,4 @@
-"""Which looks at a video an evaluation takes."""
+"""Which views of a video are taken. A view is one crop of one clip: CLIPSxCROPS views in all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,32 @@ import re
 from dataclasses import dataclass, replace
 
 from tubelet.errors import ConfigError
-from tubelet.video import Clips, WholeVideo, Windows
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Clips in overlapping windows over the whole video, as many as it takes.
+
+    Attributes:
+        hop: frames of the video from the start of one clip to the start of the next.
+    """
+
+    hop: int
+
+
+@dataclass(frozen=True)
+class WholeVideo:
+    """The whole video in one clip, however many frames that makes.
+
+    Attributes:
+        multiple: the clip's number of frames is a multiple of this, the frames of a tubelet.
+    """
+
+    multiple: int = 1
+
+
+Clips = int | Windows | WholeVideo
+"""Which clips an evaluation takes from a video: so many of them spread over it, windows, or all of it in one."""
 
 FORMS = "CLIPSxCROPS (4x3), dense:HOPxCROPS (dense:16x1, a clip every 16 frames) or wholexCROPS (the whole video)"
 
