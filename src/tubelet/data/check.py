@@ -19,9 +19,9 @@ from tubelet.data.units import groups_in_several_splits, overlaps
 from tubelet.device import usable_cores
 from tubelet.errors import VideoError
 from tubelet.video import open_video, window
-from tubelet.video.clip import VisitingDecoder, damage_in_words, why_unreadable
-from tubelet.video.decode import until_settled
+from tubelet.video.clip import damage_in_words, why_unreadable
 from tubelet.video.decoder_log import decoder_log
+from tubelet.video.protocol import VisitingDecoder, until_settled
 
 UNEQUAL = 10
 """How many times as many samples the most frequent class has as the rarest, from which on a report says so."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Literal, NotRequired, TypedDict
 
 import torch
@@ -19,8 +18,9 @@ from tubelet.data.label_maps import LabelMap
 from tubelet.data.table import Sample, Table
 from tubelet.data.temporal import check_temporal, real_mask, training_indices
 from tubelet.errors import ConfigError, VideoError
-from tubelet.video import Clip, Clips, Decoder, Preprocessing, VideoMetadata, open_video
+from tubelet.video import Clip, Clips, Decoder, Preprocessing, open_video
 from tubelet.video.clip import damage_in_words, why_unreadable
+from tubelet.video.in_memory import InMemoryDecoder
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ class ClipDataset(Dataset[Item | Failure]):
         """A decoder of the sample's video, or of what the cache holds of it, and the seconds of it that count."""
         kept = self.cache.get(index) if self.cache is not None else None
         if kept is not None:
-            yield HeldFrames(sample.path, *kept, self._to_keep(kept[1])), None, None
+            yield self._decoder_of(sample, *kept), None, None
             return
         threads = 1 if get_worker_info() is not None else 0
         with open_video(sample.path, self.backend, threads=threads) as decoder:
@@ -234,7 +234,7 @@ class ClipDataset(Dataset[Item | Failure]):
             else:
                 yield held, None, None
 
-    def _keep(self, decoder: Decoder, sample: Sample, index: int) -> HeldFrames | None:
+    def _keep(self, decoder: Decoder, sample: Sample, index: int) -> InMemoryDecoder | None:
         """Decode all frames that any epoch can ask for, and keep them; None if they do not fit or cannot be had."""
         assert self.cache is not None
         total = 0
@@ -259,7 +259,13 @@ class ClipDataset(Dataset[Item | Failure]):
             return None
         frames = clip.frames
         self.cache.put(index, frames, total)
-        return HeldFrames(sample.path, frames, total, self._to_keep(total))
+        return self._decoder_of(sample, frames, total)
+
+    def _decoder_of(self, sample: Sample, frames: Tensor, total: int) -> InMemoryDecoder:
+        """Of frames that the cache holds, from a video of `total` frames at the model's frame rate."""
+        numbers = self._to_keep(total)
+        times = torch.tensor(numbers, dtype=torch.float64)
+        return InMemoryDecoder(Clip(frames, times, tuple(numbers), sample.path), total=total, held=numbers)
 
     def _to_keep(self, total: int) -> Sequence[int]:
         """Of a video's frames, those that a cache keeps: all in training, those of the views in evaluation."""
@@ -267,39 +273,3 @@ class ClipDataset(Dataset[Item | Failure]):
             return range(total)
         chosen, _ = self.preprocessing.clips(total, self.clips)
         return sorted({index for indices in chosen for index in indices})
-
-
-class HeldFrames:
-    """Frames in memory behind the protocol of a decoder.
-
-    Args:
-        path: of the video that they come from.
-        frames: uint8 [N, 3, H, W].
-        total: how many frames the video has, at the model's frame rate.
-        numbers: which of them are held, ascending.
-    """
-
-    def __init__(self, path: str, frames: Tensor, total: int, numbers: Sequence[int]) -> None:
-        height, width = frames.shape[-2:]
-        self.metadata = VideoMetadata(
-            path, total, float(total), 1.0, height, width, "", 0, False, "memory", has_clock=False
-        )
-        self.timestamps = torch.arange(total, dtype=torch.float64)
-        self._frames = frames
-        self._place = {number: place for place, number in enumerate(numbers)}
-
-    def frames_at(self, indices: Sequence[int]) -> Clip:
-        """See `Decoder`."""
-        chosen = self._frames[[self._place[index] for index in indices]]
-        return Clip(chosen, self.timestamps[list(indices)], tuple(indices), self.metadata.path)
-
-    def close(self) -> None:
-        """See `Decoder`."""
-
-    def __enter__(self) -> HeldFrames:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

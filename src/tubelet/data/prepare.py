@@ -31,7 +31,8 @@ from tubelet.files import write_text
 from tubelet.folder_lock import FolderLock
 from tubelet.json_files import dump_json, read_json_lines
 from tubelet.video import FilePart, open_video
-from tubelet.video.clip import VisitingDecoder, damage_in_words, why_unreadable
+from tubelet.video.clip import damage_in_words, why_unreadable
+from tubelet.video.protocol import VisitingDecoder
 from tubelet.video.transcode import transcode
 
 PLAN = "plan.json"

@@ -1,11 +1,12 @@
 """From a video file to the tensor that a model sees: decoding, choosing frames, preprocessing, and writing videos."""
 
 from tubelet.video.clip import Clip, VideoMetadata
-from tubelet.video.decode import BACKENDS, Decoder, open_video, read_frames, read_video
+from tubelet.video.decode import BACKENDS, open_video, read_video
 from tubelet.video.encode import write_video
 from tubelet.video.file_part import FilePart, video_exists
 from tubelet.video.limits import Limits
 from tubelet.video.preprocessing import Preprocessing, Views
+from tubelet.video.protocol import Decoder, read_frames
 from tubelet.video.sampling import (
     RateSampler,
     clip_indices,

@@ -1,20 +1,18 @@
-"""What decoding gives: a clip, and what is known about the video that it comes from."""
+"""The result of decoding: a clip, and the metadata of its video."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
-import numpy
 import torch
 from jaxtyping import Float64, UInt8
-from numpy.typing import NDArray
 from torch import Tensor
 
 from tubelet.errors import VideoError
-from tubelet.video.limits import LIMITS, Limits
+from tubelet.text import count
 
 TOO_LARGE = "decoding it needs more memory than there is; re-encode it smaller"
 
@@ -23,26 +21,26 @@ REENCODE = "re-encode it from the source or leave it out"
 
 @dataclass(frozen=True)
 class VideoMetadata:
-    """What is known about a video, from its frames and not from what its header claims.
+    """What is known about a video, from its frames and not from its header.
 
     Attributes:
         path: the file, or the folder of images.
-        num_frames: frames that will be shown.
+        num_frames: frames that are shown.
         duration: seconds from the first frame to the end of the last.
         frame_rate: average frames per second.
         height: of a frame in pixels, after rotation.
         width: of a frame in pixels, after rotation.
         codec: name of the codec, `h264` for example.
-        rotation: degrees, counterclockwise, by which the stored frames were turned to stand upright: 0, 90, 180 or 270.
-        variable_frame_rate: whether frames are shown for different times.
+        rotation: degrees, counterclockwise, by which the stored frames were rotated to be upright: 0, 90, 180 or 270.
+        variable_frame_rate: whether frames have different durations.
         backend: `pyav`, `torchcodec` or `frames`.
         start: seconds of the first frame, counted from the start of the file, which is that of its sound if this
             begins earlier; few files start at another time than 0.
         frame_list: where the list of frames comes from: `packets`, the timestamps of all packets in the file; `header`,
             the index in the header of a large file; `decoded`, the whole file was decoded once because packets and
             frames do not agree, and frames are now found by decoding from the start.
-        has_clock: whether the source says when its frames are shown. Images in a folder and frames in memory do not:
-            their timestamps are counted at an assumed rate.
+        has_clock: whether the timestamps are the source's own. Those of images in a folder and of frames in memory are
+            counted at an assumed rate.
     """
 
     path: str
@@ -74,7 +72,7 @@ class Clip:
             refer to such a frame, or frames before them are missing. The decoder fills in what it can.
 
     Raises:
-        VideoError: the parts do not fit each other.
+        VideoError: the fields do not fit each other.
     """
 
     frames: UInt8[Tensor, "T 3 H W"]
@@ -111,115 +109,25 @@ class Clip:
 
     def __repr__(self) -> str:
         channels, height, width = self.frames.shape[1:]
-        count = f"{len(self)} frame" + ("" if len(self) == 1 else "s")
         times = "no time"
         if len(self):
             times = f"{self.timestamps.min().item():.2f}-{self.timestamps.max().item():.2f} s"
         damaged = f", {len(self.damaged)} damaged" if self.damaged else ""
-        return f"Clip({count}{damaged}, {channels}x{height}x{width}, {times}, {Path(self.path).name!r})"
-
-
-@runtime_checkable
-class VisitingDecoder(Protocol):
-    """A decoder that hands over each frame as it comes, so that long clips of large frames need not lie in memory."""
-
-    @property
-    def metadata(self) -> VideoMetadata:
-        """See `Decoder`."""
-        ...
-
-    @property
-    def timestamps(self) -> Tensor:
-        """See `Decoder`."""
-        ...
-
-    @property
-    def damaged(self) -> frozenset[int]:
-        """Numbers of the frames known so far to be damaged; decoding may find more."""
-        ...
-
-    def visit(self, indices: Sequence[int], visitor: Callable[[int, Tensor], None]) -> None:
-        """Decode frames and pass each to a function, every distinct one once.
-
-        Args:
-            indices: of the frames wanted.
-            visitor: called with a frame's number and the frame, uint8 [3, H, W], which must not be kept. It may run in
-                another thread, but never twice at a time, and again from the first frame if decoding starts over.
-
-        Raises:
-            VideoError: there is no such frame, or it cannot be decoded.
-        """
-        ...
-
-
-def collect(
-    decoder: VisitingDecoder,
-    indices: Sequence[int],
-    transform: Callable[[Tensor], Tensor] | None = None,
-    *,
-    limits: Limits = LIMITS,
-) -> Clip:
-    """The frames with these numbers as a clip.
-
-    Args:
-        decoder: where they come from.
-        indices: any order, repeats allowed.
-        transform: uint8 [3, H, W] to uint8 [3, h, w], done to each as it comes.
-        limits: of what the clip may hold.
-
-    Raises:
-        VideoError: as `VisitingDecoder.visit`, or the clip would be larger than the limit.
-    """
-    metadata = decoder.metadata
-    wanted = checked_indices(metadata.path, indices, metadata.num_frames)
-    distinct = sorted(set(wanted))
-    place = {number: position for position, number in enumerate(distinct)}
-
-    def room(height: int, width: int) -> NDArray[numpy.uint8]:
-        limits.check_clip(metadata.path, len(wanted), height, width)
-        return numpy.empty((len(distinct), height, width, 3), dtype=numpy.uint8)
-
-    pictures = room(metadata.height, metadata.width) if transform is None or not distinct else None
-
-    def store(number: int, picture: Tensor) -> None:
-        nonlocal pictures
-        pixels = (picture if transform is None else transform(picture)).permute(1, 2, 0).numpy()
-        if pictures is None:
-            pictures = room(*pixels.shape[:2])
-        pictures[place[number]] = pixels
-
-    if distinct:
-        decoder.visit(distinct, store)
-    assert pictures is not None
-    frames = torch.from_numpy(pictures)
-    if wanted != distinct:
-        frames = frames[[place[number] for number in wanted]]
-    damaged = tuple(number for number in distinct if number in decoder.damaged)
-    return Clip(frames.permute(0, 3, 1, 2), decoder.timestamps[wanted], tuple(wanted), metadata.path, damaged)
+        frames = f"{count(len(self), 'frame')}{damaged}"
+        return f"Clip({frames}, {channels}x{height}x{width}, {times}, {Path(self.path).name!r})"
 
 
 def why_unreadable(error: VideoError | OSError | MemoryError) -> str:
-    """What is said of a video that is left out because of this error, without its path."""
+    """Why a video is left out, without its path."""
     if isinstance(error, VideoError):
         return error.reason
-    return TOO_LARGE if isinstance(error, MemoryError) else str(error)
+    if isinstance(error, MemoryError):
+        return TOO_LARGE
+    return error.strerror or str(error) or type(error).__name__
 
 
 def damage_in_words(damaged: Sequence[int], total: int) -> str:
-    """Which of so many frames are damaged, and what helps."""
+    """Which of `total` frames are damaged, and what to do."""
     few = ", ".join(map(str, damaged[:5])) + (", ..." if len(damaged) > 5 else "")
     verb = "is" if len(damaged) == 1 else "are"
     return f"{len(damaged)} of {total} frames {verb} damaged (number {few}); {REENCODE}"
-
-
-def checked_indices(path: str, indices: Sequence[int], count: int) -> list[int]:
-    """Frame numbers in [0, count), negative ones counted from the end.
-
-    Raises:
-        VideoError: one of them names no frame.
-    """
-    numbers = [int(index) for index in indices]
-    for number in numbers:
-        if not -count <= number < count:
-            raise VideoError(path, f"there is no frame {number}; it has {count} frames, 0 to {count - 1}")
-    return [number % count for number in numbers]

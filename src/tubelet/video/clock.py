@@ -1,34 +1,34 @@
-"""One clock for a live source, however often its own clock jumps or its connection is made anew."""
+"""One ascending clock for a live source, across jumps of its own clock and reconnections."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 JUMP = 1.0
-"""Seconds by which a clock may advance further than the time here, from one frame to the next, and not be set anew."""
+"""Seconds by which a source's clock may advance more than the local one from one frame to the next; more is a jump."""
 
 LATE = 0.5
-"""Seconds by which frames may be later than the quickest ones were."""
+"""Seconds by which frames may be later than the fastest ones were."""
 
 LATE_FOR = 5.0
-"""Seconds for which frames may stay that late: then the source's clock stood still meanwhile, or runs slow."""
+"""Seconds for which frames may stay that late. Longer, the source's clock stood still or runs slow: a jump."""
 
 FRAME_SECONDS = 0.04
-"""Of a frame, until two with timestamps have come."""
+"""Duration of a frame, until two with timestamps have arrived."""
 
 SHORTEST_STEP = 0.001
 """Seconds from one frame to the next, at least."""
 
 
 class LiveClock:
-    """Seconds that ascend from frame to frame, by the source's timestamps as long as these agree with the time here.
+    """Seconds that ascend from frame to frame: the source's timestamps, as long as these agree with the local clock.
 
-    The first connection decides: its timestamps are kept as they are. How long its quickest frame was on the way
-    relates them to the time here. A later connection, and a clock that was set anew, are placed by that, so that errors
-    do not add up. A frame without timestamp is placed by its arrival.
+    Timestamps of the first connection are kept as they are. The delay of its fastest frame relates them to the local
+    clock. Timestamps of a later connection, and after a jump, are shifted by that relation, so that errors do not add
+    up. A frame without timestamp gets the time of its arrival.
 
     Attributes:
-        jumps: how often the clock was set anew within a connection.
+        jumps: of the source's clock within a connection.
     """
 
     def __init__(self) -> None:
@@ -46,17 +46,17 @@ class LiveClock:
 
         Args:
             frames: (timestamp, arrival) of its first frames, seconds; timestamps are None where there are none.
-            is_live: whether frames come as they are filmed; else nothing follows from when they come, and where the
-                timestamps do not help times go on by one frame.
+            is_live: whether frames arrive in real time; else arrival times are not used, and a frame without a usable
+                timestamp is one frame after the last.
         """
         self._is_live = is_live
         delays = [arrival - timestamp for timestamp, arrival in frames if timestamp is not None]
-        quickest = min(delays) if delays else frames[0][1]
+        fastest = min(delays) if delays else frames[0][1]
         if self._delay is None:
-            self._delay = quickest
+            self._delay = fastest
             return
         self._settled, self._late_since, self._before = True, None, None
-        self._offset = quickest - self._delay
+        self._offset = fastest - self._delay
         first = next((timestamp for timestamp, _ in frames if timestamp is not None), None)
         if first is not None and self._last is not None:
             self._offset = max(self._offset, self._last + SHORTEST_STEP - first)
@@ -66,20 +66,20 @@ class LiveClock:
 
         Args:
             timestamp: of the source, seconds; None if the frame has none.
-            arrival: by the clock of this machine (`time.monotonic`), seconds.
+            arrival: by the local clock (`time.monotonic`), seconds.
         """
         assert self._delay is not None
-        here = arrival - self._delay
+        local = arrival - self._delay
         if not self._is_live and self._last is not None:
-            here = self._last + self._step
-        time = here
+            local = self._last + self._step
+        time = local
         if timestamp is not None:
             time = timestamp + self._offset
-            if self._is_set_anew(timestamp, time, arrival):
+            if self._jumps(timestamp, time, arrival):
                 self.jumps += 1
                 self._settled, self._late_since = True, None
-                self._offset += here - time
-                time = here
+                self._offset += local - time
+                time = local
             elif not self._settled:
                 self._delay = min(self._delay, arrival - time)
             self._before = timestamp, arrival
@@ -89,7 +89,7 @@ class LiveClock:
         self._last = time
         return time
 
-    def _is_set_anew(self, timestamp: float, time: float, arrival: float) -> bool:
+    def _jumps(self, timestamp: float, time: float, arrival: float) -> bool:
         assert self._delay is not None
         if self._last is None or self._before is None:
             return False

@@ -17,18 +17,18 @@ from torch import Tensor
 from tubelet.errors import VideoError
 
 Orientation = tuple[bool, bool, bool]
-"""Whether to swap rows and columns, then to mirror up-down, then to mirror left-right."""
+"""Whether to transpose, then to flip vertically, then to flip horizontally."""
 
 LEAST_LEVELS = 32
-"""Grey pictures of 16 bits that leave fewer of 256 levels are refused: depth in millimetres, for instance."""
+"""Grey pictures of 16 bits with fewer levels after conversion to 8 bits are refused: depth in mm, for example."""
 
-SAVE_ANEW = "save the pictures with 8 bits, the range that matters spread over 0 to 255"
+SAVE_AS_8_BIT = "save the pictures with 8 bits, the range that matters spread over 0 to 255"
 
 UPRIGHT: Orientation = (False, False, False)
 
 
 def _unnamed_side_data(cls: type[Type], value: object) -> Type | None:
-    """A member for side data that FFmpeg knows and PyAV does not, such as EXIF: without it no side data can be read."""
+    """A member for side data that PyAV does not know, such as EXIF; without it PyAV reads no side data at all."""
     if not isinstance(value, int):
         return None
     member: Any = object.__new__(cls)
@@ -43,14 +43,14 @@ _DEGREES = {(False, True, True): 180, (True, True, False): 90, (True, False, Tru
 
 
 class RGBConverter:
-    """Turns decoded pictures into upright RGB ones, one after the other.
+    """Converts decoded pictures to upright RGB.
 
-    The matrix (BT.601, BT.709, BT.2020 …) and range (limited, full) are those that the stream names; where it names no
-    matrix, BT.601 is taken, as FFmpeg does. Transparency is dropped. High dynamic range is not tone-mapped.
+    Colour matrix (BT.601, BT.709, BT.2020 …) and range (limited, full) are those of the stream; without a matrix it is
+    BT.601, as in FFmpeg. Transparency is dropped. High dynamic range is not tone-mapped.
 
     Args:
         size: (height, width) of the pictures as stored; one of another size is scaled to it.
-        orientation: how to turn them.
+        orientation: of the stored pictures.
     """
 
     def __init__(self, size: tuple[int, int], orientation: Orientation) -> None:
@@ -64,7 +64,7 @@ class RGBConverter:
         rgb = self._reformatter.reformat(
             frame, width=width, height=height, format="rgb24", dst_color_range=ColorRange.JPEG, threads=1
         )
-        picture = numpy.ascontiguousarray(_turned(_pixels(rgb), self._orientation))
+        picture = numpy.ascontiguousarray(_upright(_pixels(rgb), self._orientation))
         return torch.from_numpy(picture).permute(2, 0, 1)
 
 
@@ -84,24 +84,24 @@ def require_contrast(path: str, lowest: int, highest: int) -> None:
         raise VideoError(
             path,
             f"its 16-bit pictures have values from {lowest} to {highest}, which leave {levels + 1} of 256 grey "
-            f"levels in 8 bits; {SAVE_ANEW}",
+            f"levels in 8 bits; {SAVE_AS_8_BIT}",
         )
 
 
 def require_contrast_of(frame: VideoFrame, path: str) -> None:
     """`require_contrast` of a decoded picture, if it is one of 16-bit grey; floating-point ones are refused."""
     if frame.format.name.startswith(("grayf", "gbrpf", "gbrapf", "rgbf", "rgbaf")):
-        raise VideoError(path, f"its pixels are floating-point numbers ({frame.format.name}); {SAVE_ANEW}")
+        raise VideoError(path, f"its pixels are floating-point numbers ({frame.format.name}); {SAVE_AS_8_BIT}")
     if frame.format.name in ("gray16le", "gray16be"):
         values = frame.to_ndarray()
         require_contrast(path, int(values.min()), int(values.max()))
 
 
 def orientation_of(frame: VideoFrame) -> tuple[Orientation, int]:
-    """How a stored picture must be turned to be upright, and that as degrees counterclockwise: 0, 90, 180 or 270.
+    """How to make a stored picture upright, and its rotation in degrees counterclockwise: 0, 90, 180 or 270.
 
-    Read from the display matrix: a pixel at (x, y) is shown at (a x + c y, b x + d y). Angles between right angles are
-    taken as the nearest right angle. A picture that is only mirrored counts as 0 degrees.
+    Read from the display matrix: a pixel at (x, y) is shown at (a x + c y, b x + d y). Other angles are rounded to a
+    right angle. A picture that is only flipped has 0 degrees.
     """
     side_data = cast(Mapping[str, Any], frame.side_data)
     if "DISPLAYMATRIX" not in side_data:
@@ -114,7 +114,7 @@ def orientation_of(frame: VideoFrame) -> tuple[Orientation, int]:
     return orientation, _DEGREES.get(orientation, 0)
 
 
-def _turned(picture: NDArray[numpy.uint8], orientation: Orientation) -> NDArray[numpy.uint8]:
+def _upright(picture: NDArray[numpy.uint8], orientation: Orientation) -> NDArray[numpy.uint8]:
     """A view of a picture [H, W, 3] that is upright."""
     swap, up_down, left_right = orientation
     if swap:

@@ -1,4 +1,4 @@
-"""How far damage spreads: which frames may refer to one that could not be decoded."""
+"""How far damage spreads: the frames that may refer to one that could not be decoded."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class DecodedPacket(NamedTuple):
 def spread_damage(packets: Iterable[DecodedPacket]) -> list[bool]:
     """Whether the frame of each packet is damaged, or may refer to one that is.
 
-    These are all from a damaged packet to the next key frame, and those behind it that are shown before it.
+    These are all frames from a damaged packet to the next key frame, and those after it that are shown before it.
     """
     found = []
     spreads, clean_from = False, None
@@ -53,7 +53,7 @@ def damaged_frames(packets: list[DecodedPacket], pts: list[int | None], corrupt:
         packets: of the whole stream.
         pts: of the frames that came out of them. A frame has the timestamp of its packet; those without one count as
             damaged if anything is.
-        corrupt: frames that the decoder says it restored only in part.
+        corrupt: frames that the decoder marks as restored only in part.
     """
     names, of_frames = named(packet.pts for packet in packets), named(pts)
     packets = [

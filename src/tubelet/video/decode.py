@@ -1,57 +1,20 @@
-"""One protocol for every way of getting frames out of a video, and the functions that most people need."""
+"""Opening a video with any backend, and reading frames of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Protocol, TypeVar, get_args, runtime_checkable
-
-from torch import Tensor
+from typing import Literal, get_args
 
 from tubelet.errors import VideoError
-from tubelet.video.clip import Clip, VideoMetadata
+from tubelet.video.clip import Clip
 from tubelet.video.file_part import FilePart
 from tubelet.video.limits import LIMITS, Limits
+from tubelet.video.protocol import Decoder, read_frames
 from tubelet.video.sampling import window
-
-T = TypeVar("T")
 
 Backend = Literal["auto", "pyav", "torchcodec", "frames"]
 BACKENDS: tuple[str, ...] = get_args(Backend)
-
-
-@runtime_checkable
-class Decoder(Protocol):
-    """An open video whose frames can be asked for by number."""
-
-    @property
-    def metadata(self) -> VideoMetadata:
-        """What is known about the video. A decoder that finds packets and frames to disagree corrects it."""
-        ...
-
-    @property
-    def timestamps(self) -> Tensor:
-        """float64 [num_frames]: when each frame is shown, seconds from the start of the file, ascending."""
-        ...
-
-    def frames_at(self, indices: Sequence[int]) -> Clip:
-        """The frames with these numbers, in this order; any order, repeats allowed, negative ones count from the end.
-
-        Raises:
-            VideoError: there is no such frame, or it cannot be decoded.
-        """
-        ...
-
-    def close(self) -> None:
-        """Give back the file. Closing twice is fine."""
-        ...
-
-    def __enter__(self) -> Decoder: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
 
 
 def open_video(
@@ -66,11 +29,11 @@ def open_video(
 
     Args:
         path: any name, a leading dash or a colon included. URLs are not opened, nor files that are lists of others. A
-            video that lies in a tar is named as `FilePart` says.
+            video inside a tar is named by a `FilePart`.
         backend: `pyav`; `torchcodec`, if it is installed with FFmpeg's libraries; `frames`, a folder of images;
             `auto`, `frames` for a folder and `pyav` for a file.
         threads: that decode; 0 lets the decoder use all cores, 1 is right inside the workers of a data loader.
-        frame_rate: frames per second of a folder of images, which does not say so itself. Ignored for files.
+        frame_rate: frames per second of a folder of images. Ignored for files.
         limits: of the size of a frame, and of the frames that are asked for at once.
 
     Raises:
@@ -79,59 +42,29 @@ def open_video(
     name = str(path)
     if backend not in BACKENDS:
         raise VideoError(name, f"unknown backend {backend!r}; use one of {', '.join(BACKENDS)}")
-    place = Path(path)
+    file = Path(path)
     part = FilePart.parse(name)
     if part is not None:
         part.require()
-    elif not place.exists():
+    elif not file.exists():
         raise VideoError(name, "does not exist")
-    if backend == "frames" or (backend == "auto" and place.is_dir()):
+    if backend == "frames" or (backend == "auto" and file.is_dir()):
         from tubelet.video.frame_folder import FrameFolder
 
-        return FrameFolder(place, frame_rate=frame_rate, threads=threads, limits=limits)
-    if place.is_dir():
+        return FrameFolder(file, frame_rate=frame_rate, threads=threads, limits=limits)
+    if file.is_dir():
         raise VideoError(name, f"is a folder, which the backend {backend!r} does not read; use backend='frames'")
-    if part is None and not place.is_file():
+    if part is None and not file.is_file():
         raise VideoError(name, "is not a regular file")
-    if (place.stat().st_size if part is None else part.length) == 0:
+    if (file.stat().st_size if part is None else part.length) == 0:
         raise VideoError(name, "is empty (0 bytes); download or export it again")
     if backend == "torchcodec":
         from tubelet.video.torchcodec import TorchCodecDecoder
 
-        return TorchCodecDecoder(place, threads=threads, limits=limits)
+        return TorchCodecDecoder(file, threads=threads, limits=limits)
     from tubelet.video.pyav import PyAVDecoder
 
-    return PyAVDecoder(place, threads=threads, limits=limits)
-
-
-def read_frames(decoder: Decoder, choose: Callable[[Decoder], Sequence[int]]) -> Clip:
-    """Decode the frames that `choose` picks, choosing again if decoding shows that the video has other frames.
-
-    Some files promise frames that do not come out. A decoder notices this when it gets there, corrects its metadata and
-    timestamps, and a choice made before may name frames that do not exist, or others than were meant.
-
-    Args:
-        decoder: an open video.
-        choose: given the decoder, the indices of the frames wanted.
-
-    Raises:
-        VideoError: as `Decoder.frames_at`.
-    """
-    return until_settled(decoder, lambda: decoder.frames_at(choose(decoder)))
-
-
-def until_settled(decoder: Decoder, read: Callable[[], T]) -> T:
-    """Do `read`, and do it again if the decoder corrected its list of frames meanwhile (at most once in its life)."""
-    while True:
-        before = decoder.metadata
-        try:
-            result = read()
-        except VideoError:
-            if decoder.metadata == before:
-                raise
-            continue
-        if decoder.metadata == before:
-            return result
+    return PyAVDecoder(file, threads=threads, limits=limits)
 
 
 def window_indices(decoder: Decoder, start: int | float | None, end: int | float | None) -> range:

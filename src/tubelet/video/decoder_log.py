@@ -1,4 +1,4 @@
-"""What FFmpeg's decoders write into their log: more damage than they report as errors."""
+"""The log of FFmpeg's decoders, which has more damage than they report as errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import av.logging
 
 
 class _SharedLevel:
-    """The level of FFmpeg's log, which is one for the whole process: at errors as long as anybody listens."""
+    """The level of FFmpeg's log, one for the process: errors while there is a listener, then what it was."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -42,8 +42,8 @@ _level = _SharedLevel()
 def decoder_log() -> Iterator[Counter[str]]:
     """Errors that FFmpeg logs in this thread inside the `with`: when it is over, each message and how often it came.
 
-    Only for decoders of a single thread: PyAV takes Python's lock for each message, and one out of a decoder's own
-    thread would wait for it for ever.
+    Only for decoders of a single thread: PyAV takes the GIL for each message, and a message of a decoder's own thread
+    would deadlock.
     """
     messages: Counter[str] = Counter()
     _level.raise_()

@@ -1,4 +1,4 @@
-"""Writing videos: real H.264 files, whole or not at all."""
+"""Writing H.264 videos, whole or not at all."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tubelet.errors import VideoError
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 """Suffixes that `write_video` takes, and the names of their containers in FFmpeg."""
 
-SAME_EVERY_TIME = {"x264-params": "mbtree=0"}
-"""x264's macroblock tree reads memory that it never wrote: small frames come out as another file from time to time."""
+REPRODUCIBLE = {"x264-params": "mbtree=0"}
+"""x264's macroblock tree reads uninitialised memory: with it, small frames are not always encoded to the same bytes."""
 
 
 def write_video(
@@ -45,7 +45,7 @@ def write_video(
         path: ends in .mp4, .m4v, .mov or .mkv. Its folder must exist.
         frames: uint8, a tensor [T, C, H, W] or an array [T, H, W, C]; C is 3 (RGB) or 1 (grey).
         frame_rate: frames per second.
-        crf: constant rate factor, 0 (lossless but for the colour conversion) to 51 (worst); 18 looks like the original.
+        crf: constant rate factor, 0 (lossless but for the colour conversion) to 51 (worst); 18 is visually lossless.
         gop: at most so many frames from one key frame to the next; fewer make random access faster and files larger.
         preset: of x264, `ultrafast` to `veryslow`.
         pixel_format: `yuv420p` halves the resolution of colour and needs an even height and width; `yuv444p` keeps it
@@ -61,6 +61,8 @@ def write_video(
     """
     path = Path(path)
     pictures = _as_pictures(path, frames)
+    if not 1e-3 <= frame_rate <= 1e6:
+        raise VideoError(path, f"frame_rate={frame_rate} is not between 0.001 and 1,000,000 frames per second")
     height, width = pictures.shape[1:3]
     if path.suffix.lower() not in CONTAINERS:
         raise VideoError(
@@ -147,7 +149,7 @@ def add_h264_stream(
     threads: int = 1,
 ) -> VideoStream:
     """A stream for frames of `yuv_frame`; `options` are those of x264."""
-    stream = container.add_stream("libx264", rate=frame_rate, options={**options, **SAME_EVERY_TIME})
+    stream = container.add_stream("libx264", rate=frame_rate, options={**options, **REPRODUCIBLE})
     stream.height, stream.width = height, width
     stream.pix_fmt = pixel_format
     context = stream.codec_context

@@ -1,4 +1,4 @@
-"""A video that lies inside another file, as in a tar: it has a name like any other, and is opened without unpacking."""
+"""A video inside another file, as in a tar: it has a path like any other, and is opened without unpacking."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BLOCK = 2**20
 class FilePart:
     """Some bytes of a file that are a video.
 
-    As text, which is what stands wherever a path may stand: `shards/train-000000.tar#1536+48213/wave/01.mp4`.
+    As text, which is accepted wherever a path is: `shards/train-000000.tar#1536+48213/wave/01.mp4`.
 
     Attributes:
         file: that holds them.
@@ -36,7 +36,7 @@ class FilePart:
     name: str
 
     def __str__(self) -> str:
-        # `..` would be taken for the folder above by whoever tidies up paths, # for the beginning of the numbers
+        # normalising a path would resolve `..`, and # begins the numbers
         parts = self.name.replace("%", "%25").replace("#", "%23").replace("\\", "%5C").split("/")
         name = "/".join({"..": "%2E%2E", ".": "%2E"}.get(part, part) for part in parts)
         return f"{self.file}#{self.offset}+{self.length}/{name}"
@@ -83,7 +83,7 @@ class FilePart:
 
 
 def video_exists(path: str) -> bool:
-    """Whether there is a file, a folder of frames, or a part of a file where this path says."""
+    """Whether the path is that of a file, a folder of frames, or a part of a file, which exists."""
     part = FilePart.parse(path)
     if part is None:
         return os.path.exists(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections import Counter
@@ -9,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 import numpy
 import torch
@@ -18,23 +18,26 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from tubelet.errors import VideoError
-from tubelet.video.clip import Clip, VideoMetadata, checked_indices, collect
-from tubelet.video.colour import SAVE_ANEW, require_contrast
+from tubelet.video.clip import VideoMetadata
+from tubelet.video.colour import SAVE_AS_8_BIT, require_contrast
 from tubelet.video.limits import LIMITS, Limits
+from tubelet.video.protocol import BaseDecoder, checked_indices
 from tubelet.video.suffixes import IMAGE_SUFFIXES
 
 FRAME_RATE = 25.0
-"""Frames per second of a folder that nobody gives another rate."""
+"""Frames per second of a folder, by default."""
 
 _UNREADABLE = (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError, EOFError)
 
 
-class FrameFolder:
+class FrameFolder(BaseDecoder):
     """Images in a folder, one a frame, in natural order: `frame_9.jpg` comes before `frame_10.jpg`.
 
+    Nothing is held open. An image that is damaged is an error.
+
     Args:
-        path: the folder. Folders in it and hidden files are passed over.
-        frame_rate: frames per second; a folder does not say it itself.
+        path: the folder. Folders in it and hidden files are skipped.
+        frame_rate: frames per second, which the files do not have.
         threads: that read images; 0 takes all cores.
         limits: of the size of an image, and of those that are asked for at once.
 
@@ -45,10 +48,9 @@ class FrameFolder:
     def __init__(
         self, path: str | Path, *, frame_rate: int | float = FRAME_RATE, threads: int = 0, limits: Limits = LIMITS
     ) -> None:
-        self._path = str(path)
-        self._limits = limits
-        if frame_rate <= 0:
-            raise VideoError(self._path, f"frame_rate={frame_rate} must be above 0")
+        super().__init__(str(path), limits)
+        if not 0 < frame_rate < math.inf:
+            raise VideoError(self._path, f"frame_rate={frame_rate} must be above 0 and finite")
         if not Path(path).is_dir():
             raise VideoError(self._path, "is not a folder, which backend='frames' needs; use backend='pyav' for a file")
         images = image_names(path)
@@ -61,8 +63,8 @@ class FrameFolder:
         height, width = self._read(0).shape[:2]
         count = len(self._files)
         self._require_contrast(sorted({0, count // 2, count - 1}))
-        self._timestamps = torch.arange(count, dtype=torch.float64) / frame_rate
-        self._metadata = VideoMetadata(
+        self.timestamps = torch.arange(count, dtype=torch.float64) / frame_rate
+        self.metadata = VideoMetadata(
             path=self._path,
             num_frames=count,
             duration=count / frame_rate,
@@ -75,25 +77,6 @@ class FrameFolder:
             backend="frames",
             has_clock=False,
         )
-
-    @property
-    def metadata(self) -> VideoMetadata:
-        """See `Decoder`."""
-        return self._metadata
-
-    @property
-    def timestamps(self) -> Tensor:
-        """See `Decoder`."""
-        return self._timestamps
-
-    def frames_at(self, indices: Sequence[int]) -> Clip:
-        """See `Decoder`."""
-        return collect(self, indices, limits=self._limits)
-
-    @property
-    def damaged(self) -> frozenset[int]:
-        """See `VisitingDecoder`; an image that is damaged is an error."""
-        return frozenset()
 
     def visit(self, indices: Sequence[int], visitor: Callable[[int, Tensor], None]) -> None:
         """See `VisitingDecoder`."""
@@ -120,17 +103,17 @@ class FrameFolder:
                 pixels = numpy.array(picture.convert("RGB"))
         except _UNREADABLE as error:
             raise self._unreadable(file, error) from error
-        if index and pixels.shape[:2] != (self._metadata.height, self._metadata.width):
+        if index and pixels.shape[:2] != (self.metadata.height, self.metadata.width):
             raise VideoError(
                 self._path,
                 f"{file.name} has {pixels.shape[0]}x{pixels.shape[1]} pixels, but {self._files[0].name} has "
-                f"{self._metadata.height}x{self._metadata.width}; the frames of a video have one size",
+                f"{self.metadata.height}x{self.metadata.width}; the frames of a video have one size",
             )
         return pixels
 
     @contextmanager
     def _opened(self, file: Path) -> Iterator[Image.Image]:
-        """An image, none of whose pixels are read before it is clear that it can be a frame."""
+        """An image that can be a frame; the checks read no pixels."""
         with Image.open(file) as image:
             self._limits.check_frame(self._path, image.height, image.width, f"{file.name} has")
             count = getattr(image, "n_frames", 1)
@@ -144,7 +127,7 @@ class FrameFolder:
                 raise VideoError(
                     self._path,
                     f"the pixels of {file.name} are floating-point numbers, which do not say what is black and white; "
-                    f"{SAVE_ANEW}",
+                    f"{SAVE_AS_8_BIT}",
                 )
             yield image
 
@@ -155,15 +138,15 @@ class FrameFolder:
             raise VideoError(
                 self._path,
                 f"the pixels of {name} run from {values.min()} to {values.max()}, but grey levels of 16 bits from 0 to "
-                f"65535; {SAVE_ANEW}",
+                f"65535; {SAVE_AS_8_BIT}",
             )
         return values
 
-    def _require_contrast(self, places: list[int]) -> None:
+    def _require_contrast(self, numbers: list[int]) -> None:
         """Raise a VideoError if images of 16 bits use so few of their levels that hardly any are left in 8 bits."""
         lowest, highest = 65_535, 0
-        for place in places:
-            file = self._files[place]
+        for number in numbers:
+            file = self._files[number]
             try:
                 with self._opened(file) as image:
                     if not image.mode.startswith("I"):
@@ -179,20 +162,6 @@ class FrameFolder:
             return error
         return VideoError(self._path, f"{file.name} is not an image that can be read ({error}); remove or replace it")
 
-    def close(self) -> None:
-        """See `Decoder`; nothing is held open."""
-
-    def __enter__(self) -> FrameFolder:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"FrameFolder({self._path!r}, {len(self._files)} frames)"
-
 
 def image_names(folder: str | Path) -> list[str]:
     """Names of the frames in a folder, sorted as text; hidden files and folders are none."""
@@ -202,11 +171,7 @@ def image_names(folder: str | Path) -> list[str]:
 
 
 def _require_one_series(folder: str, names: Sequence[str]) -> None:
-    """Hold that the names of the frames differ by their numbers alone, if they have numbers.
-
-    Raises:
-        VideoError: images of several series, as pictures and optical flow, or one file twice in two formats.
-    """
+    """Raise a VideoError for images of several series (pictures and optical flow), or one frame in two formats."""
     series = Counter(re.sub(r"\d+", "#", os.path.splitext(name)[0].casefold()) for name in names)
     kinds = ", ".join(f"{name} ({number})" for name, number in series.most_common(5))
     if len(series) > 1 and any("#" in name for name in series):
@@ -222,6 +187,6 @@ def _require_one_series(folder: str, names: Sequence[str]) -> None:
 
 
 def natural_order(name: str) -> list[tuple[int, int | str]]:
-    """A sort key by which numbers in names count as numbers."""
+    """A sort key that orders numbers in names by value."""
     parts = re.split(r"(\d+)", name.casefold())
     return [(0, int(part)) if part.isdigit() else (1, part) for part in parts if part]

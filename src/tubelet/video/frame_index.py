@@ -1,4 +1,4 @@
-"""Which frames a file holds and when each is shown, found from its packets without decoding them."""
+"""The frames of a file and their timestamps, from its packets or its header without decoding."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tubelet.video.clip import VideoMetadata
 from tubelet.video.damage import DecodedPacket, spread_damage
 
 LARGE_FILE_BYTES = 64 * 2**20
-"""From this size on the index in an MP4's header is used where it suffices: to read all packets is to read the file."""
+"""From this size on the index in an MP4's header is used if possible: reading all packets reads the whole file."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class KeyFrame:
 
     Attributes:
         position: number, among the frames shown, of the first one at or after it.
-        pts: when it is shown, in units of the time base; None if the header does not say.
+        pts: when it is shown, in units of the time base; None if the header does not have it.
         dts: when it is decoded.
     """
 
@@ -68,8 +68,8 @@ class FrameIndex:
         """The number of the frame shown at `pts`, or None."""
         if pts is None:
             return None
-        place = bisect.bisect_left(self.pts, pts)
-        return place if place < len(self.pts) and self.pts[place] == pts else None
+        number = bisect.bisect_left(self.pts, pts)
+        return number if number < len(self.pts) and self.pts[number] == pts else None
 
     def key_position(self, pts: int | None, dts: int | None) -> int | None:
         """The number of the first frame shown at or after the key frame whose packet has these timestamps, or None."""
@@ -109,9 +109,9 @@ class FrameIndex:
 
 
 def index_from_packets(packets: Iterator[Packet[VideoStream]], stream: VideoStream) -> FrameIndex | None:
-    """The index that the packets of a stream promise, or None if they say too little and the file must be decoded.
+    """The index by the packets of a stream, or None if these do not suffice and the file must be decoded.
 
-    Packets that are marked as not to be shown (edit lists) are left out, but decoding can start from them.
+    Packets that are marked to be discarded (edit lists) are left out, but decoding can start from them.
     """
     codec = stream.codec_context.name
     shown: list[tuple[int, int]] = []
@@ -135,7 +135,7 @@ def index_from_packets(packets: Iterator[Packet[VideoStream]], stream: VideoStre
             shown.append((pts, packet.duration or 0))
     shown.sort()
     pts_list = [pts for pts, _ in shown]
-    if not complete or not shown or len(set(pts_list)) < len(pts_list) or _guesses_timestamps(stream):
+    if not complete or not shown or len(set(pts_list)) < len(pts_list) or _makes_up_timestamps(stream):
         return None
     duration = shown[-1][1] or _usual_step(pts_list)
     placed = [KeyFrame(bisect.bisect_left(pts_list, pts), pts, dts) for pts, dts in keys if pts is not None]
@@ -154,10 +154,10 @@ def index_from_packets(packets: Iterator[Packet[VideoStream]], stream: VideoStre
 
 
 def index_from_header(container: InputContainer, stream: VideoStream) -> FrameIndex | None:
-    """The index out of the header of a large MP4 whose frames all take the same time, or None.
+    """The index in the header of a large MP4 with frames of equal duration, or None.
 
-    An MP4 lists when each packet is decoded. Where these times are evenly spaced, so are the times at which frames are
-    shown, from the stream's start on; that is checked again with every frame that is decoded.
+    An MP4 lists when each packet is decoded. Where these times are evenly spaced, so are the presentation timestamps,
+    from the stream's start on; that is checked with every frame that is decoded.
     """
     entries = stream.index_entries
     if container.size < LARGE_FILE_BYTES or "mp4" not in container.format.name or stream.start_time is None:
@@ -186,11 +186,10 @@ def missing_bytes(container: InputContainer, stream: VideoStream, packets: int) 
 
 
 def index_from_frames(pts: list[int | None], stream: VideoStream, damaged: frozenset[int] = frozenset()) -> FrameIndex:
-    """The index of frames that were all decoded, in the order in which they came out.
+    """The index of a stream by all of its decoded frames, in their order.
 
-    Where their timestamps do not ascend, they were guessed from the order of packets: the frames keep their order and
-    get the same timestamps in ascending order. Where timestamps are missing or repeat, frames are taken to be evenly
-    spaced.
+    Timestamps that do not ascend were made up from the order of packets: the frames keep their order and get the sorted
+    timestamps. Where timestamps are missing or repeat, frames are spaced evenly.
     """
     step = max(1, round(1 / ((stream.average_rate or 25) * time_base(stream))))
     known = [value for value in pts if value is not None]
@@ -207,7 +206,7 @@ def index_from_frames(pts: list[int | None], stream: VideoStream, damaged: froze
 def describe(
     path: str, index: FrameIndex, stream: VideoStream, *, height: int, width: int, rotation: int, backend: str
 ) -> VideoMetadata:
-    """Metadata from the list of frames, not from what the header claims about them."""
+    """Metadata by the list of frames, not by the header."""
     count = len(index.pts)
     duration = (index.pts[-1] - index.pts[0] + index.last_duration) * index.time_base
     return VideoMetadata(
@@ -227,7 +226,7 @@ def describe(
 
 
 def origin(stream: VideoStream, first: int) -> Fraction:
-    """Where players begin to count: the earliest of video and sound, on the file's own clock, in seconds.
+    """Where players start to count: the earliest start of video and sound, on the file's own clock, in seconds.
 
     Args:
         stream: the video.
@@ -247,7 +246,7 @@ def time_base(stream: Stream) -> Fraction:
     return Fraction(base.numerator, base.denominator) if base else Fraction(1, 90_000)
 
 
-def _guesses_timestamps(stream: VideoStream) -> bool:
+def _makes_up_timestamps(stream: VideoStream) -> bool:
     """AVI has no presentation timestamps; where frames are reordered, those made up for it are often wrong."""
     return stream.container.format.name == "avi" and stream.codec_context.reorder_depth > 0
 

@@ -1,4 +1,4 @@
-"""Video that comes as it happens: cameras and network addresses. Frames once, in order, and no going back."""
+"""Live video: cameras and network addresses, with frames in order, each once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from types import TracebackType
 from typing import NamedTuple
 
 import av
@@ -17,6 +16,7 @@ from torch import Tensor
 from tubelet.errors import VideoError
 from tubelet.text import address_without_password
 from tubelet.video.colour import RGBConverter, orientation_of
+from tubelet.video.protocol import Closing
 from tubelet.video.pyav_open import LENIENT_METADATA, video_stream
 
 PROTOCOLS = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "rtp", "srt")
@@ -26,10 +26,10 @@ CAMERA_FORMATS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", 
 """FFmpeg's name for cameras, and how it numbers them, by platform."""
 
 WITHOUT_CLOCK = ("mpjpeg", "mjpeg", "h264", "hevc", "m4v")
-"""Formats without timestamps: FFmpeg makes some up for them, as if there were 25 frames a second."""
+"""Formats without timestamps: FFmpeg makes them up at 25 frames a second."""
 
 TIMEOUT = 20.0
-"""Seconds without an answer after which an address counts as gone."""
+"""Seconds without data after which a connection counts as broken."""
 
 
 def is_address(name: str) -> bool:
@@ -38,13 +38,13 @@ def is_address(name: str) -> bool:
 
 
 class LiveFrame(NamedTuple):
-    """A frame as it comes.
+    """A frame of a live source.
 
     Attributes:
         timestamp: seconds on the source's own clock; None if it has none.
-        arrival: when it was there, seconds (`time.monotonic`).
-        waited: seconds that it was waited for.
-        pixels: gives it, uint8 [3, H, W].
+        arrival: when it was decoded, seconds (`time.monotonic`).
+        waited: seconds of waiting for it.
+        pixels: a function that returns it, uint8 [3, H, W].
     """
 
     timestamp: float | None
@@ -53,20 +53,20 @@ class LiveFrame(NamedTuple):
     pixels: Callable[[], Tensor]
 
 
-class LiveVideo:
+class LiveVideo(Closing):
     """One connection to a camera or a network address.
 
-    A packet that the decoder refuses, as happens where packets are lost on the way, is passed over and counted; the
-    frames around it are as the decoder restores them.
+    A packet that the decoder refuses, as after packet loss, is skipped and counted; the frames around it are as the
+    decoder restores them.
 
     Args:
         source: number of a camera, or an address such as `rtsp://user:word@host/stream`.
 
     Attributes:
-        name: for people; without the user and password of an address.
-        refused: packets passed over so far.
-        is_live: whether it does not say how long it is, as a camera; else it is a file.
-        opened: when the connection was asked for, seconds (`time.monotonic`).
+        name: of the source, without the user and password of an address.
+        refused: packets skipped so far.
+        is_live: whether its length is unknown, as that of a camera; else it is a file.
+        opened: when connecting began, seconds (`time.monotonic`).
 
     Raises:
         VideoError: there is no such camera, nothing answers, or what comes is no video.
@@ -123,25 +123,17 @@ class LiveVideo:
             yield from frames
 
     def close(self) -> None:
-        """Give back the camera or the connection."""
+        """Close the camera or the connection."""
         self._container.close()
-
-    def __enter__(self) -> LiveVideo:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def name_of(source: int | str) -> str:
-    """A source for people: without the user and password of an address."""
+    """The name of a source, without the user and password of an address."""
     return f"camera {source}" if isinstance(source, int) else address_without_password(source)
 
 
 def reason_of(error: Exception) -> str:
-    """What FFmpeg says, without the address that it says it of."""
+    """FFmpeg's message without the address, which may hold a password."""
     return getattr(error, "strerror", None) or type(error).__name__
 
 
@@ -169,9 +161,9 @@ def _open(address: str, name: str) -> InputContainer:
 def _open_camera(number: int, name: str) -> InputContainer:
     if sys.platform not in CAMERA_FORMATS:
         raise VideoError(name, f"cameras are not supported on {sys.platform}; give an address or an iterator of frames")
-    kind, place = CAMERA_FORMATS[sys.platform]
+    kind, device = CAMERA_FORMATS[sys.platform]
     try:
-        return av.open(place.format(number), "r", format=kind)
+        return av.open(device.format(number), "r", format=kind)
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise VideoError(

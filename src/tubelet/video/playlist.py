@@ -1,4 +1,4 @@
-"""HLS playlists of transport-stream segments that lie beside them: such a video is its segments, joined."""
+"""HLS playlists of transport-stream segments in the same folder: such a video is its segments, joined."""
 
 from __future__ import annotations
 

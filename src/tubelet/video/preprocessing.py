@@ -1,4 +1,4 @@
-"""From decoded frames to what the model sees, in training, evaluation, prediction, export and serving alike."""
+"""From decoded frames to the input of the model, the same in training, evaluation, prediction and streaming."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from torch import Tensor
 
 from tubelet.config import PreprocessingConfig
 from tubelet.errors import ConfigError
-from tubelet.video.clip import Clip, VisitingDecoder, collect
-from tubelet.video.decode import Decoder, until_settled, window_indices
+from tubelet.video.clip import Clip
+from tubelet.video.decode import window_indices
+from tubelet.video.protocol import Decoder, VisitingDecoder, collect, until_settled
 from tubelet.video.resize import resize_frames
 from tubelet.video.sampling import (
     clip_indices,
@@ -29,7 +30,7 @@ from tubelet.video.views import Clips, WholeVideo, Windows
 
 @dataclass(frozen=True, eq=False)
 class Views:
-    """Several views of one video: clips at different times, crops at different places.
+    """The pixels of several views of one video: crops of clips.
 
     Attributes:
         video: float32 [V, T, C, h, w]; all crops of the first clip, then all crops of the second, and so on.
@@ -47,13 +48,13 @@ class Views:
 
 
 class Preprocessing:
-    """What `PreprocessingConfig` describes, done.
+    """Resizes, crops and normalises as a `PreprocessingConfig` describes.
 
-    Frames are resized as uint8: results are rounded to whole grey levels, as the original truncates them.
-    A config with one mean and std is for a model of one channel: frames are made grey (luma, ITU-R BT.601).
+    Frames are resized as uint8: results are rounded to whole levels, where Scenic truncates them. A config with
+    one mean and std is for a model of one channel: frames are made grey (luma, ITU-R BT.601).
 
     Args:
-        config: stored with the weights.
+        config: of the model, stored with its weights.
 
     Raises:
         ConfigError: mean and std are for another number of channels than 1 or 3.
@@ -87,37 +88,37 @@ class Preprocessing:
         return height * crop_width // width, crop_width
 
     def resize(self, frames: UInt8[Tensor, "*T C H W"]) -> UInt8[Tensor, "*T C h w"]:
-        """Resize to `resized_size`, the aspect ratio kept; nothing is done where the size is right already."""
+        """Resize to `resized_size`, the aspect ratio kept."""
         size = self.resized_size(frames.shape[-2], frames.shape[-1])
         if size == tuple(frames.shape[-2:]):
             return frames
         return resize_frames(frames, size, interpolation=self.config.interpolation, antialias=self.config.antialias)
 
     def normalise(self, frames: UInt8[Tensor, "*T C H W"]) -> Float[Tensor, "*T c H W"]:
-        """uint8 pixels to what the model sees: `(pixel / 255 - mean) / std`, float32."""
+        """uint8 pixels to the input of the model: `(pixel / 255 - mean) / std`, float32."""
         frames = self._channels_of_model(frames)
         out = torch.empty(frames.shape, dtype=torch.float32, device=frames.device)
         self._normalise_into(frames, out)
         return out
 
     def denormalise(self, video: Float[Tensor, "*T C H W"]) -> UInt8[Tensor, "*T C H W"]:
-        """What the model sees back to uint8 pixels, to be shown; grey stays one channel."""
+        """The input of the model back to uint8 pixels; grey stays one channel."""
         shift, scale = (torch.from_numpy(part).to(video.device) for part in (self._shift, self._scale))
         return ((video.float() - shift) / scale).round_().clamp_(0, 255).to(torch.uint8)
 
     def crop_corners(self, height: int, width: int, crops: int) -> list[tuple[int, int]]:
-        """(top, left) of each crop in a frame of this size, the original's (`deterministic_crop` of Scenic).
+        """(top, left) of each crop in a frame of this size, as Scenic's `deterministic_crop` has them.
 
-        One crop stands in the centre. Several are spread along the longer side, from its start to its end: left,
-        centre, right, or top, centre, bottom. Where a centre lies between two pixels it is the later one.
+        One crop is the centre. Several are spaced evenly along the longer side, from its start to its end: left,
+        centre, right, or top, centre, bottom. A centre between two pixels is rounded up.
         """
         spare_height, spare_width = height - self.config.crop_size[0], width - self.config.crop_size[1]
         middle = -(-spare_height // 2), -(-spare_width // 2)
         if crops == 1:
             return [middle]
         if height > width:
-            return [(-(-spare_height * place // (crops - 1)), middle[1]) for place in range(crops)]
-        return [(middle[0], -(-spare_width * place // (crops - 1))) for place in range(crops)]
+            return [(-(-spare_height * crop // (crops - 1)), middle[1]) for crop in range(crops)]
+        return [(middle[0], -(-spare_width * crop // (crops - 1))) for crop in range(crops)]
 
     def spatial(self, frames: UInt8[Tensor, "T 3 H W"], crops: int = 1) -> Float[Tensor, "S T C h w"]:
         """Resize, crop and normalise.
@@ -141,14 +142,14 @@ class Preprocessing:
 
         Args:
             total: frames of the video, or of the part of it that is used.
-            clips: how many clips, spread over the video (one stands in the middle); `Windows`, or the `WholeVideo`.
+            clips: how many clips, spread over the video (one is in the middle); `Windows`, or the `WholeVideo`.
 
         Returns:
             for each clip its indices in [0, total), and which of them are real. Clips have `num_frames` frames, but for
             that of the whole video.
 
         Raises:
-            ConfigError: windows, or the whole video, with `uniform` sampling, whose clips reach over all of it anyway.
+            ConfigError: windows, or the whole video, with `uniform` sampling: its clips cover the whole video already.
         """
         config = self.config
         length = config.num_frames
@@ -240,11 +241,11 @@ class Preprocessing:
             decoder, lambda: self._views(decoder, clips, crops, self.frames_inside(decoder, start, end))
         )
 
-    # --- inside ----------------------------------------------------------------------------------------------------
+    # --- private ---------------------------------------------------------------------------------------------------
 
     def _views(self, decoder: Decoder, clips: Clips, crops: int, inside: Sequence[int]) -> Views:
-        places, real = self.clips(len(inside), clips)
-        chosen = [[inside[place] for place in clip] for clip in places]
+        positions, real = self.clips(len(inside), clips)
+        chosen = [[inside[position] for position in clip] for clip in positions]
         uses: dict[int, list[tuple[int, int]]] = {}
         for clip, numbers in enumerate(chosen):
             for time, number in enumerate(numbers):
@@ -252,7 +253,7 @@ class Preprocessing:
         height, width = self.config.crop_size
         video = torch.empty((len(chosen), crops, len(chosen[0]), len(self._scale), height, width))
 
-        def place_frame(number: int, frame: Tensor) -> None:
+        def write_frame(number: int, frame: Tensor) -> None:
             frame = self._channels_of_model(self.resize(frame))
             (clip, time), *others = uses[number]
             for crop, (top, left) in enumerate(self.crop_corners(frame.shape[-2], frame.shape[-1], crops)):
@@ -262,12 +263,12 @@ class Preprocessing:
 
         damaged: tuple[int, ...] = ()
         if isinstance(decoder, VisitingDecoder):
-            decoder.visit(sorted(uses), place_frame)
+            decoder.visit(sorted(uses), write_frame)
             damaged = tuple(number for number in sorted(uses) if number in decoder.damaged)
         else:
             read = decoder.frames_at(sorted(uses))
             for number, frame in zip(sorted(uses), read.frames, strict=True):
-                place_frame(number, frame)
+                write_frame(number, frame)
             named = zip(sorted(uses), read.indices, strict=True)
             damaged = tuple(number for number, name in named if name in read.damaged)
         frame_mask = None if all(map(all, real)) else torch.tensor(real).repeat_interleave(crops, dim=0)

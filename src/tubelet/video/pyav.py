@@ -7,24 +7,25 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import RLock
-from types import TracebackType
 
 import torch
 from av.video.frame import VideoFrame
 from torch import Tensor
 
 from tubelet.errors import VideoError
-from tubelet.video.clip import Clip, VideoMetadata, checked_indices, collect
 from tubelet.video.colour import RGBConverter, orientation_of, require_contrast_of
 from tubelet.video.frame_index import FrameIndex, describe
 from tubelet.video.limits import LIMITS, Limits
-from tubelet.video.pyav_reader import FrameReader, FramesDisagreeError
+from tubelet.video.protocol import BaseDecoder, checked_indices
+from tubelet.video.pyav_reader import FrameReader
+from tubelet.video.pyav_scan import decode_all, read_index
+from tubelet.video.pyav_stream import FramesDisagreeError
 
 WAITING_PICTURES = 8
 """Decoded pictures that may wait for their conversion to RGB, so that decoding runs on but memory stays bounded."""
 
 
-class PyAVDecoder:
+class PyAVDecoder(BaseDecoder):
     """A video file, decoded by FFmpeg through PyAV.
 
     Frames are numbered by their presentation timestamps, and a frame is only handed out if it carries the timestamp
@@ -46,8 +47,7 @@ class PyAVDecoder:
     """
 
     def __init__(self, path: str | Path, *, threads: int = 0, limits: Limits = LIMITS) -> None:
-        self._path = str(path)
-        self._limits = limits
+        super().__init__(str(path), limits)
         self._lock = RLock()
         self._reader = FrameReader(self._path, threads, limits)
         try:
@@ -56,31 +56,10 @@ class PyAVDecoder:
             self.close()
             raise
 
-    # --- the protocol ----------------------------------------------------------------------------------------------
-
-    @property
-    def metadata(self) -> VideoMetadata:
-        """See `Decoder`."""
-        return self._metadata
-
-    @property
-    def timestamps(self) -> Tensor:
-        """See `Decoder`."""
-        return self._timestamps
-
-    def frames_at(self, indices: Sequence[int]) -> Clip:
-        """See `Decoder`."""
-        return collect(self, indices, limits=self._limits)
-
-    @property
-    def damaged(self) -> frozenset[int]:
-        """See `VisitingDecoder`."""
-        return self._index.damaged
-
     def visit(self, indices: Sequence[int], visitor: Callable[[int, Tensor], None]) -> None:
         """See `VisitingDecoder`."""
         with self._lock:
-            wanted = checked_indices(self._path, indices, self._metadata.num_frames)
+            wanted = checked_indices(self._path, indices, self.metadata.num_frames)
             try:
                 try:
                     self._decode(wanted, visitor)
@@ -97,22 +76,11 @@ class PyAVDecoder:
         with self._lock:
             self._reader.close()
 
-    def __enter__(self) -> PyAVDecoder:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"PyAVDecoder({self._path!r}, {self._metadata.num_frames} frames)"
-
     # --- opening ---------------------------------------------------------------------------------------------------
 
     def _learn(self, *, trust_header: bool) -> None:
         """Learn which frames there are, and from the first of them their size and orientation."""
-        index = self._reader.read_index(trust_header=trust_header)
+        index = read_index(self._reader, trust_header=trust_header)
         if index is None:
             self._decode_everything()
             return
@@ -149,14 +117,14 @@ class PyAVDecoder:
         return index.keys[0].position == first and number is not None and number > first
 
     def _describe(self, index: FrameIndex, frame: VideoFrame) -> None:
-        self._index = index
+        self._index, self.damaged = index, index.damaged
         self._limits.check_frame(self._path, frame.height, frame.width)
         require_contrast_of(frame, self._path)
         self._orientation, rotation = orientation_of(frame)
         self._size = frame.height, frame.width
         height, width = self._size[::-1] if self._orientation[0] else self._size
-        self._timestamps = torch.from_numpy(index.seconds())
-        self._metadata = describe(
+        self.timestamps = torch.from_numpy(index.seconds())
+        self.metadata = describe(
             self._path, index, self._reader.stream, height=height, width=width, rotation=rotation, backend="pyav"
         )
 
@@ -190,13 +158,13 @@ class PyAVDecoder:
         if self._index.source == "header":
             self._learn(trust_header=False)
         try:
-            self._decode(checked_indices(self._path, wanted, self._metadata.num_frames), visitor)
+            self._decode(checked_indices(self._path, wanted, self.metadata.num_frames), visitor)
         except FramesDisagreeError:
             self._decode_everything()
-            self._decode(checked_indices(self._path, wanted, self._metadata.num_frames), visitor)
+            self._decode(checked_indices(self._path, wanted, self.metadata.num_frames), visitor)
 
     def _decode_everything(self) -> None:
         """Decode the whole file once, in one thread so that no error is lost, to learn which frames there are."""
-        first, index = self._reader.decode_all()
+        first, index = decode_all(self._reader)
         self._describe(index, first)
         self._reader.rewind()

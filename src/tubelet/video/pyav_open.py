@@ -1,4 +1,4 @@
-"""Opening a file with PyAV, and what to tell people when it cannot be done: one line, and what helps."""
+"""Opening a file with PyAV, and errors of one line for files that cannot be opened."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from tubelet.errors import VideoError
+from tubelet.text import count
 from tubelet.video.clip import REENCODE
 from tubelet.video.file_part import FilePart
-from tubelet.video.limits import Limits
+from tubelet.video.limits import Limits, TimeLimit
 from tubelet.video.playlist import segments
 
 CONVERT = "convert it to MP4"
@@ -43,7 +44,7 @@ PICTURES = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"II*\0": "TIFF", b"MM\0
 
 
 def open_container(path: str, limits: Limits) -> InputContainer:
-    """Open a local file, whatever its name looks like.
+    """Open a local file of any name.
 
     The name is handed over as a `file:` address, so that a dash or colon in it means nothing to FFmpeg. Of containers
     only `CONTAINERS` are opened, and of protocols only that of files, so that a file cannot make FFmpeg open another.
@@ -60,15 +61,18 @@ def open_container(path: str, limits: Limits) -> InputContainer:
             options=limits.decoder_options,
             container_options={"protocol_whitelist": protocols, "format_whitelist": ",".join(formats)},
             **LENIENT_METADATA,
+            timeout=limits.seconds,
         )
     except VideoError:
         raise
+    except av.ExitError as error:
+        raise TimeLimit(path, limits).exceeded() from error
     except (av.FFmpegError, OSError, ValueError) as error:
         raise VideoError(path, _unreadable(path, error)) from error
 
 
 def _url(path: str) -> tuple[str, str, Sequence[str]]:
-    """What FFmpeg is told to open, and the protocols and containers that it may use for it."""
+    """The address that FFmpeg opens, and the protocols and containers that it may use for it."""
     part = FilePart.parse(path)
     if part is not None:
         return part.url, "file,subfile", CONTAINERS
@@ -91,7 +95,7 @@ def video_stream(container: InputContainer, path: str) -> VideoStream:
     streams = [stream for stream in container.streams.video if not stream.disposition & covers]
     if not streams:
         audio = len(container.streams.audio)
-        holds = f"only audio ({audio} stream{'s' if audio != 1 else ''})" if audio else "neither video nor audio"
+        holds = f"only audio ({count(audio, 'stream')})" if audio else "neither video nor audio"
         cover = " and a cover picture" if container.streams.video else ""
         raise VideoError(path, f"no video stream: the file holds {holds}{cover}")
     best = max(streams, key=_preference)
@@ -108,7 +112,7 @@ def _preference(stream: VideoStream) -> tuple[bool, bool, int, bool]:
 
 
 def no_frames(stream: VideoStream, path: str) -> VideoError:
-    """For a stream that has a header and nothing else."""
+    """The error of a stream that has a header and no frame."""
     promised = f"the header lists {stream.frames}, " if stream.frames else ""
     return VideoError(
         path,
@@ -118,7 +122,7 @@ def no_frames(stream: VideoStream, path: str) -> VideoError:
 
 
 def damaged(path: str, packet: Packet[VideoStream] | None, error: Exception) -> VideoError:
-    """For a packet that the decoder refuses, or a file that cannot be read on."""
+    """The error of a packet that the decoder refuses, or of a file that cannot be read to its end."""
     where = "at the end"
     if packet is not None and packet.time_base is not None:
         time = packet.pts if packet.pts is not None else packet.dts

@@ -15,14 +15,14 @@ import torch
 from torch import Generator, Tensor
 
 TIME_TOLERANCE = 1e-6
-"""Seconds by which a timestamp may miss the edge of a window and still count as on it."""
+"""Seconds of tolerance at the edges of a window."""
 
 
 RATE_TOLERANCE = 0.01
-"""Share by which a frame rate may miss another and still count as equal: 29.97 and 30."""
+"""Relative difference up to which frame rates count as equal: 29.97 and 30."""
 
 LONGEST_FRAME = 60.0
-"""Seconds for which a frame may be shown. A longer step is a clock that was set anew."""
+"""Seconds for which a frame may be shown. A longer step is a jump of the clock."""
 
 
 def window(
@@ -47,8 +47,8 @@ def window(
 def clip_starts(num_frames: int, span: int, clips: int) -> list[int]:
     """Where the clips of an evaluation start.
 
-    One clip stands in the middle; several are spread from the beginning to the end. As in the original
-    (`sample_sequence` and `sample_linspace_sequence` of DMVR), a clip counts as `span = frames * stride` frames long:
+    One clip is in the middle; several are spread from the beginning to the end. As in DMVR, which Scenic uses
+    (`sample_sequence` and `sample_linspace_sequence`), a clip counts as `span = frames * stride` frames long:
     250 frames, 32 frames at stride 2, 4 clips start at 0, 62, 124 and 186.
 
     Args:
@@ -59,10 +59,10 @@ def clip_starts(num_frames: int, span: int, clips: int) -> list[int]:
     Returns:
         ascending starts; all 0 where the video is not longer than one clip.
     """
-    room = max(0, num_frames - span)
+    spare = max(0, num_frames - span)
     if clips == 1:
-        return [room // 2]
-    return torch.linspace(0, room, clips, dtype=torch.float32).int().tolist()
+        return [spare // 2]
+    return torch.linspace(0, spare, clips, dtype=torch.float32).int().tolist()
 
 
 def window_starts(num_frames: int, span: int, hop: int) -> list[int]:
@@ -76,9 +76,9 @@ def window_starts(num_frames: int, span: int, hop: int) -> list[int]:
     Returns:
         0, hop, 2 hop and so on; the last window ends with the video, so that its step may be shorter.
     """
-    room = max(0, num_frames - span)
-    starts = list(range(0, room + 1, hop))
-    return starts if starts[-1] == room else [*starts, room]
+    spare = max(0, num_frames - span)
+    starts = list(range(0, spare + 1, hop))
+    return starts if starts[-1] == spare else [*starts, spare]
 
 
 def whole_length(num_frames: int, stride: int, multiple: int = 1) -> int:
@@ -100,8 +100,8 @@ def clip_indices(
         num_frames: frames of the clip.
         stride: every how many frames one is taken.
         total: frames there are.
-        short: what happens where the video ends before the clip: `loop` starts over from its first frame (the original
-            tiles the list of frames until it is long enough); `mask` holds the clip's last frame.
+        short: what happens where the video ends before the clip: `loop` starts over from its first frame (as Scenic,
+            which tiles the list of frames until it is long enough); `mask` holds the clip's last frame.
 
     Returns:
         indices in [0, total), and which of them are real: held ones are not, all others are.
@@ -117,8 +117,8 @@ def clip_indices(
 def random_start(total: int, span: int, generator: Generator | None = None) -> int:
     """A start for a training clip, each equally likely from 0 to `total - span`; 0 where the video is too short.
 
-    With `span` the frames from the clip's first to its last, `(frames - 1) * stride + 1`, these are the original's
-    random starts (`sample_sequence` of DMVR).
+    With `span` the frames from the clip's first to its last, `(frames - 1) * stride + 1`, these are the
+    random starts of Scenic (`sample_sequence` of DMVR).
     """
     return int(torch.randint(max(0, total - span) + 1, (), generator=generator))
 
@@ -126,8 +126,8 @@ def random_start(total: int, span: int, generator: Generator | None = None) -> i
 def uniform_indices(total: int, num_frames: int, *, clip: int = 0, clips: int = 1) -> list[int]:
     """Frames spread over the whole video: it is cut into `num_frames` equal parts and each gives one frame.
 
-    A single clip takes the middle of each part. Several clips take different places of it, in equal steps, so that
-    together they see `clips * num_frames` evenly spread frames.
+    A single clip takes the middle of each part. Several clips take different frames of it, in equal steps: together
+    `clips * num_frames` evenly spaced frames.
 
     Returns:
         `num_frames` ascending indices; some repeat if the video has fewer frames than that.

@@ -1,15 +1,25 @@
-"""Frames to be looked at: made smaller, and as images that need no file."""
+"""Still pictures of videos: thumbnails, and images inside HTML."""
 
 from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 
 from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
+from tubelet.video.protocol import Decoder
 from tubelet.video.resize import resize_frames
+
+THUMBNAILS, THUMBNAIL_HEIGHT = 6, 72
+"""How many frames are shown of a video, and their height in pixels."""
+
+
+def thumbnails(decoder: Decoder, indices: Sequence[int]) -> UInt8[Tensor, "n 3 h w"]:
+    """A few of the frames with these numbers, evenly apart, small enough to keep."""
+    return shrink(decoder.frames_at(spread(list(indices), THUMBNAILS)).frames, THUMBNAIL_HEIGHT)
 
 
 def shrink(frames: UInt8[Tensor, "T 3 H W"], height: int) -> UInt8[Tensor, "T 3 h w"]:

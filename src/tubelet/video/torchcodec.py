@@ -1,31 +1,31 @@
-"""Frames through torchcodec, an optional second decoder. It needs FFmpeg's libraries on the machine."""
+"""Frames with torchcodec, an optional second decoder, which needs FFmpeg's libraries on the machine."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from tubelet.errors import VideoError
-from tubelet.video.clip import Clip, VideoMetadata, checked_indices, collect
 from tubelet.video.file_part import FilePart
 from tubelet.video.frame_index import FrameIndex, describe, index_from_frames, time_base
 from tubelet.video.limits import LIMITS, Limits
-from tubelet.video.pyav_reader import FrameReader
+from tubelet.video.protocol import BaseDecoder, checked_indices
+from tubelet.video.pyav_scan import read_index
+from tubelet.video.pyav_stream import PacketDecoder
 
 BATCH = 16
 """Frames that are asked for in one call."""
 
 
-class TorchCodecDecoder:
+class TorchCodecDecoder(BaseDecoder):
     """A video file, decoded by torchcodec in its exact mode.
 
-    Frames and their times are listed from the file's packets, as the PyAV backend does it, and torchcodec is held to
-    that list. The same stream is taken as there.
+    Frames and their times are listed from the file's packets, as the PyAV backend does it, and torchcodec's
+    frames are checked against that list. The stream is the same. `Limits.seconds` bounds listing, not decoding.
 
     Args:
         path: a file.
@@ -37,14 +37,13 @@ class TorchCodecDecoder:
     """
 
     def __init__(self, path: str | Path, *, threads: int = 0, limits: Limits = LIMITS) -> None:
-        self._path = str(path)
-        self._limits = limits
+        super().__init__(str(path), limits)
         video_decoder = _load(self._path)
-        reader = FrameReader(self._path, threads=1, limits=limits)
+        reader = PacketDecoder(self._path, threads=1, limits=limits)
         try:
             if reader.stream.codec_context.pix_fmt == "pal8":
                 raise VideoError(self._path, "torchcodec loses its palette when it seeks; use backend='pyav'")
-            index = reader.read_index(trust_header=False)
+            index = read_index(reader, trust_header=False)
             stream = reader.stream
             try:
                 part = FilePart.parse(self._path)
@@ -60,12 +59,12 @@ class TorchCodecDecoder:
         finally:
             reader.close()
 
-    def _describe(self, index: FrameIndex, first: Any, reader: FrameReader) -> None:
+    def _describe(self, index: FrameIndex, first: Any, reader: PacketDecoder) -> None:
         height, width = first.data.shape[-2:]
         rotation = round((self._decoder.metadata.rotation or 0) / 90) * 90 % 360
         self._origin = float(index.origin)
-        self._timestamps = torch.from_numpy(index.seconds())
-        self._metadata = describe(
+        self.timestamps = torch.from_numpy(index.seconds())
+        self.metadata = describe(
             self._path, index, reader.stream, height=height, width=width, rotation=rotation, backend="torchcodec"
         )
 
@@ -80,41 +79,22 @@ class TorchCodecDecoder:
             raise self._failed(error) from error
         return times
 
-    @property
-    def metadata(self) -> VideoMetadata:
-        """See `Decoder`."""
-        return self._metadata
-
-    @property
-    def timestamps(self) -> Tensor:
-        """See `Decoder`."""
-        return self._timestamps
-
-    def frames_at(self, indices: Sequence[int]) -> Clip:
-        """See `Decoder`."""
-        return collect(self, indices, limits=self._limits)
-
-    @property
-    def damaged(self) -> frozenset[int]:
-        """See `VisitingDecoder`; torchcodec does not tell."""
-        return frozenset()
-
     def visit(self, indices: Sequence[int], visitor: Callable[[int, Tensor], None]) -> None:
         """See `VisitingDecoder`."""
-        numbers = sorted(set(checked_indices(self._path, indices, self._metadata.num_frames)))
+        numbers = sorted(set(checked_indices(self._path, indices, self.metadata.num_frames)))
         for start in range(0, len(numbers), BATCH):
             few = numbers[start : start + BATCH]
             try:
                 batch = self._decoder.get_frames_at(few)
             except (RuntimeError, ValueError, IndexError) as error:
                 raise self._failed(error) from error
-            late = (batch.pts_seconds.double() - self._origin - self._timestamps[few]).abs()
+            late = (batch.pts_seconds.double() - self._origin - self.timestamps[few]).abs()
             if late.max() > 1e-4:
                 number = few[int(late.argmax())]
                 raise VideoError(
                     self._path,
                     f"torchcodec's frame {number} is another than the one that is shown at "
-                    f"{self._timestamps[number]:.3f} s (off by {late.max():.3f} s); use backend='pyav'",
+                    f"{self.timestamps[number]:.3f} s (off by {late.max():.3f} s); use backend='pyav'",
                 )
             for number, frame in zip(few, batch.data, strict=True):
                 visitor(number, frame)
@@ -122,17 +102,6 @@ class TorchCodecDecoder:
     def close(self) -> None:
         """See `Decoder`."""
         self._decoder = None
-
-    def __enter__(self) -> TorchCodecDecoder:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"TorchCodecDecoder({self._path!r}, {self._metadata.num_frames} frames)"
 
     def _failed(self, error: Exception) -> VideoError:
         lines = str(error).strip().splitlines() or [type(error).__name__]
@@ -142,7 +111,7 @@ class TorchCodecDecoder:
 
 
 def _load(path: str) -> Any:
-    """torchcodec's `VideoDecoder`, or a VideoError that says what is missing."""
+    """torchcodec's `VideoDecoder`, or a VideoError about what is missing."""
     try:
         from torchcodec.decoders import VideoDecoder
     except ImportError as error:

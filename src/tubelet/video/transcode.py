@@ -1,4 +1,4 @@
-"""Encoding a video anew, smaller and with many key frames, so that clips are read from it quickly."""
+"""Re-encoding a video, smaller and with many key frames, for fast reading of clips."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import av
 from torch import Tensor
 
 from tubelet.errors import VideoError
-from tubelet.video.clip import VisitingDecoder, damage_in_words
-from tubelet.video.decode import open_video, until_settled
+from tubelet.video.clip import damage_in_words
+from tubelet.video.decode import open_video
 from tubelet.video.encode import add_h264_stream, yuv_frame
+from tubelet.video.protocol import VisitingDecoder, until_settled
 from tubelet.video.resize import resize_frames
 
 TIME_BASE = Fraction(1, 720_000)
@@ -39,8 +40,8 @@ def transcode(
         seconds of the first frame, from the start of `source`.
 
     Raises:
-        VideoError: it cannot be decoded, has damaged frames, is a single pixel wide or high, or its frames are so far
-            apart in time that no MP4 can say it.
+        VideoError: it cannot be decoded, has damaged frames, is a single pixel wide or high, or its frames are too far
+            apart in time for an MP4.
     """
     with open_video(source, threads=1) as decoder:
         assert isinstance(decoder, VisitingDecoder)

@@ -5,6 +5,7 @@ import torch
 
 from tubelet.errors import VideoError
 from tubelet.video import Clip
+from tubelet.video.clip import why_unreadable
 
 
 def clip(count: int = 3, *, times: torch.Tensor | None = None, indices: tuple[int, ...] | None = None) -> Clip:
@@ -35,3 +36,8 @@ def test_parts_that_do_not_fit_are_refused() -> None:
         Clip(torch.zeros(3, 3, 24, 32), torch.zeros(3, dtype=torch.float64), (0, 1, 2), "clip.mp4")
     with pytest.raises((VideoError, TypeError)):
         Clip(torch.zeros(3, 24, 32, 3, dtype=torch.uint8), torch.zeros(3, dtype=torch.float64), (0, 1, 2), "clip.mp4")
+
+
+def test_the_reason_of_an_error_leaves_out_the_path() -> None:
+    assert why_unreadable(PermissionError(13, "Permission denied", "/videos/a.mp4")) == "Permission denied"
+    assert why_unreadable(VideoError("/videos/a.mp4", "is empty")) == "is empty"

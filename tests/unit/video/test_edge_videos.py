@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tubelet.errors import VideoError
 from tubelet.video import open_video, read_video
-from tubelet.video.clip import VisitingDecoder
+from tubelet.video.protocol import VisitingDecoder
 
 SHARED = Path(os.environ.get("TUBELET_SHARED", Path(__file__).resolve().parents[4] / "shared"))
 MANIFEST = SHARED / "data" / "edge_videos" / "manifest.csv"

@@ -114,6 +114,12 @@ def test_unknown_suffixes_and_folders_are_refused(tmp_path: Path) -> None:
         write_video(tmp_path / "nowhere" / "clip.mp4", moving_square(3))
 
 
+@pytest.mark.parametrize("frame_rate", [0, -1, float("nan"), float("inf"), 1e-9, 1e12])
+def test_frame_rates_that_no_video_has_are_refused(tmp_path: Path, frame_rate: float) -> None:
+    with pytest.raises(VideoError, match="is not between"):
+        write_video(tmp_path / "clip.mp4", moving_square(3), frame_rate)
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".m4v"])
 def test_every_container_is_readable(tmp_path: Path, suffix: str) -> None:
     path = write_video(tmp_path / f"clip{suffix}", moving_square(7))

@@ -77,6 +77,9 @@ def test_broken_folders_say_what_is_wrong(tmp_path: Path) -> None:
         open_video(folder, backend="pyav")
     with pytest.raises(VideoError, match="frame_rate=0"):
         open_video(folder, frame_rate=0)
+    for rate in (float("nan"), float("inf")):
+        with pytest.raises(VideoError, match=f"frame_rate={rate}"):
+            open_video(folder, frame_rate=rate)
 
 
 @pytest.mark.parametrize(

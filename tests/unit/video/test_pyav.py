@@ -17,7 +17,7 @@ import torch
 
 from tubelet.config import PreprocessingConfig
 from tubelet.errors import VideoError
-from tubelet.video import Preprocessing, frame_index, open_video, pyav_reader, read_frames, read_video
+from tubelet.video import Preprocessing, frame_index, open_video, pyav_scan, read_frames, read_video
 from tubelet.video.pyav_reader import FrameReader
 
 from .conftest import picture, sequentially
@@ -258,7 +258,7 @@ def test_a_header_that_lies_is_found_out(make_video: MakeVideo, monkeypatch: pyt
         assert index is not None
         return dataclasses.replace(index, pts=[*index.pts[:30], *(time + 7 for time in index.pts[30:])])
 
-    monkeypatch.setattr(pyav_reader, "index_from_header", shifted)
+    monkeypatch.setattr(pyav_scan, "index_from_header", shifted)
     with open_video(path) as decoder:
         assert decoder.metadata.frame_list == "header"
         assert torch.equal(decoder.frames_at([3, 12]).frames, expected[[3, 12]])

@@ -13,6 +13,7 @@ from PIL import Image
 
 from tubelet.errors import ConfigError, VideoError
 from tubelet.video import FilePart, Limits, open_video, read_video
+from tubelet.video.protocol import VisitingDecoder
 
 MakeVideo = Callable[..., Path]
 
@@ -137,3 +138,39 @@ def test_an_image_that_claims_more_than_pillow_allows_is_an_error_of_the_video(t
     (folder / "0.png").write_bytes(content)
     with pytest.raises(VideoError, match=r"0\.png is not an image that can be read \(.*400000000"):
         read_video(folder)
+
+
+# --- time ------------------------------------------------------------------------------------------------------------
+
+
+def test_decoding_that_does_not_reach_the_frame_in_time_is_an_error(tmp_path: Path) -> None:
+    path = empty_gif(tmp_path / "a.gif", 4000, 3000, 3000)
+    with open_video(path, limits=Limits(seconds=1)) as decoder:
+        with pytest.raises(VideoError, match=r"no frame that was asked for came in 1 s.*Limits\(seconds"):
+            decoder.frames_at([2999])
+        assert len(decoder.frames_at([0, 1])) == 2
+
+
+def test_reading_that_does_not_end_is_an_error(make_video: MakeVideo) -> None:
+    path = make_video("a.mkv", frames=3)
+    with path.open("r+b") as file:
+        file.truncate(2**40)  # FFmpeg looks for the next cluster in a terabyte of zeros
+    with pytest.raises(VideoError, match=r"no frame that was asked for came in 0\.5 s"):
+        open_video(path, limits=Limits(seconds=0.5))
+
+
+def test_the_time_limit_is_that_of_each_frame(make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("tubelet.video.limits.time.monotonic", lambda: now[0])
+    with open_video(make_video("a.mp4", frames=30), threads=1, limits=Limits(seconds=10)) as decoder:
+        assert isinstance(decoder, VisitingDecoder)
+
+        def wait(number: int, frame: object) -> None:
+            now[0] += 9
+
+        decoder.visit(range(30), wait)  # 270 s in all
+        now[0] += 100
+        assert len(decoder.frames_at([0, 29])) == 2
+    for seconds in (0, -1, float("nan")):
+        with pytest.raises(ConfigError, match="seconds must be above 0"):
+            Limits(seconds=seconds)
