@@ -1,4 +1,4 @@
-"""From a video to what is in it: a model that is loaded once, and results made to be read."""
+"""Classifying videos, and streams window by window, with a model that is loaded once."""
 
 from tubelet.prediction.decision import Decision
 from tubelet.prediction.interruptions import Interruptions

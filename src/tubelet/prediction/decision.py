@@ -1,4 +1,4 @@
-"""What a stream says, window by window."""
+"""The prediction of one window of a stream."""
 
 from __future__ import annotations
 
@@ -7,23 +7,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tubelet.errors import ConfigError
-from tubelet.prediction.result import TOP, HeadResult
+from tubelet.prediction.result import TOP, HeadResult, single_head
 
 
 @dataclass(frozen=True, eq=False)
 class Decision:
-    """What the model says about one window of a stream.
+    """The prediction of one window of a stream.
 
     Attributes:
         number: counted from 0.
         start: when the window's first frame is shown, seconds on the source's own clock.
         end: when its last frame is shown.
         frames: numbers of its first and its last frame in the source, counted from 0; of a `Clip`, in its video.
-        heads: head name to what it says, smoothed if that was asked for.
+        heads: predictions by head name, smoothed if `smoothing` was given.
         shown: how many classes `str` and `to_dict` show.
-        time: seconds that it is about: the window's middle; smoothed, the average of the middles of the windows whose
-            probabilities are averaged, so that it is not late.
+        time: seconds: the window's middle; smoothed, the average over the middles of the windows that are averaged, so
+            that it is not late.
     """
 
     number: int
@@ -40,11 +39,8 @@ class Decision:
 
     @property
     def head(self) -> HeadResult:
-        """The only head of the model; with several ask `heads`."""
-        if len(self.heads) != 1:
-            names = ", ".join(self.heads)
-            raise ConfigError(f"this model has several heads ({names}); ask one of decision.heads")
-        return next(iter(self.heads.values()))
+        """The only head of the model; with several use `heads`."""
+        return single_head(self.heads, "decision")
 
     @property
     def label(self) -> str:
@@ -64,12 +60,9 @@ class Decision:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: `number`, `start`, `end`, `frames`, and the heads as in `Result.to_dict`."""
         heads = {name: head.to_dict(self.shown) for name, head in self.heads.items()}
-        said = next(iter(heads.values())) if len(heads) == 1 else {"heads": heads}
         times = {"start": round(self.start, 6), "end": round(self.end, 6), "frames": list(self.frames)}
-        return {"number": self.number, **times, **said}
+        return {"number": self.number, **times, **(next(iter(heads.values())) if len(heads) == 1 else {"heads": heads})}
 
     def __str__(self) -> str:
-        said = "; ".join(
-            ", ".join(f"{label} {share:.1%}" for label, share in head.top(self.shown)) for head in self.heads.values()
-        )
-        return f"{self.start:.2f}-{self.end:.2f} s: {said}"
+        best = "; ".join(head.in_words(self.shown) for head in self.heads.values())
+        return f"{self.start:.2f}-{self.end:.2f} s: {best}"

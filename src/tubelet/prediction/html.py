@@ -1,61 +1,51 @@
-"""A result as a notebook shows it: a few frames, and bars for the most probable classes."""
+"""A prediction as a notebook shows it: a few frames, and bars for the most probable classes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from jaxtyping import UInt8
 from torch import Tensor
 
-from tubelet.errors import VideoError
-from tubelet.prediction.result import HeadResult, Result
-from tubelet.video import Decoder, open_video
-from tubelet.video.still import jpeg_data_uri, shrink, spread
-
-FRAMES = 6
-HEIGHT = 72
-"""Pixels of a frame that is shown."""
+from tubelet.video.still import jpeg_data_uri
 
 
-def thumbnails_of(
-    decoder: Decoder, places: Sequence[int], count: int = FRAMES, height: int = HEIGHT
-) -> UInt8[Tensor, "n 3 h w"]:
-    """A few of the frames at these places, evenly spread, small enough to keep."""
-    return shrink(decoder.frames_at(spread(list(places), count)).frames, height)
+def prediction_html(
+    name: str,
+    frames: UInt8[Tensor, "n 3 h w"] | None,
+    heads: Mapping[str, Sequence[tuple[str, float]]],
+) -> str:
+    """A fragment of HTML.
 
-
-def result_to_html(result: Result) -> str:
-    """The fragment that `Result._repr_html_` returns."""
-    name = escape(result.path or "frames in memory")
-    if result.error is not None:
-        return f"<div><code>{name}</code><br>could not be read: {escape(result.error)}</div>"
-    heads = "".join(_head_html(head, result.shown, named=len(result.heads) > 1) for head in result.heads.values())
+    Args:
+        name: of the video.
+        frames: shown above the classes.
+        heads: head name to its most probable classes with their probabilities; with several heads each is named.
+    """
+    tables = "".join(_table(head if len(heads) > 1 else "", top) for head, top in heads.items())
     return (
         '<div style="font:14px system-ui,sans-serif;max-width:42em">'
-        f'<div style="opacity:.7;margin-bottom:4px"><code>{name}</code></div>{_frames_html(result)}{heads}</div>'
+        f'<div style="opacity:.7;margin-bottom:4px"><code>{escape(name)}</code></div>{_pictures(frames)}{tables}</div>'
     )
 
 
-def _frames_html(result: Result) -> str:
-    frames = result.thumbnails
-    if frames is None and result.path is not None and result.indices:
-        try:
-            with open_video(result.path) as decoder:
-                frames = thumbnails_of(decoder, result.indices)
-        except (VideoError, OSError):
-            return ""  # the file is gone since; the prediction can be shown without it
+def error_html(name: str, error: str) -> str:
+    """A fragment of HTML for a video that could not be read."""
+    return f"<div><code>{escape(name)}</code><br>could not be read: {escape(error)}</div>"
+
+
+def _pictures(frames: Tensor | None) -> str:
     if frames is None:
         return ""
     style = "height:72px;border-radius:3px;margin:0 3px 3px 0"
-    return (
-        "<div>" + "".join(f'<img alt="" style="{style}" src="{jpeg_data_uri(frame)}">' for frame in frames) + "</div>"
-    )
+    pictures = (f'<img alt="" style="{style}" src="{jpeg_data_uri(frame)}">' for frame in frames)
+    return f"<div>{''.join(pictures)}</div>"
 
 
-def _head_html(head: HeadResult, shown: int, named: bool) -> str:
+def _table(title: str, top: Sequence[tuple[str, float]]) -> str:
     rows = []
-    for label, probability in head.top(shown):
+    for label, probability in top:
         bar = (
             '<div style="background:#3b6fb6;height:.7em;border-radius:2px;min-width:1px;'
             f'width:{100 * probability:.1f}%"></div>'
@@ -65,5 +55,5 @@ def _head_html(head: HeadResult, shown: int, named: bool) -> str:
             f'<td style="text-align:right;padding-right:.6em">{probability:.1%}</td>'
             f'<td style="width:14em;text-align:left">{bar}</td></tr>'
         )
-    title = f"<div><b>{escape(head.name)}</b></div>" if named else ""
-    return f"{title}<table>{''.join(rows)}</table>"
+    head = f"<div><b>{escape(title)}</b></div>" if title else ""
+    return f"{head}<table>{''.join(rows)}</table>"

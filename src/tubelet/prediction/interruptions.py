@@ -1,4 +1,4 @@
-"""What happened to a live source on the way."""
+"""How often a live source was interrupted."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Interruptions:
-    """Of a live source.
+    """Counts of a live source.
 
     Attributes:
-        breaks: how often the connection broke off and was made again.
-        clock_jumps: how often the source's clock was set anew within a connection. Times go on without a jump.
-        dropped: frames that no decision is about, as the model is slower than the source.
+        breaks: reconnections.
+        clock_jumps: jumps of the source's clock within a connection. The times of decisions have none.
+        dropped: frames left out of all decisions because the model is slower than the source.
     """
 
     breaks: int = 0

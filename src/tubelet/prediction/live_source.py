@@ -1,4 +1,4 @@
-"""Frames of a camera or a network address: read by a thread, connected again when it breaks off, newest first.
+"""Frames of a camera or a network address, read by a thread that reconnects when the connection breaks.
 
     thread    connect -> decode -> clock -> samples at the model's rate -> resize -> buffer
     stream    buffer -> windows
@@ -13,6 +13,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from tubelet.errors import VideoError
 from tubelet.prediction.interruptions import Interruptions
@@ -25,16 +26,33 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 8.0
 """Seconds between attempts to connect again, after a first one at once; each pause is twice the one before."""
 
 SETTLING_SECONDS, SETTLING_FRAMES = 1.0, 64
-"""At most so long frames are collected before the clock of a new connection is placed: the first come in a burst."""
+"""Frames of a new connection are collected for at most this long before its clock is set: the first come in a burst."""
 
 NEW_FRAMES = 8
-"""So many frames that were waited for, one after the other, are new ones."""
+"""After so many consecutive frames that were waited for, frames count as new: the burst is over."""
 
 PATIENCE = 1.0
-"""Seconds that an end waits for the thread, which may be waiting for a packet itself."""
+"""Seconds that `close` waits for the thread, which may itself wait for a packet."""
 
 WAKE_UP = 0.2
-"""Seconds after which a wait for a frame looks whether it shall go on."""
+"""Seconds between checks, while waiting for a frame, whether to stop."""
+
+
+@dataclass(frozen=True)
+class LiveSettings:
+    """How a live source is read.
+
+    Attributes:
+        needs: whether a frame with this number is part of a window.
+        capacity: frames that are buffered for the model.
+        reconnect: seconds for which a source that broke off, or ended, is tried again; 0 ends the stream there.
+        stopped: called while waiting for a frame; True ends the stream.
+    """
+
+    needs: Callable[[int], bool]
+    capacity: int
+    reconnect: int | float
+    stopped: Callable[[], bool]
 
 
 class LiveFrames:
@@ -43,11 +61,8 @@ class LiveFrames:
     Args:
         source: number of a camera, or an address.
         video: the first connection.
-        preprocessing: resizes, and says at which rate the source is sampled.
-        needs: whether a frame with this number is part of a window.
-        capacity: frames that are held for the model.
-        reconnect: seconds for which a source that broke off, or ended, is tried again; 0 takes its end as the end.
-        stopped: asked while waiting; True ends the stream.
+        preprocessing: resizes the frames, and has the rate at which the source is sampled.
+        settings: of the buffer and the connection.
     """
 
     def __init__(
@@ -55,14 +70,11 @@ class LiveFrames:
         source: int | str,
         video: LiveVideo,
         preprocessing: Preprocessing,
-        needs: Callable[[int], bool],
-        capacity: int,
-        reconnect: int | float,
-        stopped: Callable[[], bool] | None = None,
+        settings: LiveSettings,
     ) -> None:
         self.name, self.rate = video.name, preprocessing.config.sampling_rate
-        self._stopped = stopped or (lambda: False)
-        self._reader = _Reader(source, preprocessing, needs, capacity, reconnect)
+        self._stopped = settings.stopped
+        self._reader = _Reader(source, preprocessing, settings)
         self._thread = threading.Thread(target=self._reader.run, args=(video,), name="tubelet-live", daemon=True)
         self._thread.start()
         self._finalizer = weakref.finalize(self, self._reader.stop)
@@ -73,12 +85,12 @@ class LiveFrames:
 
     @property
     def interruptions(self) -> Interruptions:
-        """What happened so far."""
+        """Those so far."""
         reader = self._reader
         return Interruptions(reader.breaks, reader.clock.jumps, reader.dropped)
 
     def newest(self) -> tuple[int, float] | None:
-        """Number and time of the newest frame that came; None before the first, and where none is ever dropped."""
+        """Number and time of the newest frame that was read; None before the first, and where none is ever dropped."""
         return None if self._reader.waits else self._reader.newest
 
     def take(self, numbers: Sequence[int]) -> list[Frame]:
@@ -115,21 +127,14 @@ class LiveFrames:
 
 
 class _Reader:
-    """What the thread does; it knows nothing of those who take the frames, so that their end can end it.
+    """The work of the thread. It has no reference to `LiveFrames`, so that this can be collected, which stops it.
 
     Attributes:
-        waits: whether frames come quicker than they are shown: a file of unknown length, or segments. Then the thread
-            waits for the model, and the source's end is the end.
+        waits: whether frames come faster than real time: a file of unknown length, or segments. Then the thread waits
+            for the model, and the end of the source is the end of the stream.
     """
 
-    def __init__(
-        self,
-        source: int | str,
-        preprocessing: Preprocessing,
-        needs: Callable[[int], bool],
-        capacity: int,
-        reconnect: int | float,
-    ) -> None:
+    def __init__(self, source: int | str, preprocessing: Preprocessing, settings: LiveSettings) -> None:
         self.changed = threading.Condition()
         self.buffer: deque[Frame] = deque()
         self.total: int | None = None
@@ -139,7 +144,7 @@ class _Reader:
         self.breaks = self.dropped = 0
         self.waits = False
         self._source, self._name, self._preprocessing = source, name_of(source), preprocessing
-        self._needs, self._capacity, self._reconnect = needs, capacity, reconnect
+        self._settings = settings
         self._stop = threading.Event()
         self._seen, self._pause = time.monotonic(), 0.0
 
@@ -153,7 +158,7 @@ class _Reader:
         try:
             for number, sample in enumerate(samples(self._frames(video), self._preprocessing.config.sampling_rate)):
                 frame = None
-                if self._needs(number):
+                if self._settings.needs(number):
                     same = newest is not None and newest.in_source == sample.in_source
                     pixels = newest.pixels if newest and same else self._preprocessing.resize(sample.pixels())
                     frame = newest = Frame(number, sample.time, pixels, sample.in_source)
@@ -170,7 +175,7 @@ class _Reader:
             if frame is not None:
                 self.buffer.append(frame)
                 self.changed.notify_all()
-            while len(self.buffer) > self._capacity and not self._stop.is_set():
+            while len(self.buffer) > self._settings.capacity and not self._stop.is_set():
                 if self.waits:
                     self.changed.wait(WAKE_UP)
                 else:
@@ -200,7 +205,7 @@ class _Reader:
             video = self._again(broken)
 
     def _settled(self, frames: Iterator[LiveFrame], opened: float) -> Iterator[LiveFrame]:
-        """The frames of a connection, once it is known how late they are: the first were waiting, the next are new."""
+        """The frames of a connection, once its delay is known. The first were buffered by the source."""
         begun: list[LiveFrame] = []
         started = time.monotonic()
         is_new, broken = False, None
@@ -224,20 +229,21 @@ class _Reader:
         yield from frames
 
     def _again(self, broken: str | None) -> LiveVideo | None:
-        """The next connection; None where there shall be none.
+        """The next connection; None at the end of the stream.
 
         Args:
             broken: why the last one ended; None if the source ended it.
 
         Raises:
-            VideoError: it cannot be made for as long as was asked for.
+            VideoError: reconnecting failed for `LiveSettings.reconnect` seconds.
         """
-        if self._reconnect <= 0 or self.waits:
+        seconds = self._settings.reconnect
+        if seconds <= 0 or self.waits:
             if broken is not None and not self._stop.is_set():
                 raise VideoError(self._name, broken)
             return None
         why = "it sends no frame"
-        while time.monotonic() - self._seen < self._reconnect:
+        while time.monotonic() - self._seen < seconds:
             if self._stop.wait(self._pause):
                 return None
             self._pause = min(max(2 * self._pause, FIRST_PAUSE), LONGEST_PAUSE)
@@ -250,7 +256,7 @@ class _Reader:
             return video
         raise VideoError(
             self._name,
-            f"{broken or 'the source ended'}, and for {self._reconnect:g} s it could not be connected again: {why}",
+            f"{broken or 'the source ended'}, and for {seconds:g} s it could not be connected again: {why}",
         )
 
 
@@ -261,10 +267,10 @@ def _seconds(frames: Sequence[LiveFrame]) -> float:
 
 
 def _is_quicker(seconds: float, opened: float) -> bool:
-    """Whether so many seconds of video came in less than half the time since the connection was asked for."""
+    """Whether so many seconds of video came in less than half the time since the connection was opened."""
     return seconds > 2 * (time.monotonic() - opened)
 
 
 def _waited(frames: Sequence[LiveFrame]) -> float:
-    """Seconds that all but the first were waited for."""
+    """Seconds of waiting for all of them but the first."""
     return sum(frame.waited for frame in frames[1:])

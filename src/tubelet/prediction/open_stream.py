@@ -1,15 +1,17 @@
-"""Whatever a stream can be made of, opened."""
+"""Opening a source of a stream, of any kind."""
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy
 from torch import Tensor
 
-from tubelet.errors import DataError
-from tubelet.prediction.live_source import LiveFrames
+from tubelet.errors import ConfigError, DataError
+from tubelet.prediction.live_source import LiveFrames, LiveSettings
+from tubelet.prediction.result import IN_MEMORY
 from tubelet.prediction.sources import open_source, path_of
 from tubelet.prediction.stream_source import (
     DecodedFrames,
@@ -28,36 +30,32 @@ def open_stream(
     source: StreamSource,
     preprocessing: Preprocessing,
     frame_rate: float | None,
-    *,
-    needs: Callable[[int], bool],
-    capacity: int,
-    reconnect: int | float,
-    stopped: Callable[[], bool] | None = None,
+    live: LiveSettings,
 ) -> FrameSource:
     """Open a source.
 
     Args:
         source: see `StreamSource`.
-        preprocessing: resizes the frames, and says at which rate they are sampled.
+        preprocessing: resizes the frames, and has the rate at which they are sampled.
         frame_rate: of an iterable, which has no clock.
-        needs: of a live source, whether a frame is part of a window.
-        capacity: of a live source, frames that are held for the model.
-        reconnect: of a live source, seconds for which it is tried again.
-        stopped: of a live source, asked while waiting; True ends the stream.
+        live: settings of a live source.
 
     Raises:
         VideoError: it cannot be opened.
-        DataError: it is nothing of the kind.
+        DataError: the source has another type.
+        ConfigError: a frame rate that is not above 0.
     """
     if (isinstance(source, int) and not isinstance(source, bool)) or (isinstance(source, str) and is_address(source)):
         video = LiveVideo(source)
         if video.is_live:
-            return LiveFrames(source, video, preprocessing, needs, capacity, reconnect, stopped)
+            return LiveFrames(source, video, preprocessing, live)
         rate = preprocessing.config.sampling_rate
         return PulledFrames(_ascending(video), video.name, preprocessing, rate=rate, close=video.close)
     if isinstance(source, str | os.PathLike | Clip | Tensor | numpy.ndarray):
-        return DecodedFrames(open_source(source), path_of(source) or "frames in memory", preprocessing)
+        return DecodedFrames(open_source(source), path_of(source) or IN_MEMORY, preprocessing)
     if isinstance(source, Iterable) and not isinstance(source, bytes | dict):
+        if frame_rate is not None and not 0 < frame_rate < math.inf:
+            raise ConfigError(f"frame_rate={frame_rate} must be above 0 and finite: frames per second")
         rate = None if frame_rate is None else preprocessing.config.sampling_rate
         return PulledFrames(timed(source, frame_rate or 1.0), "frames", preprocessing, rate=rate)
     raise DataError(
@@ -67,7 +65,7 @@ def open_stream(
 
 
 def _ascending(video: LiveVideo) -> Iterator[TimedPixels]:
-    """The frames of a file behind an address. Where its clock jumps back or is missing, times go on by a frame."""
+    """The frames of a file at an address. Where timestamps jump back or are missing, times advance by a frame."""
     clock = LiveClock()
     for number, frame in enumerate(video):
         if number == 0:

@@ -1,4 +1,4 @@
-"""A model that can say what is in a video, where it shall run."""
+"""A model that is ready to predict, on its device."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def ready(
 
     Args:
         model: a model, one in a wrapper (see `tubelet.given_model.unwrapped`), or what `tubelet.load` reads.
-        device: where to; by default where the model is, and `auto` for one that is loaded here.
+        device: by default that of the model, or `auto` for one that is loaded here.
         resample: False takes frames by number, whatever the frame rate.
 
     Raises:
-        ConfigError: the model has no classes, or does not say how to preprocess.
+        ConfigError: the model has no head, or no `preprocessing`.
     """
     model = unwrapped(model)
     if not isinstance(model, ViViT):

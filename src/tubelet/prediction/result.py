@@ -1,4 +1,4 @@
-"""What a prediction is: made to be read, printed, stored, and looked at in a notebook."""
+"""The prediction of one video: its classes, and how it is printed, stored and shown in a notebook."""
 
 from __future__ import annotations
 
@@ -13,18 +13,25 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tubelet.errors import ConfigError, VideoError
+from tubelet.prediction.html import error_html, prediction_html
 from tubelet.provenance import Use
+from tubelet.video import open_video
 from tubelet.video.clip import damage_in_words
+from tubelet.video.still import thumbnails
 
 TOP = 5
+"""Classes that are shown."""
+
+IN_MEMORY = "frames in memory"
+"""Name of a video without a path."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class HeadResult:
-    """What one head of the model says about a video.
+    """The prediction of one head of the model.
 
     Attributes:
-        name: of the head; a single one is called `label`.
+        name: of the head; `label` where the model has one.
         classes: names of its K classes.
         logits: float64 [K], averaged over the views.
     """
@@ -58,22 +65,26 @@ class HeadResult:
         best = [{"label": name, "probability": probability} for name, probability in self.top(top)]
         return {"label": self.label, "probability": self.probability, "top": best}
 
+    def in_words(self, top: int) -> str:
+        """The `top` classes with their probabilities on one line."""
+        return ", ".join(f"{label} {probability:.1%}" for label, probability in self.top(top))
+
     def __repr__(self) -> str:
         return f"HeadResult({self.name}={self.label!r}, {self.probability:.1%}, {len(self.classes)} classes)"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Result:
-    """What the model says about one video.
+    """The prediction of one video.
 
-    With a single head, `label`, `probability`, `probabilities`, `logits` and `top` are that head's. With several, ask
-    one of `heads`: `result.heads["verb"].label`.
+    With a single head, `label`, `probability`, `probabilities`, `logits` and `top` are that head's. With several, use
+    `heads`: `result.heads["verb"].label`.
 
     Attributes:
         path: the file; None for frames that came without one.
-        heads: head name to what it says; empty if the video could not be read.
+        heads: predictions by head name; empty if the video could not be read.
         error: why it could not be read; None if all went well.
-        views: (clips, crops) that were looked at.
+        views: (clips, crops): the logits are the mean over clips x crops views.
         indices: the frames of the video that were used, by their numbers in the file, ascending; of a `Clip`, in its
             order, those of `Clip.indices` that were used.
         timestamps: float64, when these are shown, seconds from the start of the file; None for frames without a clock.
@@ -167,12 +178,12 @@ class Result:
         return json.dumps(self.to_dict(top))
 
     def __str__(self) -> str:
-        name = self.path or "frames in memory"
+        name = self._name
         if self.error is not None:
             return f"{name}: could not be read: {self.error}"
         lines = []
         for head in self.heads.values():
-            best = ", ".join(f"{label} {probability:.1%}" for label, probability in head.top(self.shown))
+            best = head.in_words(self.shown)
             lines.append(f"{name}: {best}" if len(self.heads) == 1 else f"{name}: {head.name}: {best}")
         if self.damaged:
             lines.append(f"{name}: {damage_in_words(self.damaged, len(self.indices))}")
@@ -181,33 +192,55 @@ class Result:
     def __repr__(self) -> str:
         if self.error is not None:
             return f"Result({self.path!r}, error={self.error!r})"
-        said = ", ".join(f"{head.name}={head.label!r} ({head.probability:.1%})" for head in self.heads.values())
-        return f"Result({self.path!r}, {said}, {self.views[0]}x{self.views[1]} views, {len(self.indices)} frames)"
+        best = ", ".join(f"{head.name}={head.label!r} ({head.probability:.1%})" for head in self.heads.values())
+        return f"Result({self.path!r}, {best}, {self.views[0]}x{self.views[1]} views, {len(self.indices)} frames)"
 
     def _repr_html_(self) -> str:
-        from tubelet.prediction.html import result_to_html
+        if self.error is not None:
+            return error_html(self._name, self.error)
+        heads = {name: head.top(self.shown) for name, head in self.heads.items()}
+        return prediction_html(self._name, self._thumbnails(), heads)
 
-        return result_to_html(self)
+    def _thumbnails(self) -> Tensor | None:
+        if self.thumbnails is not None or self.path is None or not self.indices:
+            return self.thumbnails
+        try:
+            with open_video(self.path) as decoder:
+                return thumbnails(decoder, self.indices)
+        except (VideoError, OSError):  # the file was moved since; the prediction is shown without it
+            return None
+
+    @property
+    def _name(self) -> str:
+        return self.path or IN_MEMORY
 
     @property
     def _head(self) -> HeadResult:
         if self.error is not None:
-            raise VideoError(self.path or "frames in memory", f"there is no prediction: {self.error}")
-        if len(self.heads) != 1:
-            names = ", ".join(self.heads)
-            raise ConfigError(
-                f"this model has several heads ({names}); ask one: result.heads[{next(iter(self.heads))!r}]"
-            )
-        return next(iter(self.heads.values()))
+            raise VideoError(self._name, f"there is no prediction: {self.error}")
+        return single_head(self.heads, "result")
 
 
-def head_results(
-    logits: Mapping[str, Tensor], labels: Mapping[str, list[str]] | None, *, numbered: str = "class {}"
-) -> dict[str, HeadResult]:
-    """Logits with names; classes that have none are numbered."""
+def single_head(heads: Mapping[str, HeadResult], name: str) -> HeadResult:
+    """The only head.
+
+    Args:
+        heads: by name.
+        name: of the variable that has them, for the error.
+
+    Raises:
+        ConfigError: there are several.
+    """
+    if len(heads) != 1:
+        raise ConfigError(f"this model has several heads ({', '.join(heads)}); use {name}.heads[{next(iter(heads))!r}]")
+    return next(iter(heads.values()))
+
+
+def head_results(logits: Mapping[str, Tensor], labels: Mapping[str, list[str]] | None) -> dict[str, HeadResult]:
+    """Logits by head with class names, which are numbers where `labels` is None."""
     results = {}
     for head, values in logits.items():
-        names = tuple(labels[head]) if labels is not None else tuple(numbered.format(i) for i in range(len(values)))
-        with torch.inference_mode(False):  # a plain tensor, whoever calls
+        names = tuple(labels[head]) if labels is not None else tuple(f"class {i}" for i in range(len(values)))
+        with torch.inference_mode(False):  # a plain tensor, also inside the caller's inference mode
             results[head] = HeadResult(head, names, values.to(torch.float64, copy=True))
     return results

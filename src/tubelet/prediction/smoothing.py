@@ -1,4 +1,4 @@
-"""Steadier decisions: an average over those before, and over the times that they are about."""
+"""Smoothing: averages over consecutive decisions, of their probabilities and of their times."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXAMPLES = "write mean:5 (the last five decisions) or exponential:0.3 (the newes
 
 
 class Smoother:
-    """An average of probabilities over decisions, brought up to date with each.
+    """A running average of probabilities over decisions.
 
     Args:
         how: "mean:5", the mean over the last five decisions, fewer at the start; "exponential:0.3", 0.3 of the newest
@@ -34,14 +34,14 @@ class Smoother:
             amount = float(number)
         except ValueError:
             raise ConfigError(f"smoothing={how!r} is not understood; {EXAMPLES}") from None
-        fits = {"mean": amount >= 1 and amount == int(amount), "exponential": 0 < amount <= 1}
+        fits = {"mean": amount >= 1 and amount.is_integer(), "exponential": 0 < amount <= 1}
         if not fits.get(kind):
             raise ConfigError(f"smoothing={how!r} is not understood; {EXAMPLES}")
         self._count = int(amount) if kind == "mean" else 0
         self._weight = amount
 
     def __call__(self, decision: Decision) -> Decision:
-        """The same decision with averages, itself included: of each head's probabilities, and of the windows' middles.
+        """The decision with averages up to itself: of each head's probabilities, and of the windows' middles.
 
         Probabilities are kept as logarithms, so that softmax gives them back.
         """

@@ -1,13 +1,11 @@
-"""What can be predicted: files, folders, patterns, and videos that are in memory already."""
+"""Sources of predictions: files, folders, patterns, and videos in memory."""
 
 from __future__ import annotations
 
 import glob
 import io
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeAlias
 
 import numpy
@@ -18,8 +16,10 @@ from torch import Tensor
 from tubelet.data.folder import read_folder
 from tubelet.data.shards import is_shards, read_shards
 from tubelet.errors import DataError, VideoError
+from tubelet.prediction.result import IN_MEMORY
 from tubelet.text import address_without_password
-from tubelet.video import Clip, Decoder, VideoMetadata, open_video
+from tubelet.video import Clip, Decoder, open_video
+from tubelet.video.in_memory import InMemoryDecoder
 from tubelet.video.live import is_address
 from tubelet.video.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
@@ -49,7 +49,7 @@ def find_videos(path: str | os.PathLike[str]) -> list[str] | None:
     for one in found:
         inside = _in_folder(Path(one)) if os.path.isdir(one) else None
         videos.extend([one] if inside is None else inside)
-    return videos
+    return list(dict.fromkeys(videos))  # ** matches a folder and what is in it
 
 
 def _in_folder(folder: Path) -> list[str] | None:
@@ -75,67 +75,6 @@ def _is_frames(folder: Path) -> bool:
     return bool(suffixes & IMAGE_SUFFIXES) and not suffixes & VIDEO_SUFFIXES and not any(map(Path.is_dir, entries))
 
 
-class ClipDecoder:
-    """A clip that is in memory, behind the protocol of `tubelet.video.Decoder`.
-
-    Its frames are asked for by their places in the clip; `numbers_in_source` says which frames of the video these are.
-
-    Args:
-        clip: with at least one frame.
-        has_clock: whether its timestamps are those of a video.
-    """
-
-    def __init__(self, clip: Clip, *, has_clock: bool = True) -> None:
-        if not len(clip):
-            raise VideoError(clip.path, "has no frames")
-        self.clip = clip
-        self.timestamps = clip.timestamps
-        ascends = bool((clip.timestamps.diff() > 0).all())
-        self._has_clock = has_clock and ascends and not os.path.isdir(clip.path)
-
-    @property
-    def metadata(self) -> VideoMetadata:
-        count = len(self.clip)
-        first, last = float(self.timestamps[0]), float(self.timestamps[-1])
-        frame_rate = (count - 1) / (last - first) if last > first else 1.0
-        return VideoMetadata(
-            path=self.clip.path,
-            num_frames=count,
-            duration=count / frame_rate,
-            frame_rate=frame_rate,
-            height=self.clip.height,
-            width=self.clip.width,
-            codec="none",
-            rotation=0,
-            variable_frame_rate=False,
-            backend="memory",
-            start=first,
-            has_clock=self._has_clock,
-        )
-
-    def frames_at(self, indices: Sequence[int]) -> Clip:
-        """The frames with these numbers, in this order."""
-        count = len(self.clip)
-        wrong = [index for index in indices if not -count <= index < count]
-        if wrong:
-            raise VideoError(self.clip.path, f"there is no frame {wrong[0]}; there are {count}")
-        places = list(indices)
-        chosen = tuple(self.clip.indices[place] for place in places)
-        damaged = tuple(number for number in chosen if number in self.clip.damaged)
-        return Clip(self.clip.frames[places], self.timestamps[places], chosen, self.clip.path, damaged)
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-    def __enter__(self) -> ClipDecoder:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
 def open_source(source: Source, *, threads: int = 0) -> Decoder:
     """A decoder for a path, or for a video in memory.
 
@@ -144,7 +83,7 @@ def open_source(source: Source, *, threads: int = 0) -> Decoder:
         DataError: what was given is no video.
     """
     if isinstance(source, Clip):
-        return ClipDecoder(source)
+        return InMemoryDecoder(source)
     if isinstance(source, str | os.PathLike):
         name = os.fspath(source)
         if is_address(name):
@@ -158,11 +97,11 @@ def open_source(source: Source, *, threads: int = 0) -> Decoder:
                 name, "is a single picture; expected a video, or a folder of pictures, which are its frames"
             )
         return open_video(name, threads=threads)
-    return ClipDecoder(_clip_of(source), has_clock=False)
+    return InMemoryDecoder(_clip_of(source), has_clock=False)
 
 
 def path_of(source: Source) -> str | None:
-    """Where a source lies, if it says so."""
+    """The path of a source, without a password; None for frames without a path."""
     if isinstance(source, Clip):
         return source.path
     if not isinstance(source, str | os.PathLike):
@@ -171,18 +110,13 @@ def path_of(source: Source) -> str | None:
     return address_without_password(name) if is_address(name) else name
 
 
-def numbers_in_source(decoder: Decoder, places: Sequence[int]) -> tuple[int, ...]:
-    """The numbers that frames have in the video they come from: a clip in memory may be a part of it."""
-    return tuple(decoder.clip.indices[place] if isinstance(decoder, ClipDecoder) else place for place in places)
-
-
 def _clip_of(pixels: object) -> Clip:
     frames = _channels_first(pixels) if isinstance(pixels, numpy.ndarray) else pixels
     is_video = isinstance(frames, Tensor) and frames.dtype == torch.uint8 and frames.ndim == 4 and frames.shape[1] == 3
     if not isinstance(frames, Tensor) or not is_video:
         raise no_video(pixels)
     times = torch.arange(len(frames), dtype=torch.float64)
-    return Clip(frames.cpu(), times, tuple(range(len(frames))), "frames in memory")
+    return Clip(frames.cpu(), times, tuple(range(len(frames))), IN_MEMORY)
 
 
 def no_video(thing: object) -> DataError:
@@ -199,7 +133,7 @@ def _channels_first(pixels: NDArray[Any]) -> Tensor | None:
         return None
     if pixels.ndim == 4 and pixels.shape[1] != 3 and pixels.shape[-1] == 3:
         pixels = pixels.transpose(0, 3, 1, 2)
-    plain = pixels.flags.writeable and all(step >= 0 for step in pixels.strides)  # what torch can share
+    plain = pixels.flags.writeable and all(step >= 0 for step in pixels.strides)  # as torch needs it to share memory
     return torch.from_numpy(pixels if plain else pixels.copy())
 
 

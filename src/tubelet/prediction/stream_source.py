@@ -1,4 +1,4 @@
-"""Where the frames of a stream come from, one behind the other and each once."""
+"""Sources of a stream: frames in order, each once."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from tubelet.errors import VideoError
-from tubelet.prediction.sources import ClipDecoder, Source, numbers_in_source
+from tubelet.prediction.sources import Source
 from tubelet.video import Decoder, Preprocessing, RateSampler, VideoMetadata, sample_at_rate
+from tubelet.video.in_memory import InMemoryDecoder, numbers_in_source
 
 StreamSource: TypeAlias = Source | int | Iterable[Any]
 """A path, a `Clip`, frames [T, 3, H, W], the number of a camera, an address, or an iterable of frames [3, H, W]."""
@@ -40,10 +41,10 @@ class Frame(NamedTuple):
 
 @runtime_checkable
 class FrameSource(Protocol):
-    """Frames by number. Numbers are asked for in ascending order, as frames cannot be had again.
+    """Frames by number, in ascending order: a frame cannot be read again.
 
     Attributes:
-        name: for people.
+        name: of the source, in messages.
         rate: frames per second at which the source is sampled by timestamps; None if by the numbers of its frames.
     """
 
@@ -60,7 +61,7 @@ class FrameSource(Protocol):
         ...
 
     def close(self) -> None:
-        """Give back the file or camera."""
+        """Close the file or camera."""
         ...
 
 
@@ -69,8 +70,8 @@ class DecodedFrames:
 
     Args:
         decoder: an open video, which is closed with this.
-        name: for people.
-        preprocessing: resizes, and says at which rate the video is sampled.
+        name: of the source, in messages.
+        preprocessing: resizes the frames, and has the rate at which the video is sampled.
     """
 
     def __init__(self, decoder: Decoder, name: str, preprocessing: Preprocessing) -> None:
@@ -88,12 +89,10 @@ class DecodedFrames:
     def take(self, numbers: Sequence[int]) -> list[Frame]:
         clip = self._preprocessing.read(self._decoder, lambda decoder: self._frames(numbers))
         in_source, times = self._samples()
-        places = self._places(numbers)
-        found = zip(numbers, (times[place] for place in places), clip.frames, strict=False)
-        frames = [
-            Frame(number, time, pixels, numbers_in_source(self._decoder, [in_source[place]])[0])
-            for (number, time, pixels), place in zip(found, places, strict=False)
-        ]
+        positions = self._positions(numbers)
+        sources = numbers_in_source(self._decoder, [in_source[position] for position in positions])
+        times = [times[position] for position in positions]
+        frames = [Frame(*values) for values in zip(numbers, times, clip.frames, sources, strict=False)]
         if frames:
             self._last = frames[-1].number, frames[-1].time
         return frames
@@ -111,12 +110,12 @@ class DecodedFrames:
 
     def _frames(self, numbers: Sequence[int]) -> list[int]:
         in_source, _ = self._samples()
-        return [in_source[place] for place in self._places(numbers)]
+        return [in_source[position] for position in self._positions(numbers)]
 
-    def _places(self, numbers: Sequence[int]) -> list[int]:
-        """The places of numbers in the present list: the decoder may find out on the way that frames are missing."""
+    def _positions(self, numbers: Sequence[int]) -> list[int]:
+        """The positions of numbers in the present list: the decoder may find on the way that frames are missing."""
         shift, times = 0, self._samples()[1]
-        if self._last is not None and not isinstance(self._decoder, ClipDecoder):  # whose list of frames is settled
+        if self._last is not None and not isinstance(self._decoder, InMemoryDecoder):  # it never changes
             number, time = self._last
             shift = int(numpy.searchsorted(times, time - 1e-6)) - number
         return [number + shift for number in numbers if number + shift < len(times)]
@@ -126,14 +125,14 @@ class DecodedFrames:
 
 
 class PulledFrames:
-    """Frames out of an iterator. Those that nobody asks for are passed over.
+    """Frames of an iterator. Those that are not asked for are skipped.
 
     Args:
         frames: time of each, ascending, and a function that gives its pixels.
-        name: for people.
+        name: of the source, in messages.
         preprocessing: resizes.
         rate: frames per second to sample at; None takes every frame.
-        close: what is to be done at the end.
+        close: called at the end.
     """
 
     def __init__(
@@ -201,7 +200,7 @@ def timed(frames: Iterable[Any], frame_rate: float) -> Iterator[TimedPixels]:
     """Frames uint8 [3, H, W] of an iterable, with times at this many frames per second.
 
     Raises:
-        VideoError: one of them is no such frame, when its pixels are asked for.
+        VideoError: when its pixels are read, a frame has another type or shape.
     """
     for number, frame in enumerate(frames):
         yield number / frame_rate, partial(_pixels, frame, number)

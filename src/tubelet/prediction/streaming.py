@@ -1,4 +1,4 @@
-"""One decision after the other about a video that goes on: a window that slides, and nothing computed twice.
+"""Predicting a stream window by window. The window slides, and tubelets that windows share are encoded once.
 
     frames      0 1 2 3 4 5 6 7 8 9 ...
     tubelets    [ a ][ b ][ c ][ d ][ e ]        each through the spatial encoder once
@@ -6,8 +6,8 @@
     decision 1       [ b    c    d ]             temporal encoder over b c d
     decision 2            [ c    d    e ]
 
-That is exact for factorised encoders alone (`tubelet.evaluation.tubelets` says why). The other models look at every
-window anew.
+That is exact for factorised encoders alone (see `tubelet.evaluation.tubelets`). The other models compute every window
+from its frames.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable, Hashable, Iterator
-from types import TracebackType
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +27,7 @@ from tubelet.given_model import logits_by_head
 from tubelet.model import ViViT
 from tubelet.prediction.decision import Decision
 from tubelet.prediction.interruptions import Interruptions
-from tubelet.prediction.live_source import LiveFrames
+from tubelet.prediction.live_source import LiveFrames, LiveSettings
 from tubelet.prediction.open_stream import open_stream
 from tubelet.prediction.ready import ready
 from tubelet.prediction.result import TOP, head_results
@@ -36,6 +35,7 @@ from tubelet.prediction.smoothing import Smoother
 from tubelet.prediction.stream_source import Frame, FrameSource, StreamSource
 from tubelet.prediction.window import Window
 from tubelet.video import Preprocessing, clip_indices
+from tubelet.video.protocol import Closing
 
 TUBELETS_PER_FORWARD = 64
 
@@ -58,12 +58,12 @@ def stream(
     device: str | torch.device | None = None,
     precision: Precision = "float32",
 ) -> Stream:
-    """Say again and again what is in a video that goes on.
+    """Classify a stream, window by window.
 
     A window is a clip as the model was trained on, its centre crop, and slides over the video: window d starts at frame
     d * hop. With a factorised encoder each tubelet is encoded once, when its last frame has come, and a decision costs
-    one run of the temporal encoder over the tubelets of its window; the result is that of encoding every window anew
-    (1e-5 in float32). Other models do encode every window anew; `Stream.reuse` says which it is.
+    one run of the temporal encoder over the tubelets of its window; the result is that of encoding every window
+    from its frames (1e-5 in float32), which other models do; see `Stream.reuse`.
 
     Args:
         model: a model, or what `tubelet.load` reads.
@@ -80,7 +80,7 @@ def stream(
         resample: sample a source of another frame rate than the model's (`PreprocessingConfig.frames_per_second`) by
             its timestamps; hop and stride then count frames at the model's rate. False takes its frames by number.
         reconnect: seconds for which a camera or live address that broke off, or ended, is tried again; 0 not at all.
-        stopped: asked while a live source is waited for; True ends the stream.
+        stopped: called while waiting for a live source; True ends the stream.
         top: classes that a decision shows.
         device: where to; by default where the model is.
         precision: of matrix products; `auto` is bfloat16 where that is faster.
@@ -90,7 +90,7 @@ def stream(
         `tubelet.predict`. Frames after the last whole window have no decision of their own.
 
     Raises:
-        ConfigError: settings that cannot be meant, or a model that does not say how to preprocess.
+        ConfigError: invalid settings, or a model without `preprocessing`.
         VideoError: the source cannot be opened; while iterating, that it cannot be read on.
         DataError: the source is no video.
     """
@@ -105,26 +105,28 @@ def stream(
         source,
         preprocessing,
         frame_rate,
-        needs=lambda number: window.needs(number, None),
-        capacity=window.capacity,
-        reconnect=reconnect,
-        stopped=stopped,
+        LiveSettings(
+            needs=lambda number: window.needs(number, None),
+            capacity=window.capacity,
+            reconnect=reconnect,
+            stopped=stopped or (lambda: False),
+        ),
     )
     return Stream(model, preprocessing, opened, window, smoother, top, precise)
 
 
-class Stream(Iterator[Decision]):
-    """Decisions, made as they are asked for. Made by `tubelet.stream`; also a context manager that closes the source.
+class Stream(Closing, Iterator[Decision]):
+    """An iterator of decisions, as `tubelet.stream` returns it; also a context manager that closes the source.
 
     Attributes:
         name: of the source.
-        reuse: in words, what is computed once and what again.
+        reuse: in words, what is computed once and what for every window.
         hop: frames of the video from one window to the next.
         frame_stride: every how many frames of the video one is taken.
-        why_stride: why it is this one, in words, where it was chosen here: nobody gave it, and the model was trained on
-            frames that were spread over whole videos; else empty.
+        why_stride: in words, why `frame_stride` is this one, where it was not given and the model was trained on frames
+            spread over whole videos; else empty.
         rate: frames per second at which the source is sampled by its timestamps; None if by the numbers of its frames.
-        encoded: how many tubelets went through the spatial encoder so far; windows, for models that look at each anew.
+        encoded: tubelets that went through the spatial encoder so far; windows, for models that do not share tubelets.
     """
 
     def __init__(
@@ -145,7 +147,7 @@ class Stream(Iterator[Decision]):
         self.reuse = (
             "every tubelet is encoded once"
             if shares_tubelets(model.config)
-            else f"every window is computed anew: {model.config.variant} mixes times from its first block on"
+            else f"every window is computed from its frames: {model.config.variant} mixes times from its first block on"
         )
         self._model, self._source, self._window = model, source, window
         self._evaluating = Evaluating(model)
@@ -163,7 +165,7 @@ class Stream(Iterator[Decision]):
     def __next__(self) -> Decision:
         decision = None
         if not self._ended:
-            self._ended = True  # whatever happens, unless there is a decision
+            self._ended = True  # also after an error
             decision = self._next()
         if decision is None:
             self._source.close()
@@ -171,24 +173,16 @@ class Stream(Iterator[Decision]):
         self._ended = False
         return decision
 
-    def __enter__(self) -> Stream:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     @property
     def interruptions(self) -> Interruptions:
-        """What happened to a live source so far."""
+        """Of a live source, so far."""
         return self._source.interruptions if isinstance(self._source, LiveFrames) else Interruptions()
 
     def __repr__(self) -> str:
         return f"Stream({self.name!r}, a decision every {self.hop} frames, {self.reuse})"
 
     def close(self) -> None:
-        """Give back the file or camera."""
+        """Close the file or camera."""
         self._ended = True
         self._finalizer()
 
@@ -219,7 +213,7 @@ class Stream(Iterator[Decision]):
         return isinstance(self._source, LiveFrames) and (self._source.newest() or (-1,))[0] >= number
 
     def _catch_up(self) -> None:
-        """Go on with the newest window of a live source, where the model is too far behind."""
+        """Continue with the newest window of a live source, where the model is too far behind."""
         newest = self._source.newest() if isinstance(self._source, LiveFrames) else None
         if newest is None or self._last_time is None or newest[1] - self._last_time < LARGEST_DELAY:
             return
@@ -244,7 +238,7 @@ class Stream(Iterator[Decision]):
             self._last_time = frame.time
 
     def _forget(self, before: int) -> None:
-        """Go on with the window that starts there, and let go of what none from there on holds."""
+        """Continue with the window that starts there, and free what no window from there on holds."""
         self._start = before
         for number in [number for number in self._frames if number < before]:
             del self._frames[number]
@@ -255,10 +249,10 @@ class Stream(Iterator[Decision]):
 
     def _decision(self, numbers: list[int], real: list[bool]) -> Decision:
         mask = None if all(real) else torch.tensor([real], device=self._device)
-        look = self._sharing if shares_tubelets(self._model.config) else self._anew
+        forward = self._sharing if shares_tubelets(self._model.config) else self._from_frames
         with torch.no_grad(), self._evaluating() as model, autocast(self._device, self._dtype):
-            said = look(model, numbers, mask)
-        logits = logits_by_head(self._model, said)
+            output = forward(model, numbers, mask)
+        logits = logits_by_head(self._model, output)
         heads = head_results({head: values[0].cpu().double() for head, values in logits.items()}, self._model.labels)
         first, last = self._frames[min(numbers)], self._frames[max(numbers)]
         decision = Decision(
@@ -286,7 +280,7 @@ class Stream(Iterator[Decision]):
         times = None if mask is None else model.embedding.token_mask(mask)
         return model.forward_head(model.encode_times(sequence, times), mask)
 
-    def _anew(self, model: ViViT, numbers: list[int], mask: Tensor | None) -> Tensor | dict[str, Tensor]:
+    def _from_frames(self, model: ViViT, numbers: list[int], mask: Tensor | None) -> Tensor | dict[str, Tensor]:
         self.encoded += 1
         video = torch.stack([self._frames[number].pixels for number in numbers])[None]
         return model(video.to(self._device), mask)

@@ -22,7 +22,7 @@ ON, OFF = 0.5, 0.3
 
 @dataclass(frozen=True)
 class Event:
-    """A stretch of time in which a class was probable.
+    """A span of time in which a class was probable.
 
     Attributes:
         label: the class.
@@ -63,15 +63,14 @@ def find_events(
     minimum: float = 0.0,
     labels: Collection[str] | None = None,
 ) -> Iterator[Event]:
-    """Events, each as soon as it is over. The memory that this takes does not grow with the video.
+    """Events, each as soon as it is over. Memory does not grow with the video.
 
-    An event of a class starts with a decision that gives it a probability of at least `on`, and is over with the first
-    one that gives it less than `off`: between the two nothing changes, so that a probability that trembles around one
-    threshold does not make many events (hysteresis).
+    An event of a class starts with a decision in which its probability is at least `on`, and ends with the first one in
+    which it is below `off` (hysteresis: a probability that varies around one threshold does not make many events).
 
-    A decision speaks for the time around its `time`, the middle of its window or, smoothed, of the windows that are
-    averaged: the border between two of them lies midway between these; the first one reaches back to the start of its
-    window, the last one to the end of its own. Where the clock of the decisions jumps back, times go on without a jump.
+    A decision covers the time around `Decision.time`: the border between two decisions is midway between their times.
+    The first covers its window from the start, the last to the end. Where the times of the decisions jump back, later
+    ones are shifted so that they ascend.
 
     Args:
         decisions: as `tubelet.stream` gives them.
@@ -81,19 +80,15 @@ def find_events(
         labels: only events of these classes.
 
     Raises:
-        ConfigError: thresholds that do not make sense.
+        ConfigError: thresholds out of order or range.
     """
     check_thresholds(on, off, minimum)
     return _find_events(decisions, on, off, minimum, labels)
 
 
 def check_thresholds(on: float, off: float, minimum: float) -> None:
-    """Hold that `find_events` can take them.
-
-    Raises:
-        ConfigError: it cannot.
-    """
-    if not 0 < off <= on <= 1 or minimum < 0:
+    """Raise a ConfigError for thresholds that `find_events` refuses."""
+    if not (0 < off <= on <= 1 and minimum >= 0):
         raise ConfigError(f"on={on}, off={off}, minimum={minimum}: expected 0 < off <= on <= 1 and minimum >= 0")
 
 
@@ -167,8 +162,7 @@ class Timeline:
         start: when its first window starts, seconds on its own clock.
         end: when its last window ends.
         events: ascending in time.
-        error: why it ends before the video does: a connection that broke, a file that is damaged from there on; None if
-            all was seen.
+        error: why it ends before the video: a connection broke, a file is damaged; None if it was read to its end.
         interruptions: of a live source.
     """
 
@@ -186,15 +180,15 @@ class Timeline:
         decisions: Iterable[Decision],
         find: Callable[[Iterable[Decision]], Iterable[Event]] = find_events,
     ) -> Timeline:
-        """Look at all decisions. If the video cannot be read on after some of them, the events up to there count.
+        """The events of all decisions. If reading fails after some of them, the events up to there are kept.
 
         Args:
-            source: for people.
+            source: its name.
             decisions: as `tubelet.stream` gives them.
             find: `find_events`, with other settings than its defaults by `functools.partial`.
 
         Raises:
-            VideoError: it cannot be read, before the first decision.
+            VideoError: reading fails before the first decision.
         """
         start = end = 0.0
         error: str | None = None
@@ -247,7 +241,7 @@ class Timeline:
         return "\n".join(blocks)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Write it, whole or not at all; the suffix says how: .json, .csv or .srt.
+        """Write it, whole or not at all, in the format of the suffix: .json, .csv or .srt.
 
         Args:
             path: of the file.
@@ -272,15 +266,7 @@ FORMATS: dict[str, Callable[[Timeline], str]] = {
 
 
 def check_writable(file: Path, *, overwrite: bool = False) -> None:
-    """Hold that a timeline can be written there.
-
-    Args:
-        file: where to.
-        overwrite: whether one that exists may be replaced.
-
-    Raises:
-        ConfigError: the suffix says no format, or the file exists.
-    """
+    """Raise a ConfigError if no timeline can be written there: an unknown suffix, or the file exists."""
     if file.suffix.lower() not in FORMATS:
         raise ConfigError(f"{file}: a timeline is written as {', '.join(FORMATS)}; the suffix says which")
     require_free(file, overwrite=overwrite)

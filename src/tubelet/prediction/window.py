@@ -1,4 +1,4 @@
-"""Which frames of a stream the windows hold."""
+"""The frames of the windows that slide over a stream."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ SPARE_FRAMES = 128
 
 
 class Window:
-    """Which frames the windows hold.
+    """Windows of equal length, at equal distances.
 
     Attributes:
         length: frames of a window.
         stride: every how many frames of the video one is taken.
         hop: from one window to the next.
-        why: this stride was chosen, in words, where nobody gave it and the model was not trained with one.
+        why: the reason for the stride, in words, where it was derived from the training videos; else empty.
         span: frames from its first to its last.
         capacity: frames of a live source that are held for it, so that the newest window can always be had.
     """
@@ -30,10 +30,11 @@ class Window:
     def of(
         cls, model: ModelConfig, preprocessing: PreprocessingConfig, hop: int | None, frame_stride: int | None
     ) -> Window:
-        """As asked for, or as the model was trained.
+        """With hop and stride as given, or else as the model was trained.
 
         Raises:
-            ConfigError: frames spread over a whole video, which a stream is not, or numbers that cannot be meant.
+            ConfigError: a hop or stride below 1, or the model's sampling is uniform and its training videos had an
+                unknown length.
         """
         why = ""
         if frame_stride is None and preprocessing.sampling == "uniform":
@@ -49,19 +50,19 @@ class Window:
         return [start + step * self.stride for step in range(self.length)]
 
     def needs(self, number: int, total: int | None) -> bool:
-        """Whether some window holds this frame. Before the length of a video is known, a first window that turns out
-        to be too long for it may need any of its frames."""
+        """Whether a window holds this frame. While `total` is unknown, all frames of the first window count: a video
+        that is shorter is one clip of them all."""
         if total is None and number < self.span:
             return True
         first = max(0, number - (self.length - 1) * self.stride)
-        return any(place % self.hop == 0 for place in range(number, first - 1, -self.stride))
+        return any(start % self.hop == 0 for start in range(number, first - 1, -self.stride))
 
 
 def _stride_of_training(preprocessing: PreprocessingConfig) -> tuple[int, str]:
     """The stride by which a window lasts as long as the training videos, over which clips were spread, and why.
 
     Raises:
-        ConfigError: nobody knows how long these were.
+        ConfigError: their length is unknown.
     """
     median, count = preprocessing.median_frames, preprocessing.num_frames
     if median is None:

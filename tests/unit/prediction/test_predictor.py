@@ -79,6 +79,10 @@ def test_folders_and_patterns_stand_for_their_videos(model: ViViT, videos: list[
     assert [result.path for result in both] == [str(videos[2]), *(str(path) for path in videos)]
 
 
+def test_a_pattern_over_all_levels_gives_each_video_once(videos: list[Path]) -> None:
+    assert find_videos(videos[0].parent / "**") == [str(path) for path in videos]
+
+
 def test_a_name_with_the_characters_of_a_pattern_is_a_file(model: ViViT, videos: list[Path]) -> None:
     odd = videos[0].rename(videos[0].with_name("take [1]*.mp4"))
     assert one(predict(model, odd)).path == str(odd)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import math
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -109,7 +110,7 @@ def test_other_models_say_that_they_compute_windows_anew(
     config: ModelConfig, preprocessing: PreprocessingConfig
 ) -> None:
     decisions = stream(made(config, preprocessing, variant="spatio_temporal"), FRAMES)
-    assert "every window is computed anew: spatio_temporal" in repr(decisions)
+    assert "every window is computed from its frames: spatio_temporal" in repr(decisions)
     assert len(list(decisions)) == decisions.encoded == 6
 
 
@@ -228,7 +229,9 @@ def test_smoothing_is_an_average_of_probabilities(model: ViViT) -> None:
     assert torch.allclose(falling[-1], by_hand)
 
 
-@pytest.mark.parametrize("smoothing", ["mean", "mean:0", "mean:2.5", "exponential:0", "exponential:2", "median:3"])
+@pytest.mark.parametrize(
+    "smoothing", ["mean", "mean:0", "mean:2.5", "exponential:0", "exponential:2", "median:3", "mean:inf"]
+)
 def test_smoothing_that_does_not_exist_is_refused(model: ViViT, smoothing: str) -> None:
     with pytest.raises(ConfigError, match="mean:5"):
         stream(model, FRAMES, smoothing=smoothing)
@@ -257,6 +260,12 @@ def test_what_is_no_stream_is_refused(model: ViViT) -> None:
         stream(model, FRAMES, hop=0)
     with pytest.raises(VideoError, match="camera 99"):
         stream(model, 99)
+
+
+@pytest.mark.parametrize("frame_rate", [0.0, -5.0, math.nan, math.inf])
+def test_frame_rates_that_are_none_are_refused(model: ViViT, frame_rate: float) -> None:
+    with pytest.raises(ConfigError, match="frame_rate="):
+        stream(model, iter(FRAMES), frame_rate=frame_rate)
 
 
 def test_a_clip_keeps_its_own_times(model: ViViT) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -57,7 +58,9 @@ def test_classes_have_events_of_their_own() -> None:
     assert [event.label for event in found] == ["walk", "sit", "walk"]
 
 
-@pytest.mark.parametrize("settings", [{"on": 0.3, "off": 0.5}, {"on": 1.5}, {"off": 0.0}, {"minimum": -1.0}])
+@pytest.mark.parametrize(
+    "settings", [{"on": 0.3, "off": 0.5}, {"on": 1.5}, {"off": 0.0}, {"minimum": -1.0}, {"minimum": math.nan}]
+)
 def test_thresholds_that_make_no_sense_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="0 < off <= on <= 1"):
         find_events([], **settings)
