@@ -1,7 +1,7 @@
-"""What a frozen part of a model makes of videos, computed once: in memory, on disk, and as a data set to train on."""
+"""Features of the frozen part of a model, computed once: in memory, on disk, and as a data set to train on."""
 
 from tubelet.features.clips import FeatureClips
-from tubelet.features.model import AfterFeatures, Stage, features_of
+from tubelet.features.split_model import AfterFeatures, Stage, features_of
 from tubelet.features.store import FeatureStore, default_folder
 
 __all__ = ["AfterFeatures", "FeatureClips", "FeatureStore", "Stage", "default_folder", "features_of"]

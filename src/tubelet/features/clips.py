@@ -1,4 +1,4 @@
-"""The clips of a table as features: decoded and encoded once, whatever the number of epochs."""
+"""A data set of features: each clip of a table is decoded and encoded once, whatever the number of epochs."""
 
 from __future__ import annotations
 
@@ -13,29 +13,28 @@ from tubelet.config import NO_AUGMENTATION
 from tubelet.data import ClipDataset, Draw, Failure, Item, Table, make_loader
 from tubelet.device import autocast
 from tubelet.errors import ConfigError
+from tubelet.evaluation.evaluator import VIEWS_PER_FORWARD
 from tubelet.features.identity import describe
-from tubelet.features.model import Stage, feature_shape, features_of, require_stage
+from tubelet.features.split_model import Stage, as_video, feature_shape, features_of, require_stage
 from tubelet.features.store import Features, FeatureStore
 from tubelet.model import ViViT
 
-VIEWS_PER_FORWARD = 4
-
 
 class FeatureClips(ClipDataset):
-    """A `ClipDataset` whose videos are features: t frames, D channels and one pixel, [t, D, 1, 1].
+    """A `ClipDataset` with features in place of pixels, as `tubelet.features.AfterFeatures` takes them.
 
-    `tubelet.features.AfterFeatures` takes them. Each sample is computed on its own, so that its features do not depend
-    on what else is asked for, and kept; nothing is varied. A video that cannot be read is tried once and is a `Failure`
-    each time.
+    `Item.video` is [t, D, 1, 1] in training and [V, t, D, 1, 1] in evaluation (see `tubelet.features.split_model`).
+    Each sample is computed on its own, without augmentation, so that its features do not depend on other samples, and
+    stored. A video that cannot be read is tried once and is a `Failure` each time.
 
     Args:
-        table: what there is.
-        model: up to `stage` in evaluation mode, on its device; with `preprocessing`. Its weights must stay as they are.
+        table: the samples.
+        model: with `preprocessing`, in evaluation mode up to `stage`. Its weights must not change.
         stage: see `tubelet.features.Stage`.
-        folder: where features are kept (`FeatureStore`).
-        gigabytes: of them in memory.
+        folder: where features are stored (`FeatureStore`).
+        gigabytes: of features in memory.
         dtype: of matrix products.
-        mode: `train`: the clip that a training without augmentation sees; `evaluate`: all views.
+        mode: `train`: the clip of a training without augmentation; `evaluate`: all views.
         clips: evaluation: how many clips are spread over the video.
         crops: evaluation: of each clip.
         seed: of the order of training.
@@ -104,7 +103,7 @@ class FeatureClips(ClipDataset):
             if isinstance(item, Failure):
                 return self._failed(item)
             kept = self._compute(index, item["video"], item["frame_mask"])
-        video = kept.values[..., None, None]
+        video = as_video(kept.values)
         mask = kept.mask
         if self.mode == "train":
             video, mask = video[0], None if mask is None else mask[0]
@@ -112,7 +111,7 @@ class FeatureClips(ClipDataset):
         return Item(video=video, frame_mask=mask, targets=targets, index=index, frames=None)
 
     def fill(self, workers: int | None = None) -> Iterator[tuple[int, int]]:
-        """Compute what is not there yet, with videos decoded by processes of their own meanwhile.
+        """Compute the features that are not stored yet. Worker processes decode the videos.
 
         Args:
             workers: of `make_loader`.
@@ -120,7 +119,7 @@ class FeatureClips(ClipDataset):
         Yields:
             (samples done, samples to do), after each.
         """
-        missing = [index for index in range(len(self)) if not self._is_there(index)]
+        missing = [index for index in range(len(self)) if not self._is_stored(index)]
         if not missing:
             return
         raw = ClipDataset(
@@ -143,7 +142,7 @@ class FeatureClips(ClipDataset):
                 self._compute(index, batch.video[0], mask)
             yield done, len(missing)
 
-    def _is_there(self, index: int) -> bool:
+    def _is_stored(self, index: int) -> bool:
         try:
             return index in self.store
         except OSError:

@@ -1,4 +1,4 @@
-"""What decides a feature: everything that a stored one must agree in before it may be used again."""
+"""The identity of a stored feature: everything that it depends on, and must match before it is used again."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import torch
 
 from tubelet.config import to_dict
 from tubelet.data import ClipDataset, Sample
-from tubelet.features.model import Stage
+from tubelet.features.split_model import Stage
 from tubelet.given_model import require_as_configured
 from tubelet.model import ViViT
 from tubelet.version import __version__
 from tubelet.video.file_part import FilePart
 
 FORMAT = 1
-"""Of the files, and of how features are computed; a change makes all that are stored useless."""
+"""Version of the files and of the computation; another version does not use what is stored."""
 
-DECIDE_NOTHING = (
+IRRELEVANT_FIELDS = (
     "num_classes",
     "dropout",
     "attention_dropout",
@@ -36,13 +36,13 @@ PACKAGES = ("torch", "torchvision", "av", "torchcodec")
 
 
 def describe(model: ViViT, clips: ClipDataset, stage: Stage, dtype: torch.dtype) -> dict[str, Any]:
-    """The model up to the stage, what it is shown of a video, and the software in between, JSON-ready.
+    """The model up to the stage, its input from a video, and the software, JSON-ready.
 
     Raises:
-        ConfigError: the model computes something else than its configuration says, of merged tokens for instance.
+        ConfigError: the model does not compute what its configuration describes, as with merged tokens.
     """
     require_as_configured(model, "a store of features")
-    fields = {name: value for name, value in to_dict(model.config).items() if name not in DECIDE_NOTHING}
+    fields = {name: value for name, value in to_dict(model.config).items() if name not in IRRELEVANT_FIELDS}
     if stage == "spatial":
         del fields["temporal_layers"]
     seen = to_dict(clips.preprocessing.config)
@@ -64,18 +64,18 @@ def describe(model: ViViT, clips: ClipDataset, stage: Stage, dtype: torch.dtype)
 
 
 def describe_sample(sample: Sample) -> list[Any]:
-    """Which file, as it is now (size and time of change; of a folder, those of its files), and which part of it.
+    """The file of a sample, its size and time of change (of a folder, those of its files), and start and end.
 
     Raises:
         OSError: there is no such file.
     """
     path = os.path.abspath(sample.path)
-    part = FilePart.parse(path)  # in a shard: which bytes stands in the path
+    part = FilePart.parse(path)  # in a shard: the path has the bytes
     return [path, _state(path if part is None else part.file), sample.start, sample.end]
 
 
 def digest(description: Any) -> str:
-    """32 hexadecimal digits for anything that JSON can say."""
+    """32 hexadecimal digits of anything that is JSON-ready."""
     return hashlib.blake2b(json.dumps(description, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 

@@ -1,4 +1,8 @@
-"""A model in two halves: what is computed once, and what comes after it."""
+"""A model cut in two: features, which are computed once, and the part after them.
+
+Data sets, batches and models pass features in the place of a video: a feature of t times and width D is a video of t
+frames, D channels and one pixel, [t, D, 1, 1]. `as_video` and `from_video` are the only places that know the layout.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,11 @@ from tubelet.errors import ConfigError
 from tubelet.model import ViViT
 
 Stage = Literal["spatial", "encoder"]
-"""Where a model is cut: after the spatial encoder of model 2 (a vector a time), or before the head (one vector)."""
+"""The cut: after the spatial encoder of model 2 (a vector per time step), or before the head (one vector)."""
 
 
 def require_stage(model: ViViT, stage: Stage) -> None:
-    """Raise a ConfigError if the model cannot be cut there."""
+    """Raise a ConfigError if the model has no such cut."""
     if stage == "spatial" and model.config.variant != "factorised_encoder":
         raise ConfigError(
             f"variant={model.config.variant!r} has no vector for each time: space and time are not apart; features "
@@ -31,10 +35,10 @@ def feature_shape(model: ViViT, stage: Stage) -> tuple[int, int]:
 def features_of(
     model: ViViT, video: Float[Tensor, "V T C H W"], frame_mask: Bool[Tensor, "V T"] | None, stage: Stage
 ) -> tuple[Float[Tensor, "V t D"], Bool[Tensor, "V t"] | None]:
-    """The first half.
+    """Features of views: the part of the model before the cut.
 
     Returns:
-        features, and which of their times are real; None if all are.
+        features, and a mask of the time steps that are real; None if all are.
     """
     if stage == "encoder":
         tokens = model.forward_features(video, frame_mask)
@@ -45,8 +49,18 @@ def features_of(
     return frames, None if frame_mask is None else model.embedding.token_mask(frame_mask)
 
 
+def as_video(features: Float[Tensor, "*V t D"]) -> Float[Tensor, "*V t D 1 1"]:
+    """Features in the layout of a video."""
+    return features[..., None, None]
+
+
+def from_video(video: Float[Tensor, "*V t D 1 1"]) -> Float[Tensor, "*V t D"]:
+    """Features of `as_video`."""
+    return video.flatten(-3)
+
+
 class AfterFeatures(nn.Module):
-    """The second half, which takes features as `FeatureClips` gives them; it shares the model's parameters.
+    """The part of a model after the cut, with the model's own parameters. Its input is that of `FeatureClips`.
 
     Args:
         model: the whole model.
@@ -62,8 +76,8 @@ class AfterFeatures(nn.Module):
     def forward(
         self, video: Float[Tensor, "B t D 1 1"], frame_mask: Bool[Tensor, "B t"] | None = None
     ) -> Float[Tensor, "B K"] | dict[str, Float[Tensor, "B _"]]:
-        """Features in the shape of a video of t frames, D channels and one pixel, to logits."""
-        features = video.flatten(2)
+        """Features in the layout of a video to logits."""
+        features = from_video(video)
         if self.stage == "encoder":
             return self.model.classify(features[:, 0])
         return self.model.forward_times(features, frame_mask)

@@ -1,12 +1,11 @@
-"""Features on disk, one small file for each sample, and as many of them in memory as are allowed.
+"""Features on disk, one small file for each sample, and some of them in memory.
 
-    FOLDER/3f9c.../about.json             what all features in this folder were made with
-    FOLDER/3f9c.../a1/a1b2....safetensors the features of one sample; its header says which video they are of
+    FOLDER/3f9c.../about.json             the model, preprocessing and software of all features in this folder
+    FOLDER/3f9c.../a1/a1b2....safetensors the features of one sample; the header names its video
 
-The names are digests of everything that decides a feature (`tubelet.features.identity`), so another model, other
-preprocessing, a video that has changed or another release has other names. What lies under a name is compared with
-what was asked for, and with its checksum, before it is used. Each file appears whole or not at all, so several
-processes may share a folder.
+The names are digests of everything that a feature depends on (`tubelet.features.identity`): another model, other
+preprocessing, a changed video or another release have other names. Header and checksum of a file are compared before
+it is used. Files appear whole or not at all, so several processes may use one folder.
 """
 
 from __future__ import annotations
@@ -31,11 +30,11 @@ from tubelet.weights.tensor_files import load_tensors, save_tensors
 
 @dataclass(frozen=True)
 class Features:
-    """Of one sample.
+    """The features of one sample.
 
     Attributes:
-        values: [V, t, D]: views, times, width.
-        mask: True at the times that are real; None if all are.
+        values: [V, t, D]: views, time steps, width.
+        mask: True at the time steps that are real; None if all are.
     """
 
     values: Float[Tensor, "V t D"]
@@ -43,23 +42,23 @@ class Features:
 
     @property
     def nbytes(self) -> int:
-        """Memory that they take."""
+        """Bytes in memory."""
         return self.values.nbytes + (0 if self.mask is None else self.mask.nbytes)
 
 
 def default_folder() -> Path:
-    """Where features are kept if nothing is said: below XDG_CACHE_HOME, or `.cache` of the home folder."""
+    """Where features are stored by default: below XDG_CACHE_HOME, or `.cache` of the home folder."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tubelet" / "features"
 
 
 class FeatureStore:
-    """Features by number of the sample.
+    """Features by the index of the sample.
 
     Args:
-        folder: of all features; a folder inside it is this store's own.
-        description: what the features are made with (`identity.describe`).
-        samples: whose features they are.
-        gigabytes: at most so much of them in memory, 10^9 bytes each. The rest is read from the disk each time.
+        folder: of all stores; this one has a folder inside it.
+        description: of the model and its input (`identity.describe`).
+        samples: of the table.
+        gigabytes: of memory, 10^9 bytes each. What does not fit is read from the disk each time.
 
     Raises:
         ConfigError: the folder cannot be made.
@@ -71,7 +70,7 @@ class FeatureStore:
         self._made_with = digest(description)
         self.folder = Path(folder).expanduser().absolute() / self._made_with
         self._samples = samples
-        self._room = int(gigabytes * 1e9)
+        self._free = int(gigabytes * 1e9)
         self._memory: dict[int, Features] = {}
         about = self.folder / "about.json"
         try:
@@ -87,7 +86,7 @@ class FeatureStore:
         return index in self._memory or self._file(self._name(index)).is_file()
 
     def get(self, index: int) -> Features | None:
-        """The features of a sample; None if they are not there, or damaged: then they have to be computed.
+        """The features of a sample; None if they are not stored, or damaged, and must be computed.
 
         Raises:
             OSError: the sample's own file cannot be found.
@@ -102,7 +101,7 @@ class FeatureStore:
         return found
 
     def put(self, index: int, features: Features) -> None:
-        """Keep the features of a sample, on disk and, if there is room, in memory."""
+        """Store the features of a sample, on disk and, if they fit, in memory."""
         name = self._name(index)
         tensors = {"values": features.values} | ({} if features.mask is None else {"mask": features.mask})
         file = self._file(name)
@@ -111,8 +110,8 @@ class FeatureStore:
         self._remember(index, features)
 
     def _remember(self, index: int, features: Features) -> None:
-        if features.nbytes <= self._room:
-            self._room -= features.nbytes
+        if features.nbytes <= self._free:
+            self._free -= features.nbytes
             self._memory[index] = features
 
     def _name(self, index: int) -> list[Any]:
@@ -135,17 +134,17 @@ def _read(file: Path, header: Mapping[str, str]) -> Features | None:
         return None
     if about != header:
         return None
-    copies = {name: tensor.clone() for name, tensor in tensors.items()}  # what is loaded is the file itself, mapped
+    copies = {name: tensor.clone() for name, tensor in tensors.items()}  # the loaded tensors are memory-mapped
     return Features(copies["values"], copies.get("mask"))
 
 
 def _here() -> str:
-    """What stands before the number of a process in the name of a file that it has not finished."""
+    """In the name of an unfinished file, what is before the number of its process."""
     return f".{socket.gethostname()}."
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove what processes of this machine that were killed did not finish."""
+    """Remove unfinished files of processes on this machine that were killed."""
     for file in folder.glob("**/.*.unfinished"):
         name, _, process = file.name.removesuffix(".unfinished").rpartition(".")
         if f"{name}.".endswith(_here()) and process.isdecimal() and not _runs(int(process)):
@@ -157,7 +156,7 @@ def _runs(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # it is somebody else's
+    except OSError:  # a process of another user
         return True
     return True
 

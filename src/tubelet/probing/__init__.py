@@ -1,4 +1,4 @@
-"""How good a model's features are: nearest neighbours and a linear classifier on what it says before its head."""
+"""How good a model's features are: nearest neighbours and a linear classifier on the vectors before its head."""
 
 from tubelet.probing.knn import knn_votes
 from tubelet.probing.linear import fit_linear

@@ -1,4 +1,4 @@
-"""Features as a file that other programs read."""
+"""Features as a safetensors file for other programs."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 TEMPERATURE = 0.07
 ROWS = 1024
-"""Test vectors that are compared with all training vectors at once."""
+"""Test vectors in one product with all training vectors."""
 
 
 def knn_votes(
@@ -18,17 +18,17 @@ def knn_votes(
     num_classes: int,
     neighbours: int = 20,
 ) -> Float[Tensor, "M K"]:
-    """What the nearest training vectors say about each test vector.
+    """Votes of the nearest training vectors for the classes of each test vector.
 
     Each of the `neighbours` most similar training vectors votes for its class with exp(similarity / 0.07), similarity
     being the cosine of the angle between the two (Wu et al., CVPR 2018; the protocol of DINO, Caron et al., 2021).
 
     Args:
-        train: vectors whose class is known.
+        train: training vectors.
         labels: their classes.
         test: vectors to classify.
         num_classes: K.
-        neighbours: how many vote; all where there are fewer.
+        neighbours: how many vote, if there are that many.
 
     Returns:
         votes [M, K]; the class is the largest.

@@ -16,12 +16,12 @@ ITERATIONS = 300
 
 
 class LinearClassifier:
-    """Logits of features.
+    """A linear function of standardised features, to logits.
 
     Attributes:
         weight: [D, K], for standardised features.
         bias: [K].
-        penalty: that it was fitted with.
+        penalty: of the fit.
     """
 
     def __init__(self, mean: Tensor, scale: Tensor, weight: Tensor, bias: Tensor, penalty: float) -> None:
@@ -52,25 +52,25 @@ def fit_linear(
         num_classes: K.
         penalties: to choose from.
         held_out: True at the samples by which the penalty is chosen (highest accuracy, then the smallest loss) among
-            those fitted to the others; then it is fitted anew to all. None takes the last of `penalties`.
+            those fitted to the others; then all samples are fitted. None takes the last of `penalties`.
     """
     dtype = torch.float32 if features.device.type == "mps" else torch.float64
     features = features.to(dtype)
     best = penalties[-1]
     if held_out is not None and len(penalties) > 1:
-        path = _path(features[~held_out], labels[~held_out], num_classes, penalties)
-        best = max(path, key=lambda fitted: _figures(fitted, features[held_out], labels[held_out])).penalty
+        path = _fit_path(features[~held_out], labels[~held_out], num_classes, penalties)
+        best = max(path, key=lambda fitted: _score(fitted, features[held_out], labels[held_out])).penalty
     upto = [penalty for penalty in penalties if penalty >= best]
-    return _path(features, labels, num_classes, upto)[-1]
+    return _fit_path(features, labels, num_classes, upto)[-1]
 
 
-def _figures(classifier: LinearClassifier, features: Tensor, labels: Tensor) -> tuple[float, float]:
+def _score(classifier: LinearClassifier, features: Tensor, labels: Tensor) -> tuple[float, float]:
     logits = classifier(features)
     accuracy = (logits.argmax(dim=1) == labels).double().mean().item()
     return accuracy, -F.cross_entropy(logits, labels).item()
 
 
-def _path(features: Tensor, labels: Tensor, num_classes: int, penalties: Sequence[float]) -> list[LinearClassifier]:
+def _fit_path(features: Tensor, labels: Tensor, num_classes: int, penalties: Sequence[float]) -> list[LinearClassifier]:
     mean, scale = features.mean(dim=0), features.std(dim=0, correction=0)
     scale = torch.where(scale > 0, scale, 1.0)
     x = (features - mean) / scale

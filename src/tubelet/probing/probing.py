@@ -32,7 +32,7 @@ from tubelet.video.views import parse_views
 from tubelet.weights import load
 
 HELD_OUT = 0.2
-"""Share of the training videos by which the penalty of the linear classifier is chosen."""
+"""Fraction of the training videos by which the penalty of the linear classifier is chosen."""
 
 WITHOUT_CHOICE = 1e-2
 """The penalty where no part of the training videos can be held out."""
@@ -40,12 +40,12 @@ WITHOUT_CHOICE = 1e-2
 
 @dataclass(frozen=True)
 class HeadProbe:
-    """Accuracies on the test videos of one head; a video that cannot be read counts as wrong.
+    """Accuracies of one head on the test videos; a video that cannot be read counts as wrong.
 
     Attributes:
         knn: of nearest neighbours.
         linear: of the linear classifier.
-        most_frequent: of always naming the class that is most frequent in training.
+        most_frequent: of always predicting the most frequent class of training.
         penalty: of the linear classifier, chosen by training videos alone.
     """
 
@@ -57,15 +57,15 @@ class HeadProbe:
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What a probe found.
+    """The result of a probe.
 
     Attributes:
         heads: figures by head of the data.
-        train_split: that was learned from, and
-        test_split: that was tested on.
-        num_train: videos learned from.
-        num_test: videos tested on, unreadable ones included.
-        views: (clips, crops) of each video, whose features are averaged.
+        train_split: of the training videos.
+        test_split: of the test videos.
+        num_train: training videos.
+        num_test: test videos, unreadable ones included.
+        views: (clips, crops): the features of clips x crops views of each video are averaged.
         neighbours: that vote.
         data: where the videos are from.
         date: when, ISO 8601.
@@ -75,7 +75,7 @@ class ProbeResult:
         left_out: videos of the test split that were left out because the model learned from them.
         provenance_unknown: why it is not known of all videos whether the model learned from them; None if it is.
         failures: videos that could not be read.
-        notes: what was decided, for the user.
+        notes: decisions about splits and penalties, in words.
         seconds: that it took.
     """
 
@@ -154,10 +154,10 @@ def probe(
     """Measure features: the vectors before the head (`forward_head(pre_logits=True)`), with the model as it is.
 
     Two classifiers learn on the training videos and are tested on the others: cosine-weighted nearest neighbours
-    (`knn_votes`) and a linear one (`fit_linear`), whose penalty is chosen by a part of the training videos. No video is
-    varied, and the model's own classes do not matter, so that any model can be probed on any labelled videos.
+    (`knn_votes`) and a linear one (`fit_linear`), whose penalty is chosen by a part of the training videos. There is
+    no augmentation, and the model's own classes are not used: any model can be probed on any labelled videos.
 
-    Features are kept on disk like those of a training (`tubelet.features`): a second probe decodes nothing.
+    Features are stored on disk as in training (`tubelet.features`): a second probe decodes nothing.
 
     Args:
         model: with `preprocessing`, put in evaluation mode; or what `tubelet.load` reads.
@@ -171,15 +171,15 @@ def probe(
         neighbours: that vote.
         features: write all features to this safetensors file too (`tubelet.probing.export.write_features`).
         overwrite: replace the file of `features` if it exists.
-        feature_folder: where features are kept; None is tubelet/features in the user's cache folder.
+        feature_folder: where features are stored; None is tubelet/features in the user's cache folder.
         workers: processes that decode.
-        device: where to; by default where the model is, and `auto` for one that is loaded here. The model is moved.
+        device: by default that of the model, or `auto` for one that is loaded here. The model is moved there.
         precision: of matrix products in the model.
         seed: of splits that are made.
         progress: called with (videos done, videos in all) while features are computed.
 
     Raises:
-        ConfigError: the model does not say how to preprocess; options that mean nothing; a file that exists.
+        ConfigError: the model has no `preprocessing`; invalid options; a file that exists.
         DataError: no labels, an empty split, or not one video of it that can be read.
     """
     started = time.perf_counter()
@@ -224,7 +224,7 @@ def probe(
         vectors.append(_vectors(made, workers, progress))
     if features is not None:
         write_features(Path(features), [(each.table, each.features) for each in vectors])
-    heads, more = _figures(*vectors, num_test=len(test), neighbours=neighbours, seed=seed)
+    heads, more = _heads(*vectors, num_test=len(test), neighbours=neighbours, seed=seed)
     return ProbeResult(
         heads,
         train.samples[0].split or "",
@@ -246,7 +246,7 @@ def probe(
 
 
 def _with_splits(table: Table, provenance: Provenance | None, seed: int) -> tuple[Table, list[str]]:
-    """The table with a split for every sample: its own, or that of the model's training, or one that is made."""
+    """The table with a split for every sample: its own, or that of the model's training, or a new one."""
     notes = [*table.notes]
     if provenance is not None and all(sample.split is None for sample in table.samples):
         table = with_known_splits(table, provenance)
@@ -284,7 +284,7 @@ def _vectors(clips: FeatureClips, workers: int | None, progress: Callable[[int, 
     return _Vectors(clips.table.select(kept), torch.stack(rows).to(device), failures)
 
 
-def _figures(
+def _heads(
     train: _Vectors, test: _Vectors, *, num_test: int, neighbours: int, seed: int
 ) -> tuple[dict[str, HeadProbe], list[str]]:
     heads, notes = {}, []
@@ -299,20 +299,20 @@ def _figures(
         votes = knn_votes(train.features, labels, test.features, len(names), neighbours)
         frequent = labels.bincount(minlength=len(names)).argmax()
 
-        def share(said: Tensor, expected: Tensor = expected) -> float:
-            return (said == expected).sum().item() / num_test
+        def accuracy(predicted: Tensor, expected: Tensor = expected) -> float:
+            return (predicted == expected).sum().item() / num_test
 
         heads[head] = HeadProbe(
-            knn=share(votes.argmax(dim=1)),
-            linear=share(linear(test.features).argmax(dim=1)),
-            most_frequent=share(frequent),
+            knn=accuracy(votes.argmax(dim=1)),
+            linear=accuracy(linear(test.features).argmax(dim=1)),
+            most_frequent=accuracy(frequent),
             penalty=linear.penalty,
         )
     return heads, notes
 
 
 def _held_out(table: Table, seed: int) -> Tensor | None:
-    """True at a part of the samples, of each class or of whole groups; None where the rest would lack a class."""
+    """True at a part of the samples, stratified or by groups; None where the rest would lack a class."""
     try:
         divided = hold_out(table.with_splits(lambda sample: "train"), fraction=HELD_OUT, seed=seed)
     except DataError:
