@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from unit.predict.camera import Camera
+from unit.prediction.camera import Camera
 
 import tubelet
 from tubelet.cli.main import main

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
-from unit.train.conftest import TINY_MODEL, moving_bar
+from unit.training.conftest import TINY_MODEL, moving_bar
 
 import tubelet
 from tubelet.cli.main import main

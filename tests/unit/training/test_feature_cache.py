@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from unit.train.conftest import TINY_MODEL, moving_bar
+from unit.training.conftest import TINY_MODEL, moving_bar
 
 import tubelet
 from tubelet.config import (
