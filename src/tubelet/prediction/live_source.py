@@ -85,7 +85,7 @@ class LiveFrames:
 
     @property
     def interruptions(self) -> Interruptions:
-        """Those so far."""
+        """Counts so far."""
         reader = self._reader
         return Interruptions(reader.breaks, reader.clock.jumps, reader.dropped)
 
@@ -144,7 +144,8 @@ class _Reader:
         self.breaks = self.dropped = 0
         self.waits = False
         self._source, self._name, self._preprocessing = source, name_of(source), preprocessing
-        self._settings = settings
+        # without `stopped`, which may refer to the stream and would keep it from being collected
+        self._needs, self._capacity, self._reconnect = settings.needs, settings.capacity, settings.reconnect
         self._stop = threading.Event()
         self._seen, self._pause = time.monotonic(), 0.0
 
@@ -158,7 +159,7 @@ class _Reader:
         try:
             for number, sample in enumerate(samples(self._frames(video), self._preprocessing.config.sampling_rate)):
                 frame = None
-                if self._settings.needs(number):
+                if self._needs(number):
                     same = newest is not None and newest.in_source == sample.in_source
                     pixels = newest.pixels if newest and same else self._preprocessing.resize(sample.pixels())
                     frame = newest = Frame(number, sample.time, pixels, sample.in_source)
@@ -175,7 +176,7 @@ class _Reader:
             if frame is not None:
                 self.buffer.append(frame)
                 self.changed.notify_all()
-            while len(self.buffer) > self._settings.capacity and not self._stop.is_set():
+            while len(self.buffer) > self._capacity and not self._stop.is_set():
                 if self.waits:
                     self.changed.wait(WAKE_UP)
                 else:
@@ -237,13 +238,12 @@ class _Reader:
         Raises:
             VideoError: reconnecting failed for `LiveSettings.reconnect` seconds.
         """
-        seconds = self._settings.reconnect
-        if seconds <= 0 or self.waits:
+        if self._reconnect <= 0 or self.waits:
             if broken is not None and not self._stop.is_set():
                 raise VideoError(self._name, broken)
             return None
         why = "it sends no frame"
-        while time.monotonic() - self._seen < seconds:
+        while time.monotonic() - self._seen < self._reconnect:
             if self._stop.wait(self._pause):
                 return None
             self._pause = min(max(2 * self._pause, FIRST_PAUSE), LONGEST_PAUSE)
@@ -256,7 +256,7 @@ class _Reader:
             return video
         raise VideoError(
             self._name,
-            f"{broken or 'the source ended'}, and for {seconds:g} s it could not be connected again: {why}",
+            f"{broken or 'the source ended'}, and for {self._reconnect:g} s it could not be connected again: {why}",
         )
 
 

@@ -71,9 +71,8 @@ def stream(
             first); an address (`rtsp://...`, `https://...`); or an iterable of frames uint8 [3, H, W].
         hop: frames of the video from one window to the next; by default one tubelet (frames of a tubelet times the
             stride). All windows share their tubelets where it is a multiple of that.
-        frame_stride: every how many frames of the video one is taken; by default as the model was trained; where its
-            frames were spread over whole videos, so that a window lasts as long as these (`Stream.why_stride`). For
-            cameras of another frame rate than the training videos.
+        frame_stride: step between the frames of a window; by default as the model was trained; where its
+            frames were spread over whole videos, so that a window lasts as long as these (`Stream.why_stride`).
         frame_rate: frames per second of an iterable, which has no clock; without it its times are numbers of frames.
         smoothing: "mean:5", the mean of the probabilities over the last five decisions; "exponential:0.3", 0.3 of the
             newest and 0.7 of the average before.
@@ -82,7 +81,7 @@ def stream(
         reconnect: seconds for which a camera or live address that broke off, or ended, is tried again; 0 not at all.
         stopped: called while waiting for a live source; True ends the stream.
         top: classes that a decision shows.
-        device: where to; by default where the model is.
+        device: by default that of the model. The model is moved there.
         precision: of matrix products; `auto` is bfloat16 where that is faster.
 
     Returns:
@@ -91,7 +90,7 @@ def stream(
 
     Raises:
         ConfigError: invalid settings, or a model without `preprocessing`.
-        VideoError: the source cannot be opened; while iterating, that it cannot be read on.
+        VideoError: the source cannot be opened; while iterating, reading fails.
         DataError: the source is no video.
     """
     model, config = ready(model, device, resample=resample)
@@ -122,7 +121,7 @@ class Stream(Closing, Iterator[Decision]):
         name: of the source.
         reuse: in words, what is computed once and what for every window.
         hop: frames of the video from one window to the next.
-        frame_stride: every how many frames of the video one is taken.
+        frame_stride: step between the frames of a window.
         why_stride: in words, why `frame_stride` is this one, where it was not given and the model was trained on frames
             spread over whole videos; else empty.
         rate: frames per second at which the source is sampled by its timestamps; None if by the numbers of its frames.

@@ -14,7 +14,7 @@ class Window:
 
     Attributes:
         length: frames of a window.
-        stride: every how many frames of the video one is taken.
+        stride: step between the frames of a window.
         hop: from one window to the next.
         why: the reason for the stride, in words, where it was derived from the training videos; else empty.
         span: frames from its first to its last.

@@ -10,7 +10,7 @@ from tubelet.data import Sample, Table
 from tubelet.errors import VideoError
 from tubelet.video import open_video
 from tubelet.video.decode import window_indices
-from tubelet.video.sampling import RATE_TOLERANCE
+from tubelet.video.rate import RATE_TOLERANCE
 from tubelet.video.still import spread
 
 OPENED = 64

@@ -7,12 +7,11 @@ from tubelet.video.file_part import FilePart, video_exists
 from tubelet.video.limits import Limits
 from tubelet.video.preprocessing import Preprocessing, Views
 from tubelet.video.protocol import Decoder, read_frames
+from tubelet.video.rate import RateSampler, sample_at_rate
 from tubelet.video.sampling import (
-    RateSampler,
     clip_indices,
     clip_starts,
     random_start,
-    sample_at_rate,
     uniform_indices,
     whole_length,
     window,

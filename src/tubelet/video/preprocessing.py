@@ -16,11 +16,11 @@ from tubelet.errors import ConfigError
 from tubelet.video.clip import Clip
 from tubelet.video.decode import window_indices
 from tubelet.video.protocol import Decoder, VisitingDecoder, collect, until_settled
+from tubelet.video.rate import sample_at_rate
 from tubelet.video.resize import resize_frames
 from tubelet.video.sampling import (
     clip_indices,
     clip_starts,
-    sample_at_rate,
     uniform_indices,
     whole_length,
     window_starts,

@@ -1,4 +1,9 @@
-"""Which views of a video are taken. A view is one crop of one clip: CLIPSxCROPS views in all."""
+"""Which views of a video are taken. A view is one crop of one clip.
+
+"4x3", (4, 3)   as a user writes it: `plan_views` and `parse_views` read it
+ViewPlan        which clips, and how many crops of each
+Views           the pixels of all views of one video, [V, T, C, h, w] (`tubelet.video.Preprocessing.views`)
+"""
 
 from __future__ import annotations
 

@@ -19,7 +19,6 @@ from tubelet.config import PreprocessingConfig
 from tubelet.errors import VideoError
 from tubelet.model import ViViT
 from tubelet.prediction import Decision, Timeline, stream
-from tubelet.video.clock import LiveClock
 from unit.prediction.camera import Camera
 
 RATE = 20
@@ -172,54 +171,6 @@ def test_waiting_for_a_camera_can_be_ended(day_and_night: ViViT) -> None:
         list(decisions)
         decisions.close()
         assert time.monotonic() - started < 10.0
-
-
-def test_frames_without_timestamps_have_the_time_of_their_arrival() -> None:
-    clock = LiveClock()
-    clock.connect([(None, 100.0), (None, 100.1)])
-    assert [clock(None, arrival) for arrival in (100.0, 100.1, 100.5)] == pytest.approx([0.0, 0.1, 0.5])
-
-
-@pytest.mark.parametrize("jump", [-500.0, -1.0, 500.0])
-def test_a_clock_that_is_set_anew_goes_on_with_the_time_that_passed(jump: float) -> None:
-    clock = LiveClock()
-    clock.connect([(7.0, 100.0)])
-    before = [clock(7.0 + number / 25, 100.0 + number / 25) for number in range(50)]
-    after = [clock(7.0 + jump + number / 25, 100.0 + number / 25) for number in range(50, 100)]
-    assert before + after == pytest.approx([7.0 + number / 25 for number in range(100)])
-    assert clock.jumps == 1
-
-
-def test_connections_do_not_add_up_their_delays() -> None:
-    """Each begins with frames that waited for up to a second, and another clock."""
-    clock, draws = LiveClock(), random.Random(1)
-    for connection in range(50):
-        filmed = [connection * 5.0 + number / 20 for number in range(90)]
-        late = draws.uniform(0.3, 1.0)
-        arrivals = [max(moment, filmed[0] + late) for moment in filmed]
-        begins = draws.uniform(0, 1000) if connection else 0.0
-        timestamps = [begins + moment - filmed[0] for moment in filmed]
-        clock.connect(list(zip(timestamps, arrivals, strict=True))[:30])
-        times = [clock(*both) for both in zip(timestamps, arrivals, strict=True)]
-        assert times == pytest.approx(filmed, abs=0.06)
-    assert clock.jumps == 0
-
-
-def test_a_clock_that_stands_still_for_a_while_is_set_right() -> None:
-    clock = LiveClock()
-    clock.connect([(0.0, 100.0)])
-    for number in range(100):
-        clock(number / 25, 100.0 + number / 25)
-    times = [clock(number / 25, 103.0 + number / 25) for number in range(100, 300)]  # three seconds are missing
-    assert times[-1] == pytest.approx(3.0 + 299 / 25)
-
-
-def test_a_file_without_a_usable_clock_goes_on_frame_by_frame() -> None:
-    clock = LiveClock()
-    clock.connect([(5.0, 100.0)], is_live=False)
-    timestamps = [5.0, 5.5, 6.0, 0.0, 0.5, None, 1.5, 7.0]
-    times = [clock(timestamp, 100.0) for timestamp in timestamps]
-    assert times == pytest.approx([5.0, 5.5, 6.0, 6.5, 7.0, 7.5, 8.0, 13.5])
 
 
 def tubelet_threads() -> int:
