@@ -189,15 +189,7 @@ def probe(
     if features is not None:
         require_free(features, overwrite=overwrite)
     model = unwrapped(model)
-    if data is None and isinstance(model, ViViT):
-        raise ConfigError("a model was given and no data; name a run, or labelled videos")
-    if isinstance(data, Table):
-        table, source = data, data.root
-    else:
-        table = run_table(str(model)) if data is None else read_table(os.fspath(data))
-        source = table.root if data is None else os.path.abspath(data)
-    if not table.classes:
-        raise DataError("a probe needs labelled videos, and the data has no labels")
+    table, source = _read(model, data)
     if not isinstance(model, ViViT):
         model, device = load(os.fspath(model)), device or "auto"
     table, notes = _with_splits(table, model.provenance, seed)
@@ -226,23 +218,37 @@ def probe(
         write_features(Path(features), [(each.table, each.features) for each in vectors])
     heads, more = _heads(*vectors, num_test=len(test), neighbours=neighbours, seed=seed)
     return ProbeResult(
-        heads,
-        train.samples[0].split or "",
-        test.samples[0].split or "",
-        len(vectors[0].table),
-        len(test),
-        (clips, crops),
-        min(neighbours, len(vectors[0].table)),
-        source,
-        moment(),
-        chosen.count("learned"),
-        chosen.count("chose"),
-        chosen.left_out,
-        chosen.unknown,
-        tuple(failure for each in vectors for failure in each.failures),
-        (*notes, *more),
-        time.perf_counter() - started,
+        heads=heads,
+        train_split=train.samples[0].split or "",
+        test_split=test.samples[0].split or "",
+        num_train=len(vectors[0].table),
+        num_test=len(test),
+        views=(clips, crops),
+        neighbours=min(neighbours, len(vectors[0].table)),
+        data=source,
+        date=moment(),
+        learned_from=chosen.count("learned"),
+        chosen_on=chosen.count("chose"),
+        left_out=chosen.left_out,
+        provenance_unknown=chosen.unknown,
+        failures=tuple(failure for each in vectors for failure in each.failures),
+        notes=(*notes, *more),
+        seconds=time.perf_counter() - started,
     )
+
+
+def _read(model: ViViT | str | os.PathLike[str], data: Table | str | os.PathLike[str] | None) -> tuple[Table, str]:
+    """The labelled videos, and where they are from."""
+    if data is None and isinstance(model, ViViT):
+        raise ConfigError("a model was given and no data; name a run, or labelled videos")
+    if isinstance(data, Table):
+        table, source = data, data.root
+    else:
+        table = run_table(str(model)) if data is None else read_table(os.fspath(data))
+        source = table.root if data is None else os.path.abspath(data)
+    if not table.classes:
+        raise DataError("a probe needs labelled videos, and the data has no labels")
+    return table, source
 
 
 def _with_splits(table: Table, provenance: Provenance | None, seed: int) -> tuple[Table, list[str]]:
