@@ -69,22 +69,6 @@ def test_labels_that_do_not_fit_are_refused() -> None:
         ViViT(small(), labels={"label": ["a", "b"]})
 
 
-@pytest.mark.parametrize(
-    ("video", "message"),
-    [
-        (torch.zeros(6, 3, 16, 24), r"expected a video \[B, T, 3, H, W\], got \[6, 3, 16, 24\].*video\[None\]"),
-        (torch.zeros(1, 3, 6, 16, 24), "channels come after frames"),
-        (torch.zeros(1, 6, 3, 16, 24, dtype=torch.uint8), "expected a float video"),
-        (torch.zeros(1, 5, 3, 16, 24), "num_frames=5 is not a multiple of the tubelet's 2 frames; use 4 or 6"),
-        (torch.zeros(1, 6, 3, 16, 20), "width=20 is not a multiple of the tubelet's 8 pixels; use 16 or 24"),
-    ],
-)
-def test_a_video_that_does_not_fit_is_refused(video: torch.Tensor, message: str) -> None:
-    model = ViViT(small())
-    with pytest.raises(ConfigError, match=message):
-        model._check_input(video, None)
-
-
 def test_a_sample_without_a_real_frame_is_refused() -> None:
     mask = torch.tensor([[True] * 6, [False] * 6])
     with pytest.raises(ConfigError, match="marks every frame of a sample as not real"):

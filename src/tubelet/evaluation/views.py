@@ -48,8 +48,10 @@ def plan_views(views: str | tuple[int, int] | ViewPlan, *, tubelet_frames: int =
         plan = views
     elif isinstance(views, str):
         plan = _from_words(views)
-    else:
+    elif isinstance(views, tuple) and len(views) == 2:
         plan = ViewPlan(*views)
+    else:
+        raise ConfigError(f"views={views!r} are of none of these forms: {FORMS}")
     if isinstance(plan.clips, int) and plan.clips < 1:
         raise ConfigError(f"views={plan}: at least one clip is needed; write 1x{max(plan.crops, 1)}")
     if isinstance(plan.clips, Windows) and plan.clips.hop < 1:
