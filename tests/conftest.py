@@ -12,13 +12,15 @@ import torch
 from jaxtyping import install_import_hook
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-UNCHECKED = ("__init__", "__main__", "cli", "config", "errors", "former_names", "version")
+TYPED = ("data", "evaluation", "fast", "features", "model", "nn")
+TYPED += ("prediction", "pretraining", "probing", "training", "video", "weights")
 
-# Shapes and types of every signature are checked at run time; configurations check themselves, and better.
-# This must come before tubelet is imported. TUBELET_TYPECHECK=0 switches it off.
+# Shapes and types of every signature are checked at run time in what holds tensors (configurations check themselves,
+# and better). This must come before tubelet is imported. TUBELET_TYPECHECK=0 switches it off.
 if os.environ.get("TUBELET_TYPECHECK", "1") != "0":
-    names = {path.stem for path in (CHECKOUT / "src" / "tubelet").iterdir() if path.is_dir() or path.suffix == ".py"}
-    install_import_hook([f"tubelet.{name}" for name in sorted(names.difference(UNCHECKED))], "beartype.beartype")
+    there = {path.stem for path in (CHECKOUT / "src" / "tubelet").iterdir()}
+    assert there.issuperset(TYPED), f"renamed, and no longer checked: {set(TYPED) - there}"
+    install_import_hook([f"tubelet.{name}" for name in TYPED], "beartype.beartype")
 
 
 def pytest_sessionstart() -> None:

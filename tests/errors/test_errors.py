@@ -84,6 +84,7 @@ def test_a_mask_that_does_not_fit_is_refused(model: ViViT, mask: Any, message: s
         (lambda model, clips: tubelet.evaluate(model, clips, views="many"), ConfigError, "views='many'.*4x3"),
         (lambda model, clips: tubelet.probe(None, clips), ConfigError, "expected a ViViT"),
         (lambda model, clips: tubelet.optimise(nn.Linear(1, 1)), ConfigError, "expected a ViViT, got a Linear"),
+        (lambda model, clips: tubelet.merge_tokens(nn.Linear(1, 1), 0.1), ConfigError, "a Linear computes"),
         (lambda model, clips: tubelet.merge_tokens(model, 2.0), ConfigError, "2.0"),
         (lambda model, clips: tubelet.initialise(model, clips / "no.npz"), WeightsError, "no.npz"),
     ],
