@@ -317,8 +317,9 @@ class ViViT(nn.Module):
         return None if frame_mask is None else self.embedding.token_mask(frame_mask)
 
     def _check_input(self, video: Tensor, frame_mask: Tensor | None) -> None:
-        for name, value in (("video", video), ("frame_mask", frame_mask)):
-            if not isinstance(value, Tensor) and (value is not None or name == "video"):
+        given: dict[str, Any] = {"video": video} if frame_mask is None else {"video": video, "frame_mask": frame_mask}
+        for name, value in given.items():
+            if not isinstance(value, Tensor):
                 raise ConfigError(f"expected {name} as a torch.Tensor, got a {type(value).__name__}")
         if video.ndim != 5 or video.shape[2] != self.config.in_channels:
             raise ConfigError(
@@ -407,7 +408,7 @@ def _head(config: ModelConfig) -> nn.Module:
     return own
 
 
-def _checked_labels(labels: Labels | None, config: ModelConfig) -> dict[str, list[str]] | None:
+def _checked_labels(labels: Any, config: ModelConfig) -> dict[str, list[str]] | None:
     if labels is None:
         return None
     if not isinstance(labels, Mapping) or any(isinstance(names, str) for names in labels.values()):
