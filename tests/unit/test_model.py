@@ -14,10 +14,14 @@ from tubelet.model import ViViT
 from tubelet.presets import create, presets
 
 
-def test_several_heads_give_a_dictionary() -> None:
-    model = ViViT(small(num_classes={"verb": 4, "noun": 7}))
-    logits = model(torch.randn(2, 6, 3, 16, 24))
-    assert {head: tuple(values.shape) for head, values in logits.items()} == {"verb": (2, 4), "noun": (2, 7)}
+def test_several_heads_give_a_dictionary_of_their_linear_layers() -> None:
+    model, video = ViViT(small(num_classes={"verb": 4, "noun": 7})).eval(), torch.randn(2, 6, 3, 16, 24)
+    logits = model(video)
+    pooled = model.forward_head(model.forward_features(video), pre_logits=True)
+    assert list(logits) == ["verb", "noun"]
+    for (head, values), layer in zip(logits.items(), model.head.values(), strict=True):
+        assert layer.out_features == model.config.heads[head]
+        torch.testing.assert_close(values, layer(pooled), atol=1e-6, rtol=1e-5)
 
 
 def test_features_and_head_are_the_forward_pass() -> None:
