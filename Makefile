@@ -13,7 +13,7 @@ SETUP := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow check format bench clean distclean
+.PHONY: help demo test test-slow test-gpu check format bench clean distclean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,10 +22,13 @@ demo: $(RUNTIME) ## a first minute: makes clips, trains, evaluates, predicts, wr
 	$(BIN)/tubelet demo $(ARGS)
 
 test: $(DEV) ## the tests but for the slow ones
-	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 8 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not cuda" -n auto --maxprocesses 8 --dist loadfile $(ARGS)
 
 test-slow: $(DEV) ## the slow tests alone
 	$(BIN)/python -m pytest -m slow --timeout 1200 $(ARGS)
+
+test-gpu: $(DEV) ## the tests that need a GPU, five minutes at most; they are skipped by name where there is none
+	TUBELET_TYPECHECK=0 $(BIN)/python -m pytest -m cuda -s $(ARGS)
 
 check: $(DEV) ## format, lint, types, direction of imports
 	$(BIN)/ruff format --check .

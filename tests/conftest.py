@@ -1,4 +1,4 @@
-"""What every test stands on: checked signatures, seeds, the threads of its share, and the folder of real videos."""
+"""What every test stands on: checked signatures, seeds, one thread, and the folder of real videos."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
-# Shapes and types of every signature are checked at run time in the rooms that hold tensors (configurations check
-# themselves, and better). This must come before tubelet is imported.
-# TUBELET_TYPECHECK=0 switches it off.
-if os.environ.get("TUBELET_TYPECHECK", "1") != "0":
-    below = ("nn", "model", "inference", "weights", "video", "data", "evaluate")
-    rooms = (*below, "features", "train", "pretrain", "predict", "probe")
-    install_import_hook([f"tubelet.{room}" for room in rooms], "beartype.beartype")
-
 CHECKOUT = Path(__file__).resolve().parents[1]
+TYPED = ("data", "evaluation", "fast", "features", "model", "nn")
+TYPED += ("prediction", "pretraining", "probing", "training", "video", "weights")
+
+# Shapes and types of every signature are checked at run time in what holds tensors (configurations check themselves,
+# and better). This must come before tubelet is imported. TUBELET_TYPECHECK=0 switches it off.
+if os.environ.get("TUBELET_TYPECHECK", "1") != "0":
+    there = {path.stem for path in (CHECKOUT / "src" / "tubelet").iterdir()}
+    assert there.issuperset(TYPED), f"renamed, and no longer checked: {set(TYPED) - there}"
+    install_import_hook([f"tubelet.{name}" for name in TYPED], "beartype.beartype")
 
 
 def pytest_sessionstart() -> None:
-    """One thread where several sessions run side by side (`-n`), else two; no width but the default one."""
+    """One thread, which is as fast for tensors this small and leaves the cores to other sessions; the default width."""
     os.environ.pop("COLUMNS", None)
-    torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else min(2, torch.get_num_threads()))
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

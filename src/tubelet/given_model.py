@@ -50,6 +50,16 @@ def require_as_configured(model: ViViT, purpose: str) -> None:
     Raises:
         ConfigError: a layer was replaced, or has other sizes.
     """
+    if changed := replaced_layers(model):
+        raise ConfigError(
+            f"{purpose} takes layers as model.config describes them, and these are others: "
+            f"{listing(changed, 3)}; model.reset_classifier makes a new head, adapters are merged into their "
+            "layers first, and anything else is saved with torch.save(model.state_dict(), file)"
+        )
+
+
+def replaced_layers(model: ViViT) -> list[str]:
+    """The layers that are not those that `model.config` makes, with their classes; or tensors of other sizes."""
     with torch.device("meta"):
         made = ViViT(model.config)
     expected, own = dict(made.named_modules()), dict(model.named_modules())
@@ -60,15 +70,9 @@ def require_as_configured(model: ViViT, purpose: str) -> None:
         changed += [f"{name}.{value}" for value in ("eps", "activation") if mine.get(value) != theirs.get(value)]
     shapes = {name: list(tensor.shape) for name, tensor in made.state_dict().items()}
     found = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
-    changed = changed or [
+    return changed or [
         f"{name} {found.get(name, 'missing')}" for name in {**shapes, **found} if shapes.get(name) != found.get(name)
     ]
-    if changed:
-        raise ConfigError(
-            f"{purpose} takes layers as model.config describes them, and these are others: "
-            f"{listing(changed, 3)}; model.reset_classifier makes a new head, adapters are merged into their "
-            "layers first, and anything else is saved with torch.save(model.state_dict(), file)"
-        )
 
 
 def _alike(expected: type, own: type) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -265,8 +265,10 @@ class ViViT(nn.Module):
                 `encoder`, everything but the head (a linear probe); `none` lets everything learn again.
 
         Raises:
-            ConfigError: the model has no such part, or nothing would be left to learn.
+            ConfigError: no such part, also in this model; or nothing would be left to learn.
         """
+        if part not in get_args(Frozen):
+            raise ConfigError(f"freeze={part!r} is no part of a model; it is one of {', '.join(get_args(Frozen))}")
         if part == "spatial" and self.config.variant != "factorised_encoder":
             raise ConfigError(
                 f"freeze='spatial': variant={self.config.variant!r} has no spatial encoder of its own; use 'encoder' "
@@ -315,6 +317,10 @@ class ViViT(nn.Module):
         return None if frame_mask is None else self.embedding.token_mask(frame_mask)
 
     def _check_input(self, video: Tensor, frame_mask: Tensor | None) -> None:
+        given: dict[str, Any] = {"video": video} if frame_mask is None else {"video": video, "frame_mask": frame_mask}
+        for name, value in given.items():
+            if not isinstance(value, Tensor):
+                raise ConfigError(f"expected {name} as a torch.Tensor, got a {type(value).__name__}")
         if video.ndim != 5 or video.shape[2] != self.config.in_channels:
             raise ConfigError(
                 f"expected a video [B, T, {self.config.in_channels}, H, W], got {list(video.shape)}; "
@@ -402,9 +408,13 @@ def _head(config: ModelConfig) -> nn.Module:
     return own
 
 
-def _checked_labels(labels: Labels | None, config: ModelConfig) -> dict[str, list[str]] | None:
+def _checked_labels(labels: Any, config: ModelConfig) -> dict[str, list[str]] | None:
     if labels is None:
         return None
+    if not isinstance(labels, Mapping) or any(isinstance(names, str) for names in labels.values()):
+        raise ConfigError(
+            f'labels are a list of class names for each head, {{"label": ["run", "walk"]}}; got {labels!r:.200}'
+        )
     sizes = {head: len(names) for head, names in labels.items()}
     if sizes != config.heads:
         raise ConfigError(f"labels give {sizes} names, but the model's heads have {config.heads} classes")

@@ -31,7 +31,7 @@ def create(model: str | ModelConfig, /, **overrides: Any) -> ViViT:
 
     labels = overrides.pop("labels", None)
     if labels is not None:
-        named = labels if isinstance(labels, dict) else {"label": list(labels)}
+        named = labels if isinstance(labels, dict) else {"label": labels}
         sizes = {head: len(names) for head, names in named.items()}
         overrides.setdefault("num_classes", sizes if isinstance(labels, dict) else sizes["label"])
         labels = named

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,70 +10,41 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import tiny
 from integration.processes import evaluation, fails, together, training
-from tubelet.config import (
-    AugmentationConfig,
-    DataConfig,
-    OptimisationConfig,
-    RuntimeConfig,
-    TrainConfig,
-    ValidationConfig,
-    override,
-    to_dict,
-)
+from tubelet.config import TrainConfig, override, to_dict
 from tubelet.training import read_events
 from tubelet.training.checkpoint import load_checkpoint
-from tubelet.video import write_video
 
 pytestmark = pytest.mark.timeout(900)
 
-PLAIN = TrainConfig(
-    preset="vivit_tiny_16x2_fe",
-    model={
-        "num_frames": 4,
-        "image_size": 16,
-        "tubelet_size": (2, 8, 8),
-        "hidden_size": 24,
-        "num_layers": 2,
-        "num_heads": 2,
-        "mlp_dim": 48,
-        "temporal_layers": 1,
-        "drop_path": 0.0,
-        "dropout": 0.0,
-    },
-    preprocessing={"resize": 20, "sampling": "uniform"},
-    data=DataConfig(workers=0, cache="memory", cache_gigabytes=0.01, fractions={"train": 0.75, "val": 0.25}),
-    augmentation=AugmentationConfig(coverage=(0.7, 1.0)),
-    optimisation=OptimisationConfig(
-        optimiser="sgd",
-        epochs=7,
-        batch_size=6,
-        learning_rate=0.02,
-        clip_norm=0.5,
-        ema_decay=0.9,
-        accumulate_steps=4,
-        class_weights="balanced",
-    ),
-    validation=ValidationConfig(validate_every=7),
-    runtime=RuntimeConfig(device="cpu"),
+PLAIN = tiny.train_config(
+    {"drop_path": 0.0, "dropout": 0.0},
+    cache="memory",
+    cache_gigabytes=0.01,
+    fractions={"train": 0.75, "val": 0.25},
+    flip=0.5,
+    warmup_epochs=None,
+    optimiser="sgd",
+    epochs=7,
+    batch_size=6,
+    learning_rate=0.02,
+    clip_norm=0.5,
+    ema_decay=0.9,
+    accumulate_steps=4,
+    class_weights="balanced",
+    validate_every=7,
     seed=3,
 )
-MIXED = replace(PLAIN, augmentation=AugmentationConfig(coverage=(0.7, 1.0), mixup=0.3, label_smoothing=0.1))
+MIXED = override(PLAIN, mixup=0.3, label_smoothing=0.1)
 STEPS = 14
 """13 clips in batches of 6: each epoch's last one has 7, and the second process nothing in one of their 4 parts."""
 
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """18 videos of 10 frames of 24 x 24, of three classes."""
-    root = tmp_path_factory.mktemp("clips")
-    generator = torch.Generator().manual_seed(1)
-    for name, count in (("a", 8), ("b", 6), ("c", 4)):
-        (root / name).mkdir()
-        for clip in range(count):
-            frames = torch.randint(0, 256, (10, 3, 24, 24), generator=generator, dtype=torch.uint8)
-            write_video(root / name / f"{clip}.mp4", frames, 10.0)
-    return root
+    """18 videos of noise, of three classes."""
+    return tiny.write_noise(tmp_path_factory.mktemp("clips"), {"a": 8, "b": 6, "c": 4})
 
 
 @pytest.fixture(scope="module")

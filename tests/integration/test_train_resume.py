@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,44 +16,29 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import tiny
 import tubelet
-from tubelet.config import (
-    AugmentationConfig,
-    DataConfig,
-    OptimisationConfig,
-    RuntimeConfig,
-    TrainConfig,
-    ValidationConfig,
-)
 from tubelet.training import SilentReporter, read_events, train
 from tubelet.training.checkpoint import load_checkpoint
-from tubelet.video import write_video
 
 SOURCE = Path(tubelet.__file__).parents[1]
 STEPS = 36
 
-CONFIG = TrainConfig(
-    preset="vivit_tiny_16x2_fe",
-    model={
-        "num_frames": 4,
-        "image_size": 16,
-        "tubelet_size": (2, 8, 8),
-        "hidden_size": 24,
-        "num_layers": 2,
-        "num_heads": 2,
-        "mlp_dim": 48,
-        "temporal_layers": 1,
-        "drop_path": 0.2,
-        "dropout": 0.1,
-    },
-    preprocessing={"resize": 20, "sampling": "uniform"},
-    data=DataConfig(workers=0, fractions={"train": 0.75, "val": 0.25}),
-    augmentation=AugmentationConfig(coverage=(0.7, 1.0), mixup=0.2, cutmix=0.5, erase=0.3, label_smoothing=0.1),
-    optimisation=OptimisationConfig(
-        epochs=12, batch_size=3, learning_rate=1e-3, ema_decay=0.9, accumulate_steps=2, class_weights="balanced"
-    ),
-    validation=ValidationConfig(validate_every=2),
-    runtime=RuntimeConfig(device="cpu", checkpoint_steps=2),
+CONFIG = tiny.train_config(
+    {"drop_path": 0.2, "dropout": 0.1},
+    fractions={"train": 0.75, "val": 0.25},
+    flip=0.5,
+    warmup_epochs=None,
+    mixup=0.2,
+    cutmix=0.5,
+    erase=0.3,
+    label_smoothing=0.1,
+    epochs=12,
+    ema_decay=0.9,
+    accumulate_steps=2,
+    class_weights="balanced",
+    validate_every=2,
+    checkpoint_steps=2,
     seed=3,
 )
 
@@ -75,25 +59,10 @@ except TrainingInterrupted as interrupted:
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three classes of four videos, 10 frames of 24 x 24 each."""
-    root = tmp_path_factory.mktemp("clips")
-    generator = torch.Generator().manual_seed(1)
-    for name in "abc":
-        (root / name).mkdir()
-        for clip in range(4):
-            frames = torch.randint(0, 256, (10, 3, 24, 24), generator=generator, dtype=torch.uint8)
-            write_video(root / name / f"{clip}.mp4", frames, 10.0)
-    return root
+    """Three classes of four videos of noise."""
+    return tiny.write_noise(tmp_path_factory.mktemp("clips"), {"a": 4, "b": 4, "c": 4})
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ HELP = "import sys; sys.argv = ['tubelet', '--help']; from tubelet.cli.main impo
 def run_python(code: str) -> subprocess.CompletedProcess[str]:
     """Run `code` in a fresh python that finds this checkout's package; the caller looks at the exit status."""
     return subprocess.run(
-        [sys.executable, "-c", code], cwd=CHECKOUT / "src", capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code], cwd=CHECKOUT / "src", capture_output=True, text=True, timeout=240, check=False
     )
 
 
@@ -51,16 +51,20 @@ def test_help_loads_nothing_heavy() -> None:
     assert heavy_modules_after(HELP) == []
 
 
-def test_help_comes_within_half_a_second() -> None:
+@pytest.mark.skipif(os.name != "posix", reason="the time of child processes is counted by POSIX systems")
+def test_help_takes_less_than_half_a_second_of_the_processor() -> None:
+    """Not by the clock, which other processes slow down."""
+
     def seconds() -> float:
-        start = time.perf_counter()
+        before = os.times()
         done = run_python(HELP)
         assert done.returncode == 0, done.stderr
         assert "usage" in done.stdout.lower()
-        return time.perf_counter() - start
+        after = os.times()
+        return after.children_user + after.children_system - before.children_user - before.children_system
 
     seconds()  # writes the bytecode
-    assert min(seconds() for _ in range(5)) < 0.5
+    assert min(seconds() for _ in range(3)) < 0.5
 
 
 @pytest.mark.parametrize("name", tubelet.__all__)
@@ -69,9 +73,18 @@ def test_every_public_name_is_there(name: str) -> None:
     assert getattr(tubelet, name) is not None
 
 
-@pytest.mark.parametrize("name", ["config", "data", "errors", "nn", "report", "studies", "video", "weights"])
-def test_a_package_that_an_error_or_a_page_names_is_there(name: str) -> None:
-    done = run_python(f"import tubelet; assert '{name}' in dir(tubelet); assert tubelet.{name}.__doc__")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process for each package, without importing torch in each")
+def test_a_package_that_an_error_or_a_page_names_is_there_before_any_other_is_imported() -> None:
+    done = run_python(
+        "import os, torch\n"
+        "for name in ('config', 'data', 'errors', 'nn', 'report', 'studies', 'video', 'weights'):\n"
+        "    if (child := os.fork()) == 0:\n"
+        "        import tubelet\n"
+        "        assert name in dir(tubelet)\n"
+        "        assert getattr(tubelet, name).__doc__\n"
+        "        os._exit(0)\n"
+        "    assert os.waitpid(child, 0)[1] == 0, name\n"
+    )
     assert done.returncode == 0, done.stderr
 
 

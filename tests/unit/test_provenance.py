@@ -6,8 +6,8 @@ import copy
 from pathlib import Path
 
 import pytest
-from unit.train.conftest import TINY_MODEL
 
+import tiny
 import tubelet
 from tubelet.errors import DataError
 from tubelet.provenance import PROVENANCE_FILE, KnownVideo, Provenance
@@ -24,7 +24,7 @@ CHAIN = Provenance(
 
 
 def model_of(provenance: Provenance | None) -> tubelet.ViViT:
-    model = tubelet.create("vivit_tiny_16x2_fe", **TINY_MODEL, num_classes=2)
+    model = tubelet.create("vivit_tiny_16x2_fe", **tiny.MODEL, num_classes=2)
     model.provenance = provenance
     return model
 
@@ -78,7 +78,7 @@ def test_weights_keep_their_list_through_saving_adapting_optimising_and_converti
 
 
 def test_a_converted_folder_of_transformers_keeps_the_list(tmp_path: Path) -> None:
-    model = tubelet.create("vivit_tiny_16x2", **{**TINY_MODEL, "temporal_layers": None}, num_classes=2)
+    model = tubelet.create("vivit_tiny_16x2", **{**tiny.MODEL, "temporal_layers": None}, num_classes=2)
     model.provenance = CHAIN
     tubelet.convert(model, tmp_path / "hf", format="transformers")
     assert tubelet.load(tmp_path / "hf").provenance == CHAIN

@@ -106,6 +106,8 @@ def override(config: C, **fields: Any) -> C:
     Raises:
         ConfigError: no such field, with the nearest one; or fields that do not go together.
     """
+    if not dataclasses.is_dataclass(config):
+        raise ConfigError(f"expected a configuration, got a {type(config).__name__}; single fields are given by name")
     if fields.get("preset") is not None and config.recipe is not None:
         recipe, ours, typed = _read_recipe(config.recipe), {}, {}
         for group in MERGED:
@@ -134,7 +136,7 @@ def _combined(
     for table in tables.values():
         merged = _merged(merged, table)
     in_files = {name: value for table in tables.values() for name, value in table.get("model", {}).items()}
-    typed = {**in_files, **fields.get("model", {})}
+    typed = {**in_files, **_by_name("model", fields.get("model", {}))}
     ours, named = recipe.get("model", {}), _last("preset", tables, fields)
     name = named or recipe.get("preset")
     if name is None:
@@ -148,6 +150,13 @@ def _combined(
         resize = round(recipe["preprocessing"]["resize"] * now / before)
         merged["preprocessing"] = {**merged["preprocessing"], "resize": resize}
     return merged
+
+
+def _by_name(group: str, value: Any) -> Mapping[str, Any]:
+    if isinstance(value, Mapping):
+        return value
+    hint = "; a preset is named by preset=" if group == "model" else ""
+    raise ConfigError(f"{group}={value!r}: expected fields by their names, {{name: value}}{hint}")
 
 
 def _short_side(name: str, model: Mapping[str, Any]) -> int:
@@ -176,7 +185,7 @@ def _override(config: C, fields: Mapping[str, Any]) -> C:
         if name not in owner:
             raise ConfigError(f"unknown field {name!r} of a training{did_you_mean(name, owner)}")
         if name in MERGED:
-            value = {**groups[name], **value}
+            value = {**groups[name], **_by_name(name, value)}
         changes.setdefault(owner[name], {})[name] = value
     top = changes.pop("", {})
     nested = {group: _replaced(groups[group], values) for group, values in changes.items()}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, MutableMapping
+from typing import Any
+
 from torch import nn
 from torch.nn.modules import module as torch_module
 
@@ -22,6 +25,12 @@ def has_no_hooks(module: nn.Module) -> bool:
         or module._backward_pre_hooks
         or "forward" in module.__dict__
     )
+
+
+def hooks_of(model: nn.Module) -> Iterator[MutableMapping[int, Any]]:
+    """The tables of hooks of every module. A copy that shares them has the hooks that are registered later, too."""
+    for module in model.modules():
+        yield from (table for name, table in vars(module).items() if "hooks" in name and isinstance(table, dict))
 
 
 def no_global_hooks() -> bool:

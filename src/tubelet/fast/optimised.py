@@ -25,7 +25,7 @@ from tubelet.fast import tiles
 from tubelet.fast.attention import add_attention, add_product, first_with_attention
 from tubelet.fast.blocks import BLOCKS, FastBlock, FastEncoder
 from tubelet.fast.gelu import activate
-from tubelet.fast.hooks import has_no_hooks, no_global_hooks
+from tubelet.fast.hooks import has_no_hooks, hooks_of, no_global_hooks
 from tubelet.fast.model import FastViViT, require_unchanged
 from tubelet.model import ViViT
 from tubelet.nn.blocks import MLP
@@ -58,7 +58,7 @@ class OptimisedViViT(FastViViT):
         if len(parts) == len(self._made_of) and all(map(operator.is_, parts, self._made_of)):
             return
         vars(self).update(described, load_report=model.load_report, training=False)
-        shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+        shared = {id(kept): kept for kept in (*model.parameters(), *model.buffers(), *hooks_of(model))}
         self._modules = {name: _inference_form(copy.deepcopy(child, shared)) for name, child in model.named_children()}
         self._made_of = parts
 
@@ -85,7 +85,8 @@ class InferenceEncoder(FastEncoder):
 
     def before_blocks(self, *inputs: Any) -> tuple[Tensor, Tensor | None]:
         """See `Encoder.before_blocks`."""
-        watched = (self.positions, self.dropout, self.input_norm, *self.blocks)
+        blocks = [block.block if isinstance(block, FastBlock) else block for block in self.blocks]
+        watched = (self.positions, self.dropout, self.input_norm, *self.blocks, *blocks)
         self._watched = not (no_global_hooks() and all(map(has_no_hooks, watched)))
         return super().before_blocks(*inputs)
 

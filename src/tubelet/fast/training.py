@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from functools import partial
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -94,6 +94,7 @@ class TrainingBlock(FastBlock):
         return _add(x, self.block.drop_path, partial(_mlp, cast(MLP, self.block.mlp), self.block.norm_mlp, x))
 
 
+@runtime_checkable
 class _Branch(Protocol):
     def __call__(self, *, residual: Tensor | None) -> Tensor: ...
 

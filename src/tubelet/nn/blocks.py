@@ -74,7 +74,7 @@ class Block(nn.Module):
         x = x + self.drop_path(self.attention(self.norm_attention(x), mask))
         return x + self.drop_path(self.mlp(self.norm_mlp(x)))
 
-    def branches(self) -> list[tuple[nn.LayerNorm, Any]]:
+    def branches(self) -> list[tuple[Any, Any]]:
         """The attentions in their order, each with its norm."""
         return [(self.norm_attention, self.attention)]
 
@@ -117,7 +117,7 @@ class FactorisedSelfAttentionBlock(nn.Module):
             x = x + self.drop_path(attention(norm(x), mask))
         return x + self.drop_path(self.mlp(self.norm_mlp(x)))
 
-    def branches(self) -> list[tuple[nn.LayerNorm, Any]]:
+    def branches(self) -> list[tuple[Any, Any]]:
         """The attentions in their order, each with its norm."""
         space, time = (self.norm_space, self.space), (self.norm_time, self.time)
         return [space, time] if self.order == "space_time" else [time, space]

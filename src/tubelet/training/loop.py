@@ -93,8 +93,8 @@ def train(
         config: everything else; by default the recipe that fits (`tubelet.config.default_recipe`): for a model that is
             given, `fine-tune`, with the preprocessing of the model.
         model: a model to train instead of the one that the configuration describes, it is changed; or fields of
-            `ModelConfig`, `{"num_frames": 16}`, for the latter.
-        resume: go on with the run in `out`. The rest need not be given again.
+            `ModelConfig`, `{"num_frames": 16}`, for the latter. It may have layers of your own.
+        resume: go on with the run in `out`. The rest need not be given again, but for a model with layers of your own.
         reporter: shows how it goes; a `ConsoleReporter` if none is given.
         fields: of the configuration, by their own names: `epochs=5, batch_size=4, seed=1`.
 
@@ -117,7 +117,7 @@ def train(
         if not world.first:
             reporter = SilentReporter()
         if resume:
-            trainer, notes = resume_run(data, folder, config, fields, world)
+            trainer, notes = resume_run(data, folder, config, fields, world, given)
         else:
             if config is None and given is not None:
                 fields.setdefault("recipe", default_recipe(None, given=True)[0])

@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from tubelet.distributed.world import ALONE, World
 from tubelet.errors import ConfigError
+from tubelet.given_model import require_as_configured
 from tubelet.model import ViViT
 from tubelet.nn.encoder import Encoder
 from tubelet.training.synced_norm import SyncedBatchNorm, synchronise_norms
@@ -50,6 +51,7 @@ class Parallel:
         """With FSDP, leave each process its part of the parameters: of every block, and of the rest."""
         if not self.sharded:
             return
+        require_as_configured(models[0], "strategy='fsdp'")
         mesh = init_device_mesh(next(models[0].parameters()).device.type, (self.world.size,))
         for model in models:
             for encoder in [module for module in model.modules() if isinstance(module, Encoder)]:

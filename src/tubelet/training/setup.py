@@ -27,8 +27,9 @@ from tubelet.data.run_table import splits_of
 from tubelet.distributed.world import ALONE, World
 from tubelet.errors import ConfigError, DataError
 from tubelet.features import FeatureClips
+from tubelet.given_model import replaced_layers
 from tubelet.model import ViViT
-from tubelet.text import moment
+from tubelet.text import listing, moment
 from tubelet.training.environment import describe_environment
 from tubelet.training.fitting import SHARE, fitting
 from tubelet.training.lengths import with_training_lengths
@@ -125,6 +126,7 @@ def resume_run(
     config: TrainConfig | None,
     changes: Mapping[str, Any],
     world: World = ALONE,
+    model: ViViT | None = None,
 ) -> tuple[Trainer, list[str]]:
     """Prepare to go on with a run from its last checkpoint.
 
@@ -134,6 +136,7 @@ def resume_run(
         config: may be given again; only settings of `MAY_CHANGE` may differ.
         changes: fields to change.
         world: processes that go on with it together, as many as there are.
+        model: one like that of the run, if that has layers of the user's own; it gets the weights of the run.
 
     Raises:
         ConfigError: no run, or a setting that would change what is learned.
@@ -155,11 +158,12 @@ def resume_run(
             wanted = override(wanted, **{asked: value, chosen: getattr(stored.optimisation, chosen)})
     require_same(to_dict(stored), to_dict(wanted))
     table = splits_of(out.path, run)
-    model = ViViT(
+    made = ViViT(
         from_dict(ModelConfig, run["model"], where=f"{out.run}: model"),
         from_dict(PreprocessingConfig, run["preprocessing"], where=f"{out.run}: preprocessing"),
         run["labels"],
     )
+    model = _like_that_of_the_run(model or made, made, run.get("replaced_layers", []))
     model.provenance = load_provenance(out.path, out.path.name)
     split = wanted.validation.validation_split
     validation = table.split(split) if split in table.splits else None
@@ -177,6 +181,19 @@ def resume_run(
     else:
         where = f"resumed after {position.epoch} epochs and {position.batch} steps of the next"
     return trainer, [*damage, where, _size(trainer), *_features(trainer)]
+
+
+def _like_that_of_the_run(model: ViViT, made: ViViT, replaced: list[str]) -> ViViT:
+    """The model to go on with, if its configuration and the layers that a user put into it are those of the run."""
+    if model.config != made.config or replaced_layers(model) != replaced:
+        if not replaced:
+            raise ConfigError("the run has a model of its configuration, and another one was given; leave it out")
+        raise ConfigError(
+            f"the run has a model with layers of its own, {listing(replaced, 3)}; make it in the same way, and give it "
+            "to tubelet.train with resume=True"
+        )
+    model.preprocessing, model.labels = made.preprocessing, made.labels
+    return model
 
 
 def _choosing(config: TrainConfig) -> str | None:
@@ -318,6 +335,7 @@ def _description(trainer: Trainer, table: Table, notes: Sequence[str]) -> dict[s
         "model": to_dict(model.config),
         "preprocessing": to_dict(model.preprocessing),
         "labels": model.labels,
+        "replaced_layers": replaced_layers(model),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "data": {"root": table.root, "description": table.describe(), "splits": table.splits},
         "steps_per_epoch": trainer.steps_per_epoch,

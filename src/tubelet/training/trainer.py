@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import time
@@ -33,6 +34,7 @@ from tubelet.errors import ConfigError
 from tubelet.evaluation import Evaluation, evaluate_clips
 from tubelet.fast import training_form
 from tubelet.features import FeatureClips
+from tubelet.given_model import replaced_layers
 from tubelet.model import ViViT
 from tubelet.training.budget import TimeBudget
 from tubelet.training.checkpoint import Checkpoint, copy_checkpoint, save_checkpoint
@@ -51,7 +53,9 @@ from tubelet.training.schedule import cosine_with_warmup
 from tubelet.training.sharded import load_sharded, save_sharded
 from tubelet.training.watch import StepWatch
 from tubelet.video.views import parse_views
-from tubelet.weights import load, save
+from tubelet.weights import load
+from tubelet.weights.native import WEIGHTS_FILE, save_trained
+from tubelet.weights.tensor_files import load_tensors
 
 STATE_FORMAT = 1
 
@@ -344,12 +348,16 @@ class Trainer:
         """Make the watched weights those of the run: what `tubelet.load(folder)` gives."""
         model = self.parallel.whole(self.watched_model)
         if self.world.first:
-            save(model, self.folder.path, overwrite=True)
+            save_trained(model, self.folder.path)
 
     def delivered_model(self) -> ViViT:
         """A model with the weights that were delivered, in evaluation mode, on the CPU."""
         self.world.wait()
-        return load(self.folder.path)
+        if not replaced_layers(self.model):
+            return load(self.folder.path)
+        model = copy.deepcopy(self.model).cpu()
+        model.load_state_dict(load_tensors(self.folder.path / WEIGHTS_FILE)[0])
+        return model.eval()
 
     # --- inside ----------------------------------------------------------------------------------------------------
 

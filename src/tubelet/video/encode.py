@@ -57,7 +57,7 @@ def write_video(
         the path.
 
     Raises:
-        VideoError: the file exists, the folder does not, or the frames are not what is described above.
+        VideoError: the file exists, the folder does not, or the frames or their rate are not what is described above.
     """
     path = Path(path)
     pictures = _as_pictures(path, frames)
@@ -79,6 +79,8 @@ def write_video(
     if path.exists() and not overwrite:
         raise VideoError(path, "exists already; pass overwrite=True to replace it")
     unfinished = path.with_name(f".{path.stem}.{os.getpid()}.unfinished{path.suffix}")
+    if not frame_rate > 0:
+        raise VideoError(path, f"frame_rate={frame_rate} must be above 0")
     options = {"crf": str(crf), "preset": preset}
     try:
         _encode(

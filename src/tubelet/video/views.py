@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tubelet.errors import ConfigError
 
@@ -79,7 +80,7 @@ def plan_views(views: str | tuple[int, int] | ViewPlan, *, tubelet_frames: int =
     elif isinstance(views, str):
         plan = _from_words(views)
     else:
-        plan = ViewPlan(*views)
+        plan = ViewPlan(*_pair(views))
     if isinstance(plan.clips, int) and plan.clips < 1:
         raise ConfigError(f"views={plan}: at least one clip is needed; write 1x{max(plan.crops, 1)}")
     if isinstance(plan.clips, Windows) and plan.clips.hop < 1:
@@ -87,6 +88,12 @@ def plan_views(views: str | tuple[int, int] | ViewPlan, *, tubelet_frames: int =
     if plan.crops < 1:
         raise ConfigError(f"views={plan}: at least one crop is needed; write {replace(plan, crops=1)}")
     return replace(plan, clips=WholeVideo(tubelet_frames)) if isinstance(plan.clips, WholeVideo) else plan
+
+
+def _pair(views: Any) -> tuple[int, int]:
+    if isinstance(views, tuple) and len(views) == 2:
+        return views
+    raise ConfigError(f"views={views!r} are of none of these forms: {FORMS}")
 
 
 def parse_views(views: str | tuple[int, int]) -> tuple[int, int]:

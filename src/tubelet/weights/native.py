@@ -21,6 +21,7 @@ import torch
 from tubelet.config import ModelConfig, PreprocessingConfig, from_dict, to_dict
 from tubelet.errors import ConfigError, WeightsError
 from tubelet.files import replacing
+from tubelet.given_model import replaced_layers
 from tubelet.json_files import dump_json
 from tubelet.model import ViViT
 from tubelet.provenance import PROVENANCE_FILE, Provenance
@@ -33,6 +34,8 @@ from tubelet.weights.tensors import FLOATS, Incoming, empty_model, put_tensors
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
+REPLACED = "replaced_layers"
+"""Key of the configuration: layers that it does not describe, which a user put into the model."""
 
 
 def save(model: ViViT, folder: str | Path, *, overwrite: bool = False) -> None:
@@ -53,7 +56,20 @@ def save(model: ViViT, folder: str | Path, *, overwrite: bool = False) -> None:
     folder, model = Path(folder), saveable(model)
     _refuse_to_overwrite(folder, overwrite)
     folder.mkdir(parents=True, exist_ok=True)
-    described = describe(model)
+    _write(model, folder, describe(model))
+
+
+def save_trained(model: ViViT, folder: Path) -> None:
+    """Make the weights of a training those of its folder.
+
+    Layers of the user's own are named in `config.json`: the folder holds their weights, and `load` says how to get at
+    them.
+    """
+    layers = replaced_layers(model)
+    _write(saveable(model, replaced=True), folder, {**describe(model), **({REPLACED: layers} if layers else {})})
+
+
+def _write(model: ViViT, folder: Path, described: dict[str, Any]) -> None:
     fingerprint = _fingerprint(described)
     text = dump_json({**described, "weights": fingerprint}, indent=2) + "\n"
     # safetensors refuses tensors that share memory or are not contiguous
@@ -182,6 +198,11 @@ def _description(folder: Path, metadata: Mapping[str, str]) -> tuple[dict[str, A
 
 
 def _model_config(described: Mapping[str, Any], shapes: Mapping[str, list[int]], where: str) -> ModelConfig:
+    if REPLACED in described:
+        raise ConfigError(
+            f"the model has layers that no file describes, {listing(described[REPLACED], 3)}; make it again, and give "
+            f"it the tensors with model.load_state_dict(safetensors.torch.load_file({WEIGHTS_FILE!r}))"
+        )
     unknown = sorted(set(described) - {"tubelet", "model", "preprocessing", "labels", "weights"})
     if unknown:
         raise ConfigError(f"unknown key {listing(unknown)}; written by a newer version ({described.get('tubelet')})?")

@@ -14,15 +14,20 @@ from tubelet.text import listing
 from tubelet.weights.tensors import check_tensor
 
 
-def saveable(model: Any) -> ViViT:
+def saveable(model: Any, *, replaced: bool = False) -> ViViT:
     """The model to save: the one that a form of `optimise` was made from, the one in a wrapper, or the model itself.
+
+    Args:
+        model: a ViViT, a form of it, or a wrapper.
+        replaced: let layers pass that are not as `model.config` describes them.
 
     Raises:
         ConfigError: it is no ViViT, or a layer is not as `model.config` describes it.
         WeightsError: weights are of a tensor class of their own, NaN or infinite, or `model.labels` does not fit.
     """
     model = source_of(unwrapped(model))
-    require_as_configured(model, "saving")
+    if not replaced:
+        require_as_configured(model, "saving")
     tensors = model.state_dict()
     special = [name for name, tensor in tensors.items() if type(tensor) is not torch.Tensor]  # quantised, for instance
     if special:

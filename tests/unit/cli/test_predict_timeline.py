@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+import tiny
 import tubelet
 from tubelet.cli.main import main
-from tubelet.config import PreprocessingConfig
 from unit.prediction.camera import Camera
 
 
@@ -19,29 +19,7 @@ from unit.prediction.camera import Camera
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that calls bright videos `day` and dark ones `night`, and two videos that change over."""
     root = tmp_path_factory.mktemp("timeline")
-    model = tubelet.create(
-        "vivit_tiny_16x2_fe",
-        labels=["day", "night"],
-        num_frames=4,
-        image_size=16,
-        tubelet_size=(2, 8, 8),
-        hidden_size=16,
-        num_layers=1,
-        num_heads=2,
-        mlp_dim=16,
-        temporal_layers=0,
-        pool="mean",
-        output_norm="after_pool",
-    )
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.zero_()
-        model.embedding.weight[0].fill_(1.0)
-        model.embedding.weight[1].fill_(-1.0)
-        model.spatial_encoder.norm.weight.fill_(1.0)
-        model.head.weight[0, 0], model.head.weight[1, 1] = 5.0, 5.0
-    model.preprocessing = PreprocessingConfig(num_frames=4, frame_stride=1, resize=16, crop_size=(16, 16))
-    tubelet.save(model, root / "model")
+    tubelet.save(tiny.day_and_night(), root / "model")
     frames = torch.full((20, 3, 16, 16), 250, dtype=torch.uint8)
     frames[10:] = 5
     tubelet.write_video(root / "evening.mp4", frames, 10.0)

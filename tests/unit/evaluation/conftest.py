@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
+import tiny
 import tubelet
 from tubelet.config import PreprocessingConfig
 from tubelet.evaluation import VideoPrediction
 from tubelet.model import ViViT
 from tubelet.video import write_video
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
@@ -39,18 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def model() -> ViViT:
     """Three classes, four frames of 16 x 16, random weights."""
-    model = tubelet.create(
-        "vivit_tiny_16x2_fe",
-        labels=["a", "b", "c"],
-        num_frames=4,
-        image_size=16,
-        tubelet_size=(2, 8, 8),
-        hidden_size=24,
-        num_layers=2,
-        num_heads=2,
-        mlp_dim=48,
-        temporal_layers=1,
-    )
+    model = tubelet.create(tiny.PRESET, labels=["a", "b", "c"], **tiny.MODEL)
     torch.nn.init.normal_(model.head.weight)
     model.preprocessing = PreprocessingConfig(num_frames=4, frame_stride=2, resize=20, crop_size=(16, 16))
     return model

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -117,15 +115,6 @@ def test_the_model_itself_still_trains_and_the_optimised_one_refuses() -> None:
     model(video).sum().backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
     assert not fast.training
-
-
-@torch.no_grad()
-def test_it_survives_copying_and_pickling() -> None:
-    model, fast = build("factorised_dot_product")
-    video = torch.randn(1, 6, 3, 16, 24)
-    for other in (copy.deepcopy(fast), pickle.loads(pickle.dumps(fast))):
-        assert torch.equal(other(video), fast(video))
-        assert set(other.state_dict()) == set(model.state_dict())
 
 
 @torch.no_grad()

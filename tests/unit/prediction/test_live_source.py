@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
+import tiny
 import tubelet
-from tubelet.config import PreprocessingConfig
 from tubelet.errors import VideoError
 from tubelet.model import ViViT
 from tubelet.prediction import Decision, Timeline, stream
@@ -27,23 +27,7 @@ BRIGHT, DARK = 250, 5
 
 @pytest.fixture
 def day_and_night() -> ViViT:
-    """A model that calls bright windows `day` and dark ones `night`, of 4 frames at 20 a second."""
-    model = tubelet.create(
-        "vivit_tiny_16x2_fe", labels=["day", "night"], num_frames=4, image_size=16, tubelet_size=(2, 8, 8),
-        hidden_size=16, num_layers=1, num_heads=2, mlp_dim=16, temporal_layers=0, pool="mean",
-        output_norm="after_pool",
-    )  # fmt: skip
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.zero_()
-        model.embedding.weight[0].fill_(1.0)
-        model.embedding.weight[1].fill_(-1.0)
-        model.spatial_encoder.norm.weight.fill_(1.0)
-        model.head.weight[0, 0], model.head.weight[1, 1] = 5.0, 5.0
-    model.preprocessing = PreprocessingConfig(
-        num_frames=4, frame_stride=1, resize=16, crop_size=(16, 16), frames_per_second=float(RATE)
-    )
-    return model
+    return tiny.day_and_night(frames_per_second=float(RATE))
 
 
 def days(times: list[tuple[float, float]]) -> Callable[[float], int]:

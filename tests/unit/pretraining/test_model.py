@@ -7,8 +7,8 @@ import itertools
 import pytest
 import torch
 from torch import Tensor
-from unit.pretrain.conftest import moving_bar
 
+from tiny import moving_bar
 from tubelet.config import MaskingConfig, ModelConfig
 from tubelet.errors import ConfigError
 from tubelet.model import ViViT
@@ -228,7 +228,8 @@ def test_every_parameter_gets_a_gradient(variant: str) -> None:
 @pytest.mark.parametrize(("variant", "steps"), [("spatio_temporal", 300), ("factorised_encoder", 500)])
 def test_a_few_clips_are_learned_by_heart(variant: str, steps: int, targets: str) -> None:
     """Eight clips of a bar; a guess that only knows the place of a tubelet stays above 0.5."""
-    video = torch.stack([moving_bar(clip % 2 == 0, clip)[::2, :, 2:26, 2:26] for clip in range(8)]) / 127.5 - 1
+    bars = [moving_bar("right" if clip % 2 else "down", clip, size=28) for clip in range(8)]
+    video = torch.stack([bar[::2, :, 2:26, 2:26] for bar in bars]) / 127.5 - 1
     temporal_layers = 1 if variant == "factorised_encoder" else None
     config = ModelConfig(
         variant=variant,  # type: ignore[arg-type]

@@ -11,13 +11,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+import tiny
 import tubelet
 from tubelet.cli.main import main
 from tubelet.data import dataset as dataset_module
 from tubelet.data import read_table
 from tubelet.errors import ConfigError, DataError
 from tubelet.probing import fit_linear, knn_votes
-from unit.training.conftest import TINY_MODEL, moving_bar
 
 
 def vectors(count: int, classes: int = 4, dim: int = 12, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -78,7 +78,7 @@ def bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for light in ("bright", "dark"):
         for number in range(6):
             direction = ("down", "right")[number % 2]
-            video = moving_bar(direction, number).float()
+            video = tiny.moving_bar(direction, number).float()
             video = (video * 0.4 + (150 if light == "bright" else 0)).to(torch.uint8)
             tubelet.write_video(root / f"{light}{number}.mp4", video, 10.0)
             rows.append(f"{root / f'{light}{number}.mp4'},{light},{direction},{'test' if number > 3 else 'train'}")
@@ -88,7 +88,7 @@ def bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    made = tubelet.create("vivit_tiny_16x2_fe", num_classes=7, **{**TINY_MODEL, "dropout": 0.0})
+    made = tubelet.create("vivit_tiny_16x2_fe", num_classes=7, **{**tiny.MODEL, "dropout": 0.0})
     made.preprocessing = tubelet.PreprocessingConfig(num_frames=4, resize=18, crop_size=(16, 16), frame_stride=2)
     tubelet.save(made, tmp_path / "model")
     return tmp_path / "model"

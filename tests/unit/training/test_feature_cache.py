@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import tiny
 import tubelet
 from tubelet.config import (
     NO_AUGMENTATION,
@@ -31,7 +32,6 @@ from tubelet.data.prepare import prepare
 from tubelet.errors import ConfigError, VideoError
 from tubelet.features.store import FeatureStore
 from tubelet.training import SilentReporter, TrainingInterrupted, TrainResult, read_events, train
-from unit.training.conftest import TINY_MODEL, moving_bar
 
 LOSSES = {"loss", "gradient_norm", "top1", "step", "epoch"}
 
@@ -51,7 +51,7 @@ def frozen(tiny: TrainConfig, tmp_path: Path) -> TrainConfig:
 
 def start(preset: str = "vivit_tiny_16x2_fe", seed: int = 1) -> tubelet.ViViT:
     torch.manual_seed(seed)
-    fields = {**TINY_MODEL, "temporal_layers": 1 if preset.endswith("fe") else None}
+    fields = {**tiny.MODEL, "temporal_layers": 1 if preset.endswith("fe") else None}
     return tubelet.create(preset, num_classes=3, **fields)
 
 
@@ -175,7 +175,7 @@ def test_a_video_that_changed_is_computed_again(clips: Path, tmp_path: Path, fro
     config = override(frozen, cache="features")
     run(tmp_path / "clips", tmp_path / "first", config)
     one = tmp_path / "clips" / "down" / "0.mp4"
-    tubelet.write_video(one, moving_bar("right", 7), 10.0, overwrite=True)
+    tubelet.write_video(one, tiny.moving_bar("right", 7), 10.0, overwrite=True)
     os.utime(one, ns=(1, 1))
     run(tmp_path / "clips", tmp_path / "cached", config)
     run(tmp_path / "clips", tmp_path / "plain", config, cache="none")
@@ -211,7 +211,7 @@ def test_what_would_make_the_features_others_is_an_error_that_says_what_must_be_
     refused(r"scale_jitter=\(1\.0, 1\.0\), crop='centre'", scale_jitter=(0.9, 1.3), crop="random")
     refused("freeze='none'; use freeze='spatial'", freeze="none")
     refused("freeze='embedding'", freeze="embedding")
-    dropping = tubelet.create("vivit_tiny_16x2_fe", num_classes=3, **TINY_MODEL, token_drop=0.5)
+    dropping = tubelet.create("vivit_tiny_16x2_fe", num_classes=3, **tiny.MODEL, token_drop=0.5)
     refused(r"model\.token_drop=0", dropping)
     with pytest.raises(ConfigError, match="pretraining teaches it"):
         PretrainConfig(preset="vivit_tiny_16x2_fe", data=DataConfig(cache="features"), masking=MaskingConfig())

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from unit.train.conftest import TINY_MODEL
 
+import tiny
 import tubelet
 from reporters import StopsAt
 from tubelet.config import TrainConfig, override
@@ -19,7 +19,7 @@ VARIANTS = ("vivit_tiny_16x2", "vivit_tiny_16x2_fe", "vivit_tiny_16x2_fsa", "viv
 
 
 def model_of(preset: str, **fields: object) -> tubelet.ViViT:
-    own = {**TINY_MODEL, "temporal_layers": 1 if preset.endswith("fe") else None}
+    own = {**tiny.MODEL, "temporal_layers": 1 if preset.endswith("fe") else None}
     return tubelet.create(preset, num_classes=3, **{**own, **fields})
 
 
@@ -55,7 +55,7 @@ def test_dropout_and_drop_path_are_off_in_what_is_frozen_and_on_in_the_rest() ->
 
 def test_a_head_that_is_not_there_cannot_be_all_that_learns() -> None:
     with pytest.raises(ConfigError, match="num_classes=0 has none"):
-        tubelet.create("vivit_tiny_16x2", num_classes=0, **{**TINY_MODEL, "temporal_layers": None}).freeze("encoder")
+        tubelet.create("vivit_tiny_16x2", num_classes=0, **{**tiny.MODEL, "temporal_layers": None}).freeze("encoder")
 
 
 def test_a_training_leaves_frozen_weights_to_the_bit_and_resumes_with_them(
