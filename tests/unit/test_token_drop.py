@@ -7,7 +7,8 @@ import torch
 
 from contract.configurations import VARIANTS, small
 from tubelet.errors import ConfigError
-from tubelet.model import ViViT, draw_places
+from tubelet.model import ViViT
+from tubelet.nn.token_drop import draw_kept_positions
 
 
 def small_model(variant: str, **fields: object) -> ViViT:
@@ -60,7 +61,7 @@ def test_token_drop_leaves_out_tubes_in_training_alone(variant: str) -> None:
     torch.manual_seed(1)
     assert torch.equal(model(video, mask), first), "the draw is torch's generator's"
     torch.manual_seed(1)
-    places = draw_places(2, 6, 0.5)
+    places = draw_kept_positions(2, 6, 0.5)
     assert places.shape == (2, 3)
     time_mask = torch.tensor([[True] * 3, [True, True, False]])
     held = model.embed(video, mask)

@@ -84,7 +84,8 @@ def _attend(
     if isinstance(attention, FactorisedDotProductAttention) or over_time or x.shape[-2] < LONG:
         parts, normed = 6 if isinstance(attention, FactorisedDotProductAttention) else 3, norm(x)
         kernels = zip(attention.qkv.weight.chunk(parts), attention.qkv.bias.chunk(parts), strict=True)
-        return attention.attend([F.linear(normed, *kernel) for kernel in kernels], mask)
+        heads = attention.attend([F.linear(normed, *kernel) for kernel in kernels], mask)
+        return heads if isinstance(heads, tuple) else (heads,)
     query, key, value = _heads(x.flatten(0, -3), norm, attention, parts=3)
     return (attention.dot_product(query, key, value, mask).unflatten(0, x.shape[:-2]),)
 

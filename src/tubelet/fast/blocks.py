@@ -98,15 +98,15 @@ class FastBlock(nn.Module):
 class FastEncoder(Encoder):
     """An encoder of fast blocks: where a class token is pooled, the last block computes that token alone."""
 
-    def pooled(self, tokens: Tensor, time_mask: Tensor | None = None, places: Tensor | None = None) -> Tensor:
-        """As `Encoder.pooled`."""
+    def forward_pooled(self, tokens: Tensor, time_mask: Tensor | None = None, kept: Tensor | None = None) -> Tensor:
+        """As `Encoder.forward_pooled`."""
         *before, last = self.blocks
         if self.cls is None or not isinstance(last, FastBlock) or not last.is_plain() or not has_no_hooks(self):
-            return super().pooled(tokens, time_mask, places)
-        x, mask = self.before_blocks(tokens, time_mask, places)
+            return super().forward_pooled(tokens, time_mask, kept)
+        x, mask = self.before_blocks(tokens, time_mask, kept)
         for block in before:
-            x = self.run(block, x, mask)
-        x = self.run(last.first, x, mask)
+            x = self.run_block(block, x, mask)
+        x = self.run_block(last.first, x, mask)
         return self.pool(self.after_blocks(x), time_mask)
 
 

@@ -45,13 +45,13 @@ class MergingEncoder(Encoder):
         self,
         tokens: Float[Tensor, "B t h w D"],
         time_mask: Bool[Tensor, "B t"] | None = None,
-        places: Int[Tensor, "B n"] | None = None,
+        kept: Int[Tensor, "B n"] | None = None,
     ) -> Float[Tensor, "B N D"]:
         """See `Encoder.encode`."""
         if self.training:
-            return super().encode(tokens, time_mask, places)
-        if places is not None:
-            raise ConfigError("tokens cannot be left out and merged at once; encode all places, or do not merge")
+            return super().encode(tokens, time_mask, kept)
+        if kept is not None:
+            raise ConfigError("tokens cannot be dropped and merged at once; encode all positions, or do not merge")
         x, mask = self.before_blocks(tokens, time_mask)
         return self.after_blocks(self._merged(x, mask))
 

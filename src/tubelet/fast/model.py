@@ -19,10 +19,10 @@ class FastViViT(ViViT):
     ) -> Float[Tensor, "B K"] | dict[str, Float[Tensor, "B _"]]:
         """As `ViViT.forward`."""
         tokens = self.embed(video, frame_mask)
-        time_mask, places = self._time_mask(frame_mask), self._kept_places(tokens)
+        time_mask, kept = self._time_mask(frame_mask), self._kept_positions(tokens)
         if self.config.variant == "factorised_encoder":
-            return self.forward_times(self.encode_space(tokens, places), time_mask)
-        return self.classify(self.encoder.pooled(tokens, time_mask, places))
+            return self.forward_times(self.encode_space(tokens, kept), time_mask)
+        return self.classify(self.encoder.forward_pooled(tokens, time_mask, kept))
 
 
 def source_of(model: ViViT) -> ViViT:

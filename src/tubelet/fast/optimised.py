@@ -89,9 +89,9 @@ class InferenceEncoder(FastEncoder):
         self._watched = not (no_global_hooks() and all(map(has_no_hooks, watched)))
         return super().before_blocks(*inputs)
 
-    def run(self, block: Callable[..., Tensor], x: Tensor, mask: Tensor | None) -> Tensor:
-        """`block(x, mask)`."""
-        return super().run(block, x.clone() if self._watched else x, mask)
+    def run_block(self, block: Callable[..., Tensor], x: Tensor, mask: Tensor | None) -> Tensor:
+        """See `Encoder.run_block`."""
+        return super().run_block(block, x.clone() if self._watched else x, mask)
 
 
 class InferenceBlock(FastBlock):

@@ -118,7 +118,7 @@ def _attention(
     if isinstance(attention, FactorisedDotProductAttention):
         parts = attention.attend(normed_linear(attention.qkv, x, norm, 6), mask)
     elif isinstance(attention, AxisAttention):
-        parts = attention.attend(normed_linear(attention.qkv, x, norm, 3), mask)
+        parts = (attention.attend(normed_linear(attention.qkv, x, norm, 3), mask),)
     else:
         parts = (attention.dot_product(*normed_linear(attention.qkv, x, norm, 3, attention.num_heads), mask),)
     return _dropped(attention.dropout, residual, partial(heads_to_linear, attention.out, parts))
