@@ -105,6 +105,17 @@ class ViViT(nn.Module):
         """
         return self.forward_head(self.forward_features(video, frame_mask), frame_mask)
 
+    def forward_pooled(
+        self, video: Float[Tensor, "B T C H W"], frame_mask: Bool[Tensor, "B T"] | None = None
+    ) -> Float[Tensor, "B D"]:
+        """The vectors that are classified: `forward` without `head_norm` and head.
+
+        Args:
+            video, frame_mask: as in `forward`.
+        """
+        tokens = self.forward_features(video, frame_mask)
+        return self._pool(tokens, self._time_mask(frame_mask))
+
     def forward_features(
         self, video: Float[Tensor, "B T C H W"], frame_mask: Bool[Tensor, "B T"] | None = None
     ) -> Float[Tensor, "B N D"]:
@@ -134,6 +145,7 @@ class ViViT(nn.Module):
         self._check_input(video, frame_mask)
         if frame_mask is not None:
             video = hold_masked_frames(video, frame_mask)
+        # quantised weights are integers
         weights = next((weight for weight in self.embedding.parameters() if weight.is_floating_point()), video)
         return self.embedding(video.to(weights.dtype))
 

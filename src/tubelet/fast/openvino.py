@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tubelet.errors import ConfigError
 from tubelet.fast.merging import MergingEncoder
-from tubelet.fast.model import FastViViT
+from tubelet.fast.model import FastViViT, copy_sharing_tensors
 from tubelet.fast.optimised import OptimisedViViT
 from tubelet.model import ViViT
 from tubelet.nn.attention import takes_manual_path
@@ -126,7 +126,7 @@ class OpenVINOViViT(OptimisedViViT):
         finally:
             for handle in handles:
                 handle.remove()
-        twin = copy.deepcopy(self, {id(tensor): tensor for tensor in (*self.parameters(), *self.buffers())})
+        twin = copy_sharing_tensors(self)
         for name, grid in grids.items():
             module = twin.get_submodule(name)
             module.grid = nn.Parameter(grid) if isinstance(module.grid, nn.Parameter) else grid

@@ -102,8 +102,8 @@ class AxisAttention(SelfAttention):
     ) -> Float[Tensor, "B t H n c"]:
         """From query, key and value to the output of each head."""
         if self.axis == "space":
-            return _over_space(self.dot_product, qkv, self.num_heads)
-        return _over_time(self.dot_product, qkv, self.num_heads, mask)
+            return attend_over_space(self.dot_product, qkv, self.num_heads)
+        return attend_over_time(self.dot_product, qkv, self.num_heads, mask)
 
 
 class FactorisedDotProductAttention(nn.Module):
@@ -138,7 +138,7 @@ class FactorisedDotProductAttention(nn.Module):
     ) -> tuple[Float[Tensor, "B t H n c"], Float[Tensor, "B t H n c"]]:
         """From the halves of query, key and value to the outputs of the heads over time, and of those over space."""
         heads = self.num_heads // 2
-        return _over_time(self.time, parts[0::2], heads, mask), _over_space(self.space, parts[1::2], heads)
+        return attend_over_time(self.time, parts[0::2], heads, mask), attend_over_space(self.space, parts[1::2], heads)
 
 
 def split_heads(x: Float[Tensor, "*rest N D"], heads: int) -> Float[Tensor, "*rest H N c"]:
@@ -151,20 +151,23 @@ def merge_heads(x: Float[Tensor, "*rest H N c"]) -> Float[Tensor, "*rest N D"]:
     return x.transpose(-3, -2).flatten(-2)
 
 
-def _over_space(
+def attend_over_space(
     dot_product: DotProduct, qkv: Sequence[Float[Tensor, "B t n D"]], heads: int
 ) -> Float[Tensor, "B t H n c"]:
-    """Each time step is a sample."""
+    """Attention among the tokens of each time step: time steps become samples."""
     time_steps = qkv[0].shape[1]
     query, key, value = (split_heads(part, heads).flatten(0, 1) for part in qkv)
     return dot_product(query, key, value).unflatten(0, (-1, time_steps))
 
 
-def _over_time(
+def attend_over_time(
     dot_product: DotProduct, qkv: Sequence[Float[Tensor, "B t n D"]], heads: int, mask: Bool[Tensor, "B t"] | None
 ) -> Float[Tensor, "B t H n c"]:
-    """The fused path takes the n positions as further heads, which copies nothing; the manual path, which is there to
-    record weights, as further samples."""
+    """Attention among the tokens of each spatial position.
+
+    In the fused path, positions become heads, which copies nothing; in the manual path, which is there to record the
+    weights, they become samples.
+    """
     positions = qkv[0].shape[2]
     if dot_product.fused:
         query, key, value = (split_heads(part.flatten(2), positions * heads) for part in qkv)
