@@ -1,4 +1,4 @@
-"""A video model out of an image model (the paper's section 3.4; `initialise_from_train_state` of the original)."""
+"""A video model out of an image model (the paper's section 3.4; `initialise_from_train_state` of Scenic)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tubelet.weights.image_vit_read import read_image_vit
 from tubelet.weights.inflate import PositionsInit, TubeletInit
 from tubelet.weights.initialise_plan import Behaviour, Options, Plan
 from tubelet.weights.report import LoadReport
-from tubelet.weights.tensors import put_tensors
+from tubelet.weights.tensors import as_patterns, assign_tensors
 
 Source = str | Path | nn.Module | Mapping[str, Any] | ImageViT
 
@@ -52,12 +52,12 @@ def initialise(
             another size than the model's are resized first (`resize_kernel`).
         positions: as `adapt_positions` describes. `tile` needs a source with the model's patches along height and
             width; `resize_tile` does the same there, and interpolates elsewhere.
-        behaviour: what the result may differ in from the original code's:
+        behaviour: what the result may differ in from Scenic's:
 
             - `default`: the attention over time of model 3 starts with the image's queries, keys and values and an
               output of 0, so that a block does at first what the image's block does, and every weight learns. The class
               token goes into the spatial encoder of model 2.
-            - `original`: to the digit what the original does. The attention over time of model 3 is a copy of the
+            - `original`: to the digit what Scenic does. The attention over time of model 3 is a copy of the
               image's, but for its norm; the spatial class token of model 2 stays as it was; positions are resized as
               `adapt_table_as_original` describes.
             - `paper`: the attention over time of model 3 is 0 throughout (the paper's section 3.4). It never learns:
@@ -95,14 +95,14 @@ def initialise(
         "new": plan.new,
         "unused": {**vit.unused, **plan.unused},
         "unexpected": vit.unexpected,
-        "allow_unexpected": tuple(allow_unexpected),
+        "allow_unexpected": as_patterns(allow_unexpected),
         "notes": (*vit.notes, *plan.notes),
     }
     with torch.device("meta"):
         rehearsal = ViViT(config)
-    put_tensors(rehearsal, plan.tensors, **what)
+    assign_tensors(rehearsal, plan.tensors, **what)
     model.reconfigure(**changes)
-    report = put_tensors(model, plan.tensors, **what)
+    report = assign_tensors(model, plan.tensors, **what)
     model.preprocessing = preprocessing
     if head and vit.labels and model.labels is None:
         model.labels = {"label": list(vit.labels)}

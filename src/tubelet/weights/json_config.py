@@ -1,7 +1,8 @@
-"""JSON objects beside weights, and inside them. What is wrong with one is a `WeightsError`."""
+"""JSON objects beside weights, and inside them; errors in one are a `WeightsError`."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -25,3 +26,8 @@ def read_json_text(text: str, where: str) -> dict[str, Any]:
         WeightsError: the text is not JSON, or not an object.
     """
     return as_object(parse_json(text, where, strict=True, error=WeightsError), where, error=WeightsError)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -194,7 +194,7 @@ def test_a_folder_without_its_files_says_which(folder: Path, tmp_path: Path) -> 
     (folder / "model.safetensors").unlink()
     assert "expected model.safetensors or pytorch_model.bin" in refusal(folder)
     (folder / "config.json").write_text("{")
-    assert "expected JSON" in refusal(folder)
+    assert "config.json: not JSON" in refusal(folder)
     (folder / "config.json").unlink()
     assert "there is no config.json" in refusal(folder)
 
