@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol, TypeVar, cast
+from typing import TypeVar, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -16,7 +17,7 @@ from tubelet.fast.linear import activated_linear, heads_to_linear, normed_linear
 from tubelet.fast.model import FastViViT
 from tubelet.model import ViViT
 from tubelet.nn.attention import AxisAttention, FactorisedDotProductAttention, SelfAttention
-from tubelet.nn.blocks import MLP, DropPath
+from tubelet.nn.blocks import MLP
 from tubelet.nn.encoder import Encoder
 
 M = TypeVar("M", bound=nn.Module)
@@ -37,7 +38,7 @@ def training_form(module: M) -> M:
     children = {name: child if child is None else training_form(child) for name, child in module._modules.items()}
     if all(child is module._modules[name] for name, child in children.items()):
         return module
-    form = copy.copy(module)
+    form = copy.copy(module)  # with the dictionaries of parameters, buffers and hooks of the module itself
     form._modules = children
     form.__class__ = FORMS.get(type(module), type(module))  # type: ignore[assignment]  # adds no state
     return form
@@ -87,19 +88,13 @@ class TrainingBlock(FastBlock):
     ) -> Float[Tensor, "B *tokens D"]:
         """The block, fast."""
         for norm, attention in self.block.branches():
-            x = _add(x, self.block.drop_path, partial(_attention, attention, norm, x, mask))
-        return _add(x, self.block.drop_path, partial(_mlp, cast(MLP, self.block.mlp), self.block.norm_mlp, x))
+            x = self._add(x, partial(_attention, attention, norm, x, mask))
+        return self._add(x, partial(_mlp, cast(MLP, self.block.mlp), self.block.norm_mlp, x))
 
-
-class _Branch(Protocol):
-    def __call__(self, *, residual: Tensor | None) -> Tensor: ...
-
-
-def _add(x: Tensor, drop_path: DropPath, branch: _Branch) -> Tensor:
-    """`x + drop_path(branch)`, added in the branch's last matrix product if nothing is dropped."""
-    if drop_path.training and drop_path.rate:
-        return x + drop_path(branch(residual=None))
-    return branch(residual=x)
+    def _add(self, x: Tensor, branch: Callable[[Tensor | None], Tensor]) -> Tensor:
+        """`x + drop_path(branch)`, added in the branch's last matrix product if nothing is dropped."""
+        drop_path = self.block.drop_path
+        return x + drop_path(branch(None)) if drop_path.training and drop_path.rate else branch(x)
 
 
 def _attention(
@@ -107,7 +102,6 @@ def _attention(
     norm: nn.LayerNorm,
     x: Float[Tensor, "B *tokens D"],
     mask: Bool[Tensor, "B _"] | None,
-    *,
     residual: Tensor | None,
 ) -> Tensor:
     """`residual + attention(norm(x), mask)`."""
@@ -118,20 +112,17 @@ def _attention(
         parts = (attention.attend(normed_linear(attention.qkv, x, norm, 3), mask),)
     else:
         parts = (attention.dot_product(*normed_linear(attention.qkv, x, norm, 3, attention.num_heads), mask),)
-    return _dropped(attention.dropout, residual, partial(heads_to_linear, attention.out, parts))
+    if _drops(attention.dropout):
+        return plus(residual, attention.dropout(heads_to_linear(attention.out, parts)))
+    return heads_to_linear(attention.out, parts, residual)
 
 
-def _mlp(mlp: MLP, norm: nn.LayerNorm, x: Float[Tensor, "*rest D"], *, residual: Tensor | None) -> Tensor:
+def _mlp(mlp: MLP, norm: nn.LayerNorm, x: Float[Tensor, "*rest D"], residual: Tensor | None) -> Tensor:
     """`residual + mlp(norm(x))`."""
     (hidden,) = normed_linear(mlp.fc1, x, norm)
     if _drops(mlp.dropout):
         return plus(residual, mlp.dropout(mlp.fc2(mlp.dropout(mlp.activation(hidden)))))
     return activated_linear(mlp.fc2, hidden, mlp.activation, residual)
-
-
-def _dropped(dropout: nn.Dropout, residual: Tensor | None, product: Any) -> Tensor:
-    """`residual + dropout(product())`, added in the matrix product if nothing is dropped."""
-    return plus(residual, dropout(product())) if _drops(dropout) else product(residual=residual)
 
 
 def _drops(dropout: nn.Dropout) -> bool:
