@@ -109,7 +109,7 @@ class FolderConfig:
             "attention_dropout": self.number("attention_probs_dropout_prob", 0.0),
         }
         head_width = fields["hidden_size"] // fields["num_heads"]
-        if self.values.get("head_dim", head_width) != head_width:
+        if self._get("head_dim", head_width) != head_width:
             raise WeightsError(
                 f"{self.where}: head_dim={self.values['head_dim']} is not hidden_size / num_attention_heads = "
                 f"{head_width}; tubelet has no such attention"
