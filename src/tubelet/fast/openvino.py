@@ -19,9 +19,9 @@ from tubelet.fast.merging import MergingEncoder
 from tubelet.fast.model import FastViViT, copy_sharing_tensors
 from tubelet.fast.optimised import OptimisedViViT
 from tubelet.model import ViViT
-from tubelet.nn.attention import takes_manual_path
 from tubelet.nn.pooling import PositionalPooling
 from tubelet.nn.positions import Positions, interpolate_grid
+from tubelet.nn.recording import takes_manual_path
 
 _COMPILING = threading.RLock()
 
