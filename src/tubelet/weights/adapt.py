@@ -22,10 +22,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from tubelet.config import ModelConfig, PreprocessingConfig, replace
 from tubelet.errors import ConfigError
+from tubelet.given_model import unwrapped
 from tubelet.model import ViViT
 from tubelet.nn.positions import interpolate_grid
 from tubelet.weights.fold import fold_head_norm
@@ -58,7 +59,7 @@ ZERO = "zero"
 ONE = "one"
 
 
-def adapt(model: ViViT, **fields: Any) -> ViViT:
+def adapt(model: nn.Module, **fields: Any) -> ViViT:
     """A new model with the weights of `model`, adapted to other values of some fields of its configuration.
 
     - `num_frames`, `image_size`, `sampled_frames`: positions are interpolated, as the model does it for such a video.
@@ -72,7 +73,7 @@ def adapt(model: ViViT, **fields: Any) -> ViViT:
     The preprocessing follows the frames and the image size.
 
     Args:
-        model: stays as it is.
+        model: a ViViT, also in a wrapper; it is not changed.
         fields: of `ModelConfig`, by name. Those that describe the weights (`hidden_size`, `num_layers`, ...) may be
             given too, and must be the model's.
 
@@ -82,6 +83,7 @@ def adapt(model: ViViT, **fields: Any) -> ViViT:
     Raises:
         ConfigError: a field that cannot be changed, or values that do not fit together.
     """
+    model = unwrapped(model)
     given = {name: value for name, value in fields.items() if value is not None}
     config = _new_config(model.config, given)
     if config.head_norm == "none":

@@ -21,8 +21,10 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from torch import nn
 
 from tubelet.errors import WeightsError
+from tubelet.given_model import unwrapped
 from tubelet.model import ViViT
 from tubelet.paths import HUB_NAME, refuse_mistyped
 from tubelet.provenance import PROVENANCE_FILE
@@ -91,7 +93,7 @@ def hub_note(repo_id: str, folder: Path) -> str:
 
 
 def push_to_hub(
-    model: ViViT | str | Path,
+    model: nn.Module | str | Path,
     repo_id: str,
     *,
     commit_message: str = "Upload a model with tubelet",
@@ -108,7 +110,7 @@ def push_to_hub(
     which of its videos were trained on. Names of files and folders are not uploaded.
 
     Args:
-        model: a model, or the folder of a run (or of `tubelet.save`): the card then has its figures too.
+        model: a model, also in a wrapper; or the folder of a run (or of `tubelet.save`), with its figures for the card.
         repo_id: owner/name; is made if it is not there.
         commit_message: of the one commit.
         private: whether others see it, if it is made now; the owner's default if None.
@@ -124,7 +126,7 @@ def push_to_hub(
     Raises:
         WeightsError: the Hub cannot be reached or refuses, or the folder is none of ours.
     """
-    run = None
+    run, model = None, unwrapped(model)
     if not isinstance(model, ViViT):
         run = Path(model)
         model = load_native(run)

@@ -13,6 +13,7 @@ from torch import nn
 from tubelet.config import ModelConfig, PreprocessingConfig
 from tubelet.config import replace as replace_config
 from tubelet.errors import ConfigError, WeightsError
+from tubelet.given_model import unwrapped
 from tubelet.model import ViViT
 from tubelet.presets import SIZES, preset
 from tubelet.provenance import Provenance
@@ -27,7 +28,7 @@ Source = str | Path | nn.Module | Mapping[str, Any] | ImageViT
 
 
 def initialise(
-    model: ViViT,
+    model: nn.Module,
     source: Source,
     *,
     tubelet_init: TubeletInit = "central_frame",
@@ -44,8 +45,8 @@ def initialise(
     source's mean and std. All checks pass before anything changes, and parameters stay the objects that they are.
 
     Args:
-        model: any of the four models, of the source's hidden_size, num_layers, num_heads and mlp_dim; `config_for`
-            makes a configuration that fits.
+        model: any of the four models, also in a wrapper, of the source's hidden_size, num_layers, num_heads and
+            mlp_dim; `config_for` makes a configuration that fits.
         source: what `read_image_vit` takes: an `.npz`, `.safetensors` or `.pth` file, a folder of transformers, a name
             of timm or of the Hub, a model object, a state dict.
         tubelet_init: the tubelet kernel, as `inflate_kernel` describes; `random` leaves the model's own. Patches of
@@ -75,7 +76,7 @@ def initialise(
         WeightsError: the source cannot be read, is not a plain ViT, or does not fit the model. The model is as it was.
         ConfigError: an option that does not exist, or means nothing for this model.
     """
-    options = Options(tubelet_init, positions, behaviour, head)
+    model, options = unwrapped(model), Options(tubelet_init, positions, behaviour, head)
     vit = read_image_vit(source, architecture=architecture)
     _check_sizes(model.config, vit)
     changes = _changes(model.config, vit)

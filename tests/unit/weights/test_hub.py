@@ -172,6 +172,11 @@ def test_a_pushed_model_comes_back_with_its_labels_and_preprocessing(hub: Hub, m
     assert again.preprocessing == model.preprocessing
 
 
+def test_a_model_in_a_wrapper_is_pushed(hub: Hub, model: ViViT) -> None:
+    push_to_hub(torch.nn.DataParallel(model), "me/wrapped", token="hf_test")
+    assert same(from_pretrained("me/wrapped"), model)
+
+
 def test_a_run_is_pushed_with_its_figures_and_without_its_paths(hub: Hub, model: ViViT, tmp_path: Path) -> None:
     run = tmp_path / "run"
     save(model, run)
