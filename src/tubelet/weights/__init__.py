@@ -1,4 +1,7 @@
-"""Weights: our own folders, Scenic's checkpoints, Hugging Face, VideoMAE, and image transformers as a start."""
+"""Weights: our own folders, Scenic's checkpoints, Hugging Face, VideoMAE, and image transformers as a start.
+
+Whatever is wrong with a file or its contents is a `WeightsError` that names the file and the reason.
+"""
 
 from tubelet.weights.adapt import adapt
 from tubelet.weights.convert import convert

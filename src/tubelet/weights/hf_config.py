@@ -32,9 +32,6 @@ class FolderConfig:
     Args:
         folder: with `config.json`.
         model_type: that it must have.
-
-    Raises:
-        WeightsError: the file is missing, unreadable or about another kind of model.
     """
 
     def __init__(self, folder: Path, model_type: str) -> None:
@@ -78,11 +75,7 @@ class FolderConfig:
         return tuple(values)
 
     def activation(self, default: str) -> str:
-        """Our name of `hidden_act`.
-
-        Raises:
-            WeightsError: an activation that tubelet does not have.
-        """
+        """Our name of `hidden_act`."""
         value = self._get("hidden_act", default)
         if not isinstance(value, str) or value not in ACTIVATIONS:
             raise WeightsError(
@@ -117,11 +110,7 @@ class FolderConfig:
         return fields
 
     def labels(self, num_classes: int) -> tuple[dict[str, list[str]] | None, list[str]]:
-        """Class names from `id2label` (None if they are placeholders like "LABEL_3"), and notes for the report.
-
-        Raises:
-            WeightsError: not one name for each of `num_classes` classes.
-        """
+        """Class names from `id2label` (None if they are placeholders like "LABEL_3"), and notes for the report."""
         table = self.values.get("id2label")
         if num_classes == 0:
             return None, []

@@ -36,11 +36,7 @@ LONGEST_NAME = 255
 
 
 def read_weights(folder: Path) -> SourceTensors:
-    """Every tensor of the folder, from safetensors where there are any, else from `pytorch_model.bin`; or from shards.
-
-    Raises:
-        WeightsError: there are no weights, or they are damaged, or a pickle holds anything but tensors.
-    """
+    """All tensors of the folder, from safetensors if there are any, else from `pytorch_model.bin` (or shards)."""
     for name in (SAFETENSORS_FILE, PICKLED_FILE):
         file, index = folder / name, folder / f"{name}.index.json"
         read = _read_safetensors if name == SAFETENSORS_FILE else read_pickled
@@ -58,11 +54,7 @@ def _source_tensors(tensors: Mapping[str, Tensor], file: Path) -> SourceTensors:
 
 
 def read_pickled(file: Path) -> dict[str, Tensor]:
-    """The tensors of a `pytorch_model.bin`; nothing in it is executed.
-
-    Raises:
-        WeightsError: the file is damaged, or holds anything but tensors.
-    """
+    """The tensors of a `pytorch_model.bin`; nothing in it is executed."""
     tensors = load_pickled(file, mmap=True)
     is_tensors = isinstance(tensors, dict) and all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in tensors.items()

@@ -71,11 +71,7 @@ LAYOUTS: dict[KeyLayout, LayerNames] = {
 
 
 def layout_of(stored: SourceTensors, prefix: str) -> LayerNames:
-    """The names that the tensors of blocks have.
-
-    Raises:
-        WeightsError: neither release's.
-    """
+    """The names that the tensors of blocks have."""
     for names in LAYOUTS.values():
         if f"{prefix}{names.layer.format(0)}.layernorm_before.weight" in stored:
             return names
@@ -86,11 +82,7 @@ def layout_of(stored: SourceTensors, prefix: str) -> LayerNames:
 
 
 def count_layers(stored: SourceTensors, prefix: str, names: LayerNames, config: FolderConfig) -> int:
-    """`num_hidden_layers`, which must be the number of blocks of the file.
-
-    Raises:
-        WeightsError: the file has more or fewer.
-    """
+    """`num_hidden_layers`, which must be the number of blocks of the file."""
     described = config.integer("num_hidden_layers", 12)
     found = 0
     while f"{prefix}{names.layer.format(found)}.layernorm_before.weight" in stored:
@@ -133,11 +125,7 @@ def block_tensors(
 
 
 def count_classes(stored: SourceTensors, config: FolderConfig, architecture: str) -> int:
-    """How many classes the classifier has; 0 where the folder is of an encoder alone.
-
-    Raises:
-        WeightsError: the folder says that it is an `architecture`, which has a classifier, and there is none.
-    """
+    """How many classes the classifier has; 0 where the folder is of an encoder alone."""
     said = config.values.get("architectures")
     if "classifier.weight" in stored:
         shape = stored.left["classifier.weight"].shape

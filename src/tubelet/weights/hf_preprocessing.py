@@ -73,9 +73,6 @@ def read_preprocessing(folder: Path, family: Family, model: ModelConfig) -> tupl
         folder: may hold `preprocessor_config.json` or `video_preprocessor_config.json`.
         family: whose defaults count.
         model: for the number of frames, which a processor does not know.
-
-    Raises:
-        WeightsError: the processor does something that a `PreprocessingConfig` cannot say.
     """
     files = [folder / name for name in (IMAGE_FILE, VIDEO_FILE) if (folder / name).is_file()]
     if not files:

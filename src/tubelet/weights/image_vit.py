@@ -153,22 +153,14 @@ class ImageViT:
 
 
 def number(value: Any, what: str, source: str) -> float:
-    """A finite number out of a configuration file.
-
-    Raises:
-        WeightsError: it is something else.
-    """
+    """A finite number out of a configuration file."""
     if not is_number(value):
         raise WeightsError(f"{source}: {what}={value!r:.80} is not a number")
     return float(value)
 
 
 def per_channel(value: Any, what: str, source: str) -> tuple[float, ...] | None:
-    """A mean or std out of a configuration file; None stays None.
-
-    Raises:
-        WeightsError: not a list of numbers.
-    """
+    """A mean or std out of a configuration file; None stays None."""
     if value is None:
         return None
     if not isinstance(value, list | tuple) or not value:
@@ -182,9 +174,6 @@ def split_positions(
     """A table of positions [1, N, D] as `positions.grid` [h, w, D] and, with a class token, `positions.cls` [1, D].
 
     Models that add positions before they prepend the class token have no position for it: it is 0.
-
-    Raises:
-        WeightsError: the table fits no grid; without `grid` only a square one can be known.
     """
     if positions.ndim != 3 or positions.shape[0] != 1:
         raise WeightsError(f"{source}: {name} has the shape {list(positions.shape)}; expected [1, tokens, hidden_size]")

@@ -29,9 +29,6 @@ def from_hf_folder(folder: Path, tensors: Mapping[str, Tensor]) -> ImageViT:
     """The image transformer in a folder with `config.json` and these tensors.
 
     `preprocessor_config.json`, if it is there, says how pixels were normalised.
-
-    Raises:
-        WeightsError: not a ViT, or a configuration that ViViT cannot follow.
     """
     processor = folder / "preprocessor_config.json"
     return from_hf_tensors(
@@ -55,9 +52,6 @@ def from_hf_tensors(
         source: for the report and errors.
         config: its `config.json`; without, what google/vit-base-patch16-224 has is assumed, and the report says so.
         processor: its `preprocessor_config.json`.
-
-    Raises:
-        WeightsError: not a ViT, or a configuration that ViViT cannot follow.
     """
     notes: tuple[str, ...] = ()
     if config is None:

@@ -56,9 +56,6 @@ def from_npz(arrays: Mapping[str, Tensor], source: str) -> ImageViT:
 
     The tree may stand under a prefix (`params/`, `opt/target/`, `params/img/`); whatever is outside is not used. Blocks
     may be numbered or stacked along a first axis. The activation is Flax's GELU, the tanh approximation.
-
-    Raises:
-        WeightsError: the keys are not a plain ViT's.
     """
     prefix = _prefix(arrays, source)
     tree = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -76,20 +76,12 @@ ASSUMED = TimmFacts(
 
 
 def from_timm_model(model: nn.Module, source: str) -> ImageViT:
-    """The image transformer that a timm model object is.
-
-    Raises:
-        WeightsError: it is not a plain ViT; the error says what it has instead.
-    """
+    """The image transformer that a timm model object is."""
     return from_timm_tensors(model.state_dict(), source, facts_of(model, source))
 
 
 def build(name: str, source: str, *, pretrained: bool, **arguments: Any) -> nn.Module:
-    """A model by timm's name; the pretrained weights come through timm's own code, its cache first.
-
-    Raises:
-        WeightsError: timm is not installed, does not know the name, or cannot get the weights.
-    """
+    """A model by timm's name; the pretrained weights come through timm's own code, its cache first."""
     try:
         import timm
     except ImportError as error:
@@ -143,9 +135,6 @@ def from_timm_tensors(tensors: Mapping[str, Any], source: str, facts: TimmFacts 
     """The image transformer that tensors with timm's keys are.
 
     LayerScale is folded into the layer before it, exactly; a missing bias becomes 0.
-
-    Raises:
-        WeightsError: the keys are not a plain ViT's; the error says what they are.
     """
     _refuse_keys(tensors, source)
     if facts is ASSUMED:
@@ -196,11 +185,7 @@ def from_timm_tensors(tensors: Mapping[str, Any], source: str, facts: TimmFacts 
 def facts_of_architecture(
     name: str, tensors: Mapping[str, Any], source: str, arguments: Mapping[str, Any] | None = None
 ) -> TimmFacts:
-    """What timm's architecture says of tensors with its keys; it is built without memory, to look at.
-
-    Raises:
-        WeightsError: timm is not installed or does not know it, it is no plain ViT, or the tensors are not its own.
-    """
+    """What timm's architecture says of tensors with its keys; it is built without memory, to look at."""
     with torch.device("meta"):
         model = build(name, source, pretrained=False, **(arguments or {}))
     facts = facts_of(model, source)

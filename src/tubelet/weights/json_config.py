@@ -11,20 +11,12 @@ from tubelet.json_files import as_object, parse_json, read_json_object
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object that a file holds.
-
-    Raises:
-        WeightsError: the file cannot be read, is not JSON, or is not an object.
-    """
+    """The JSON object that a file holds."""
     return read_json_object(path, strict=True, error=WeightsError)
 
 
 def read_json_text(text: str, where: str) -> dict[str, Any]:
-    """The JSON object that a text is; `where` it comes from is for the error.
-
-    Raises:
-        WeightsError: the text is not JSON, or not an object.
-    """
+    """The JSON object that a text is; `where` it comes from is for the error."""
     return as_object(parse_json(text, where, strict=True, error=WeightsError), where, error=WeightsError)
 
 

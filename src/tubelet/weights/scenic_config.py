@@ -89,11 +89,7 @@ def deduce(tree: Mapping[str, Tensor], given: Mapping[str, Any], where: str) -> 
 
 
 def read_tree_shape(tree: Mapping[str, Tensor], where: str) -> InferredConfig:
-    """Infer fields from names and shapes.
-
-    Raises:
-        WeightsError: the tree is not a ViViT of Scenic, or has a part that tubelet's models do not have.
-    """
+    """Infer fields from names and shapes."""
     for needed in ("embedding/kernel", "embedding/bias"):
         if needed not in tree:
             raise WeightsError(f"{where}: expected the parameters of a ViViT, but there is no {needed}")

@@ -37,11 +37,7 @@ class SourceTensors:
         return name in self.left
 
     def take(self, name: str, why: str = "") -> Tensor:
-        """Remove and return a tensor.
-
-        Raises:
-            WeightsError: it is missing, with `why` (or `missing`) as the explanation.
-        """
+        """Remove and return a tensor."""
         if name not in self.left:
             raise WeightsError(f"{self.source}: {name} is missing; {why or self.missing}")
         tensor = self.left.pop(name)
@@ -78,9 +74,6 @@ class SourceTensors:
         Args:
             pattern: of the names of their tensors, with their number as its group.
             first: the beginning of the first one's names, for the error.
-
-        Raises:
-            WeightsError: none, or a number that is larger than that of the tensors.
         """
         numbers = [int(found[1]) for name in self.left if (found := re.match(pattern, name))]
         if not numbers or max(numbers) >= len(numbers):
@@ -94,11 +87,7 @@ def zero_bias(size: int) -> MappedTensor:
 
 
 def plain_tensor(tensor: Any, name: str, source: str) -> Tensor:
-    """A detached tensor on the CPU that claims no more numbers than it holds.
-
-    Raises:
-        WeightsError: it is not a tensor, or a view that repeats a few numbers to seem large.
-    """
+    """A detached tensor on the CPU that claims no more numbers than it holds."""
     if not isinstance(tensor, Tensor):
         raise WeightsError(f"{source}: {name} is not a tensor but {type(tensor).__name__}")
     tensor = tensor.detach()
