@@ -44,16 +44,9 @@ POOLS = {"token": "cls", "avg": "mean"}
 
 @dataclass(frozen=True)
 class TimmFacts:
-    """What a timm model knows and its tensors do not say.
+    """What a timm model knows and its tensors do not say: fields of `ImageViT`, and the grid.
 
-    Attributes:
-        num_heads: None if not known.
-        activation, layer_norm_eps: of every block.
-        grid: patches along height and width; None: a square.
-        pool: in our words, or timm's where we have none; None: as the keys suggest.
-        mean, std: None if not known.
-        labels: class names.
-        notes: what was assumed.
+    `grid` None is a square, and `pool` None what the keys suggest.
     """
 
     num_heads: int | None = None
