@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from tubelet.probing import probe
     from tubelet.training import train
     from tubelet.video import Clip, read_video, write_video
-    from tubelet.weights import convert, initialise, load, save
-    from tubelet.weights.hub import from_pretrained, push_to_hub
+    from tubelet.weights import convert, from_pretrained, initialise, load, save
+    from tubelet.weights.hub import push_to_hub
 
 __all__ = [
     "Clip",
@@ -68,8 +68,8 @@ _HOMES = {
     "tubelet.probing": ("probe",),
     "tubelet.training": ("train",),
     "tubelet.video": ("Clip", "read_video", "write_video"),
-    "tubelet.weights": ("convert", "initialise", "load", "save"),
-    "tubelet.weights.hub": ("from_pretrained", "push_to_hub"),
+    "tubelet.weights": ("convert", "from_pretrained", "initialise", "load", "save"),
+    "tubelet.weights.hub": ("push_to_hub",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _PACKAGES = (

@@ -1,4 +1,4 @@
-"""Models as users give them: in a wrapper, with layers of their own, with a head that was replaced."""
+"""Models of users: in a wrapper, with replaced layers, with a replaced head."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def unwrapped(model: nn.Module) -> ViViT: ...
 @overload
 def unwrapped(model: nn.Module | Path_) -> ViViT | Path_: ...
 def unwrapped(model: Any) -> Any:
-    """The ViViT in a wrapper that computes the same: of `torch.compile`, `DataParallel`, DDP or peft.
+    """The ViViT in a wrapper of `torch.compile`, `DataParallel`, DDP or peft.
 
     Args:
-        model: a ViViT, a wrapper, or a path, which is given back.
+        model: a ViViT, a wrapper, or a path, which is returned as it is.
 
     Raises:
         ConfigError: anything else.
@@ -45,7 +45,7 @@ def unwrapped(model: Any) -> Any:
 
 
 def require_as_configured(model: ViViT, purpose: str) -> None:
-    """Check that the layers are those that `model.config` makes, as the configuration is all that is written of them.
+    """Check that all layers are as `model.config` describes them, since the configuration is all that is saved.
 
     Raises:
         ConfigError: a layer was replaced, or has other sizes.
@@ -61,29 +61,29 @@ def require_as_configured(model: ViViT, purpose: str) -> None:
 def replaced_layers(model: ViViT) -> list[str]:
     """The layers that are not those that `model.config` makes, with their classes; or tensors of other sizes."""
     with torch.device("meta"):
-        made = ViViT(model.config)
-    expected, own = dict(made.named_modules()), dict(model.named_modules())
-    kinds = {name: (type(expected.get(name)), type(own.get(name))) for name in {**expected, **own} if name}
-    changed = [f"{name} ({mine.__name__})" for name, (theirs, mine) in kinds.items() if not _alike(theirs, mine)]
+        described = ViViT(model.config)
+    expected, own = dict(described.named_modules()), dict(model.named_modules())
+    types = {name: (type(expected.get(name)), type(own.get(name))) for name in {**expected, **own} if name}
+    changed = [f"{name} ({found.__name__})" for name, (wanted, found) in types.items() if not _same_type(wanted, found)]
     for name in expected.keys() & own.keys():
-        mine, theirs = vars(own[name]), vars(expected[name])
-        changed += [f"{name}.{value}" for value in ("eps", "activation") if mine.get(value) != theirs.get(value)]
-    shapes = {name: list(tensor.shape) for name, tensor in made.state_dict().items()}
-    found = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+        found, wanted = vars(own[name]), vars(expected[name])
+        changed += [f"{name}.{value}" for value in ("eps", "activation") if found.get(value) != wanted.get(value)]
+    shapes = {name: list(tensor.shape) for name, tensor in described.state_dict().items()}
+    sizes = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
     return changed or [
-        f"{name} {found.get(name, 'missing')}" for name in {**shapes, **found} if shapes.get(name) != found.get(name)
+        f"{name} {sizes.get(name, 'missing')}" for name in {**shapes, **sizes} if shapes.get(name) != sizes.get(name)
     ]
 
 
-def _alike(expected: type, own: type) -> bool:
+def _same_type(expected: type, own: type) -> bool:
     return own is expected or (issubclass(own, BatchNorm) and issubclass(expected, BatchNorm))
 
 
 def logits_by_head(model: nn.Module, logits: Any) -> dict[str, Tensor]:
-    """What a model's call gave, {head: [B, K]}; a single head is called `label`.
+    """The output of a model as {head: [B, K]}; a single head is called `label`.
 
     Raises:
-        ConfigError: other heads or other numbers of classes than `model.config` says, as of a head that was replaced.
+        ConfigError: other heads or other numbers of classes than `model.config` says, as after its head was replaced.
     """
     found = logits if isinstance(logits, dict) else {"label": logits}
     sizes = {head: values.shape[-1] for head, values in found.items()}

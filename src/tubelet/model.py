@@ -13,18 +13,20 @@ from torch import Tensor, nn
 from tubelet.config import ModelConfig, PreprocessingConfig
 from tubelet.errors import ConfigError
 from tubelet.nn.activations import ACTIVATIONS
-from tubelet.nn.attention import AxisAttention, FactorisedDotProductAttention, SelfAttention
 from tubelet.nn.batch_norm import BatchNorm
-from tubelet.nn.blocks import MLP, Block, FactorisedSelfAttentionBlock
-from tubelet.nn.embedding import ConvStemEmbedding, TubeletEmbedding, UniformFrameEmbedding, hold_masked_frames
+from tubelet.nn.blocks import MLP
+from tubelet.nn.build import build_embedding, build_encoder, build_head
+from tubelet.nn.embedding import hold_masked_frames
 from tubelet.nn.encoder import Encoder
 from tubelet.nn.initialisation import initialise_head, initialise_parameters
+from tubelet.nn.pooling import pool_tokens
+from tubelet.nn.token_drop import draw_kept_positions
 from tubelet.provenance import Provenance
 
 Labels = Mapping[str, Sequence[str]]
 
 Frozen = Literal["none", "embedding", "spatial", "encoder"]
-"""How much of a model is kept as it is; see `ViViT.freeze`."""
+"""Which part of a model is not trained; see `ViViT.freeze`."""
 
 
 class ViViT(nn.Module):
@@ -33,28 +35,28 @@ class ViViT(nn.Module):
         video [B, T, C, H, W] -> embedding -> tokens [B, t, h, w, D]
 
         1 spatio_temporal            encoder over all t*h*w tokens
-        2 factorised_encoder         spatial_encoder over the h*w tokens of each time -> one vector a time
+        2 factorised_encoder         spatial_encoder over the h*w tokens of each time step -> one vector each
                                      -> temporal_encoder over these t vectors (or their mean: temporal_layers=0)
         3 factorised_self_attention  encoder whose blocks attend over space, then over time
         4 factorised_dot_product     encoder whose heads attend half over time, half over space
 
         -> pool -> (head_norm) -> head -> logits [B, K], or a dictionary of them with several heads
 
-    Any number of frames and any height and width that divide into tubelets may be given, not only those of the
-    configuration: positions are interpolated.
+    The video may have another number of frames, height and width than the configuration if they divide into tubelets:
+    positions are interpolated.
 
     Args:
         config: the architecture.
-        preprocessing: what the video must go through first; kept with the weights.
-        labels: class names of each head, `{"label": [...]}` for a single one; kept with the weights.
+        preprocessing: how videos are preprocessed; saved with the weights.
+        labels: class names of each head, `{"label": [...]}` for a single one; saved with the weights.
 
     Attributes:
         config, preprocessing, labels: as above; `preprocessing` and `labels` may be None.
         embedding, encoder (or spatial_encoder and temporal_encoder), head_norm, head: the parts.
         load_report: a `tubelet.weights.LoadReport` after `tubelet.load`, None for a new model.
-        provenance: the videos that the weights, and those that they were started from, learned from; kept with the
-            weights. None if that is not known.
-        frozen: what `freeze` was told last.
+        provenance: the videos that the weights, and those that they were initialised from, were trained on; saved with
+            the weights. None if not known.
+        frozen: the part that `freeze` was last called with.
     """
 
     config: ModelConfig
@@ -69,17 +71,17 @@ class ViViT(nn.Module):
         self.config = config
         self.preprocessing = preprocessing
         self.labels = _checked_labels(labels, config)
-        self.embedding = _embedding(config)
+        self.embedding = build_embedding(config)
         time, height, width = config.grid
         if config.variant == "factorised_encoder":
             assert config.temporal_layers is not None
-            self.spatial_encoder = _encoder(config, (1, height, width), config.num_layers)
+            self.spatial_encoder = build_encoder(config, (1, height, width), config.num_layers)
             if config.temporal_layers:
-                self.temporal_encoder = _encoder(config, (time, 1, 1), config.temporal_layers)
+                self.temporal_encoder = build_encoder(config, (time, 1, 1), config.temporal_layers)
         else:
-            self.encoder = _encoder(config, (time, height, width), config.num_layers)
+            self.encoder = build_encoder(config, (time, height, width), config.num_layers)
         self.head_norm = BatchNorm(config.hidden_size, affine=False) if config.head_norm == "batch" else nn.Identity()
-        self.head = _head(config)
+        self.head = build_head(config)
         initialise_parameters(self, config.residual_init)
         initialise_head(self.head)
 
@@ -90,10 +92,10 @@ class ViViT(nn.Module):
 
         Args:
             video: [B, T, C, H, W], preprocessed (see `preprocessing`; [-1, 1] for the paper's weights), of any
-                floating-point type: it is converted to that of the weights.
-            frame_mask: [B, T], True where a frame is real, for clips that are too short. What a masked frame holds does
-                not change the result: it is never attended to nor pooled, and a tubelet that it shares with a real
-                frame sees that frame held.
+                floating-point type: it is cast to that of the weights.
+            frame_mask: [B, T], True at real frames, for clips that are padded. Masked frames do not change the result:
+                they are neither attended to nor pooled, and a tubelet that holds both kinds sees the last real frame
+                repeated.
 
         Returns:
             logits [B, K], or {head: [B, K]} where `num_classes` names several heads.
@@ -102,6 +104,17 @@ class ViViT(nn.Module):
             ConfigError: the video's shape does not fit the model, or a sample has no real frame.
         """
         return self.forward_head(self.forward_features(video, frame_mask), frame_mask)
+
+    def forward_pooled(
+        self, video: Float[Tensor, "B T C H W"], frame_mask: Bool[Tensor, "B T"] | None = None
+    ) -> Float[Tensor, "B D"]:
+        """The vectors that are classified: `forward` without `head_norm` and head.
+
+        Args:
+            video, frame_mask: as in `forward`.
+        """
+        tokens = self.forward_features(video, frame_mask)
+        return self._pool(tokens, self._time_mask(frame_mask))
 
     def forward_features(
         self, video: Float[Tensor, "B T C H W"], frame_mask: Bool[Tensor, "B T"] | None = None
@@ -116,22 +129,23 @@ class ViViT(nn.Module):
             1 + t (or t) from the temporal encoder of model 2; t for its average-pool baseline.
         """
         tokens = self.embed(video, frame_mask)
-        return self.encode_tokens(tokens, self._time_mask(frame_mask), self._kept_places(tokens))
+        return self.encode_tokens(tokens, self._time_mask(frame_mask), self._kept_positions(tokens))
 
-    def _kept_places(self, tokens: Float[Tensor, "B t h w D"]) -> Int[Tensor, "B n"] | None:
-        """The places that `token_drop` leaves in training; None is all."""
+    def _kept_positions(self, tokens: Float[Tensor, "B t h w D"]) -> Int[Tensor, "B n"] | None:
+        """The spatial positions that `token_drop` keeps in training; None is all."""
         if not self.training or not self.config.token_drop:
             return None
-        count = tokens.shape[2] * tokens.shape[3]
-        return draw_places(len(tokens), count, self.config.token_drop).to(tokens.device)
+        positions = tokens.shape[2] * tokens.shape[3]
+        return draw_kept_positions(len(tokens), positions, self.config.token_drop).to(tokens.device)
 
     def embed(
         self, video: Float[Tensor, "B T C H W"], frame_mask: Bool[Tensor, "B T"] | None = None
     ) -> Float[Tensor, "B t h w D"]:
-        """The token grid, without positions."""
+        """The token grid, before position embeddings are added."""
         self._check_input(video, frame_mask)
         if frame_mask is not None:
             video = hold_masked_frames(video, frame_mask)
+        # quantised weights are integers
         weights = next((weight for weight in self.embedding.parameters() if weight.is_floating_point()), video)
         return self.embedding(video.to(weights.dtype))
 
@@ -139,37 +153,37 @@ class ViViT(nn.Module):
         self,
         tokens: Float[Tensor, "B t h w D"],
         time_mask: Bool[Tensor, "B t"] | None = None,
-        places: Int[Tensor, "B n"] | None = None,
+        kept: Int[Tensor, "B n"] | None = None,
     ) -> Float[Tensor, "B N D"]:
-        """What `forward_features` does after `embed`: from the token grid to the tokens that the head pools.
+        """The second step of `forward_features`, after `embed`: from the token grid to the tokens that the head pools.
 
         Args:
             tokens: [B, t, h, w, D].
-            time_mask: True at the times that are real.
-            places: encode the tokens of these places alone, at every time (see `Encoder.forward`); then N is smaller.
+            time_mask: True at real time steps.
+            kept: encode only the tokens at these spatial positions (see `Encoder.forward`); N is then smaller.
         """
         if self.config.variant != "factorised_encoder":
-            return self.encoder(tokens, time_mask, places)
-        return self.encode_times(self.encode_space(tokens, places), time_mask)
+            return self.encoder(tokens, time_mask, kept)
+        return self.encode_times(self.encode_space(tokens, kept), time_mask)
 
     def encode_space(
-        self, tokens: Float[Tensor, "B t h w D"], places: Int[Tensor, "B n"] | None = None
+        self, tokens: Float[Tensor, "B t h w D"], kept: Int[Tensor, "B n"] | None = None
     ) -> Float[Tensor, "B t D"]:
-        """Factorised encoder alone: one vector for every time, which depends on that time's tokens and nothing else."""
-        times = tokens.shape[1]
-        of_each_time = None if places is None else places.repeat_interleave(times, dim=0)
-        frames = self.spatial_encoder.pooled(tokens.flatten(0, 1).unsqueeze(1), None, of_each_time)
-        return frames.unflatten(0, (-1, times))
+        """Factorised encoder only: the spatial encoder, which makes one vector of the tokens of each time step."""
+        time_steps = tokens.shape[1]
+        kept = None if kept is None else kept.repeat_interleave(time_steps, dim=0)
+        features = self.spatial_encoder.forward_pooled(tokens.flatten(0, 1).unsqueeze(1), None, kept)
+        return features.unflatten(0, (-1, time_steps))
 
     def encode_times(
         self,
-        frames: Float[Tensor, "B t D"],
+        features: Float[Tensor, "B t D"],
         time_mask: Bool[Tensor, "B t"] | None = None,
     ) -> Float[Tensor, "B N D"]:
-        """Factorised encoder alone: the temporal encoder over the vectors of `encode_space`; the baseline has none."""
+        """Factorised encoder only: the temporal encoder over the vectors of `encode_space`, if there is one."""
         if not self.config.temporal_layers:
-            return frames
-        return self.temporal_encoder(frames[:, :, None, None], time_mask)
+            return features
+        return self.temporal_encoder(features[:, :, None, None], time_mask)
 
     def forward_head(
         self,
@@ -177,37 +191,37 @@ class ViViT(nn.Module):
         frame_mask: Bool[Tensor, "B T"] | None = None,
         pre_logits: bool = False,
     ) -> Float[Tensor, "B K"] | dict[str, Float[Tensor, "B _"]]:
-        """Pool what `forward_features` gave and classify it.
+        """Pool the output of `forward_features` and classify it.
 
         Args:
             tokens: [B, N, D].
-            frame_mask: the one that `forward_features` was given.
+            frame_mask: as given to `forward_features`.
             pre_logits: return the pooled vector [B, D], before `head_norm`, instead of logits.
         """
         pooled = self._pool(tokens, self._time_mask(frame_mask))
         return pooled if pre_logits else self.classify(pooled)
 
     def forward_times(
-        self, frames: Float[Tensor, "B t D"], time_mask: Bool[Tensor, "B t"] | None = None
+        self, features: Float[Tensor, "B t D"], time_mask: Bool[Tensor, "B t"] | None = None
     ) -> Float[Tensor, "B K"] | dict[str, Float[Tensor, "B _"]]:
-        """Factorised encoder alone: from the vectors of `encode_space` to logits.
+        """Factorised encoder only: from the vectors of `encode_space` to logits.
 
         Args:
-            frames: [B, t, D].
-            time_mask: True at the times that are real.
+            features: [B, t, D].
+            time_mask: True at real time steps.
         """
-        return self.classify(self.pool_times(frames, time_mask))
+        return self.classify(self.pool_times(features, time_mask))
 
     def pool_times(
-        self, frames: Float[Tensor, "B t D"], time_mask: Bool[Tensor, "B t"] | None = None
+        self, features: Float[Tensor, "B t D"], time_mask: Bool[Tensor, "B t"] | None = None
     ) -> Float[Tensor, "B D"]:
-        """Factorised encoder alone: the vector of a clip from those of its times (see `forward_times`)."""
+        """Factorised encoder only: from the vectors of `encode_space` to one vector of the clip."""
         if self.config.temporal_layers:
-            return self.temporal_encoder.pooled(frames[:, :, None, None], time_mask)
-        return self._pool(frames, time_mask)
+            return self.temporal_encoder.forward_pooled(features[:, :, None, None], time_mask)
+        return self._pool(features, time_mask)
 
     def classify(self, pooled: Float[Tensor, "B D"]) -> Float[Tensor, "B K"] | dict[str, Float[Tensor, "B _"]]:
-        """Logits of what `forward_head` pools; the same vectors where there is no head."""
+        """Logits of the pooled vectors; the vectors themselves where there is no head."""
         if isinstance(self.head, nn.Identity):
             return pooled
         normed = self.head_norm(pooled)
@@ -216,7 +230,7 @@ class ViViT(nn.Module):
         return self.head(normed)
 
     def reset_classifier(self, num_classes: int | dict[str, int], labels: Labels | None = None) -> None:
-        """Replace the head (or heads) by a new one, drawn at random; 0 takes it away. `config` and `labels` follow.
+        """Replace the head (or heads) by a new, random one; 0 classes remove it. `config` and `labels` follow.
 
         Raises:
             ConfigError: `labels` does not have `num_classes` names.
@@ -225,14 +239,14 @@ class ViViT(nn.Module):
         self.labels = _checked_labels(labels, config)
         self.config = config
         like = next(self.embedding.parameters())
-        self.head = _head(config).to(like.device, like.dtype)
+        self.head = build_head(config).to(like.device, like.dtype)
         initialise_head(self.head)
 
     def reconfigure(self, **changes: Any) -> None:
-        """Change how the encoders compute, in place; `config` follows.
+        """Change settings of the encoders in place; `config` follows.
 
-        Every parameter stays the object that it is, so that an optimiser may hold it already. Only an input norm comes
-        or goes: a new one starts with scale 1 and bias 0.
+        Every parameter stays the same object, so that an optimiser may hold it already. Only an input norm is added
+        (with scale 1 and bias 0) or removed.
 
         Args:
             changes: of `activation`, `layer_norm_eps`, `output_norm_eps`, `input_norm` and `output_norm`.
@@ -258,11 +272,11 @@ class ViViT(nn.Module):
             encoder.norm.eps = config.output_norm_eps or config.layer_norm_eps
 
     def freeze(self, part: Frozen) -> None:
-        """Keep the first part of the model as it is: no gradients, and neither dropout nor drop-path in training.
+        """Freeze the first part of the model: no gradients, and evaluation mode (no dropout, no drop path).
 
         Args:
-            part: `embedding`, the tubelets; `spatial`, the spatial encoder of the factorised encoder as well;
-                `encoder`, everything but the head (a linear probe); `none` lets everything learn again.
+            part: `embedding`; `spatial`, which is embedding and spatial encoder of the factorised encoder; `encoder`,
+                everything but the head (a linear probe); `none` trains everything again.
 
         Raises:
             ConfigError: no such part, also in this model; or nothing would be left to learn.
@@ -277,13 +291,13 @@ class ViViT(nn.Module):
         if part == "encoder" and isinstance(self.head, nn.Identity):
             raise ConfigError("freeze='encoder' leaves the head to learn, and num_classes=0 has none")
         self.frozen = part
-        still = {id(module) for module in self._frozen_parts()}
+        frozen = set(self._frozen_parts())
         for module in self.children():
-            module.requires_grad_(id(module) not in still)
+            module.requires_grad_(module not in frozen)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> ViViT:
-        """Training or evaluation mode; what is frozen stays in evaluation mode."""
+        """Training or evaluation mode; frozen parts stay in evaluation mode."""
         super().train(mode)
         for module in self._frozen_parts():
             module.eval()
@@ -299,7 +313,7 @@ class ViViT(nn.Module):
         return [module for name, module in self.named_children() if name not in ("head_norm", "head")]
 
     def set_checkpointing(self, enabled: bool = True) -> None:
-        """Activation checkpointing in training: keep each block's input, compute the rest again for the gradient."""
+        """Activation checkpointing in training: keep each block's input and recompute the rest in the backward pass."""
         for module in self.modules():
             if isinstance(module, Encoder):
                 module.checkpointing = enabled
@@ -309,9 +323,7 @@ class ViViT(nn.Module):
             return self.encoder.pool(tokens, time_mask)
         if self.config.temporal_layers:
             return self.temporal_encoder.pool(tokens, time_mask)
-        if time_mask is None:
-            return tokens.mean(dim=1)
-        return tokens.masked_fill(~time_mask[:, :, None], 0).sum(dim=1) / time_mask.sum(dim=1, keepdim=True)
+        return pool_tokens(tokens, "mean", time_mask)
 
     def _time_mask(self, frame_mask: Tensor | None) -> Tensor | None:
         return None if frame_mask is None else self.embedding.token_mask(frame_mask)
@@ -341,71 +353,6 @@ class ViViT(nn.Module):
             )
         if not torch.compiler.is_compiling() and not bool(frame_mask.any(dim=1).all()):
             raise ConfigError("frame_mask marks every frame of a sample as not real; leave such a sample out")
-
-
-def draw_places(batch: int, places: int, left_out: float) -> Int[Tensor, "B n"]:
-    """A random part of the places of the token grid for each sample, ascending; on the CPU, from torch's generator.
-
-    Args:
-        batch: how many samples, B.
-        places: of the grid, h * w.
-        left_out: share of them that is left out; at least one stays.
-    """
-    count = max(1, places - round(left_out * places))
-    return torch.rand(batch, places).argsort(dim=1)[:, :count].sort(dim=1).values
-
-
-def _embedding(config: ModelConfig) -> TubeletEmbedding | ConvStemEmbedding:
-    if config.embedding == "uniform_frames":
-        patch_size = config.tubelet_size[1:]
-        return UniformFrameEmbedding(config.in_channels, config.hidden_size, patch_size, config.sampled_frames)
-    kind = ConvStemEmbedding if config.embedding == "conv_stem" else TubeletEmbedding
-    return kind(config.in_channels, config.hidden_size, config.tubelet_size)
-
-
-def _encoder(config: ModelConfig, grid: tuple[int, int, int], num_layers: int) -> Encoder:
-    assert config.pool is not None
-    return Encoder(
-        [_block(config, rate) for rate in _drop_path_ramp(config.drop_path, num_layers)],
-        grid,
-        config.hidden_size,
-        factorised=config.variant in ("factorised_self_attention", "factorised_dot_product"),
-        pool=config.pool,
-        positions=config.positions,
-        input_norm=config.input_norm,
-        output_norm=config.output_norm,
-        eps=config.layer_norm_eps,
-        output_eps=config.output_norm_eps or config.layer_norm_eps,
-        dropout=config.dropout,
-    )
-
-
-def _drop_path_ramp(rate: float, num_layers: int) -> list[float]:
-    """0 at the first block, `rate` at the last, as in the original code; it starts anew in a temporal encoder."""
-    return [rate * layer / max(num_layers - 1, 1) for layer in range(num_layers)]
-
-
-def _block(config: ModelConfig, drop_path: float) -> nn.Module:
-    dim, heads, eps = config.hidden_size, config.num_heads, config.layer_norm_eps
-    dropouts = {"dropout": config.dropout, "attention_dropout": config.attention_dropout}
-    mlp = MLP(dim, config.mlp_dim, config.activation, config.dropout)
-    if config.variant == "factorised_self_attention":
-        assert config.attention_order is not None
-        space = AxisAttention(dim, heads, "space", **dropouts)
-        time = AxisAttention(dim, heads, "time", **dropouts)
-        return FactorisedSelfAttentionBlock(space, time, mlp, config.attention_order, dim, eps, drop_path)
-    kind = FactorisedDotProductAttention if config.variant == "factorised_dot_product" else SelfAttention
-    return Block(kind(dim, heads, **dropouts), mlp, dim, eps, drop_path)
-
-
-def _head(config: ModelConfig) -> nn.Module:
-    if isinstance(config.num_classes, int):
-        return nn.Linear(config.hidden_size, config.num_classes) if config.num_classes else nn.Identity()
-    own = nn.ModuleDict()
-    taken = {name: f"{name}-head" for name in config.heads if hasattr(own, name)}  # `type`, `values`, `keys`, ...
-    for name, size in config.heads.items():
-        own[taken.get(name, name)] = nn.Linear(config.hidden_size, size)
-    return own
 
 
 def _checked_labels(labels: Any, config: ModelConfig) -> dict[str, list[str]] | None:

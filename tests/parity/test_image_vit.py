@@ -1,4 +1,4 @@
-"""`tubelet.initialise` against the original's own initialisation, and against timm, transformers and SciPy."""
+"""`tubelet.initialise` against Scenic's own initialisation, and against timm, transformers and SciPy."""
 
 from __future__ import annotations
 

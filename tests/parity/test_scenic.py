@@ -1,4 +1,4 @@
-"""The original's logits from the original's checkpoints: at most 2e-5 away, and bit for bit what was written.
+"""Scenic's logits from Scenic's checkpoints: at most 2e-5 away, and bit for bit what was written.
 
 The vectors stand in `tests/parity/vectors` (see the README there), so that this runs in a bare clone.
 """

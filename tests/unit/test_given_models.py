@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 import tubelet
-from tubelet.config import ModelConfig, PreprocessingConfig
+from tubelet.config import ModelConfig, PreprocessingConfig, replace
 from tubelet.features import FeatureClips
 from tubelet.given_model import unwrapped
 from tubelet.model import ViViT
+from tubelet.weights.image_vit_save import save_image_vit
 
 FRAMES = torch.randint(0, 255, (4, 3, 16, 16), dtype=torch.uint8)
 
@@ -24,6 +25,15 @@ def made(num_classes: Any = 3) -> ViViT:
         num_classes=num_classes,
     )  # fmt: skip
     return ViViT(config, PreprocessingConfig(num_frames=4, frame_stride=1, resize=16, crop_size=(16, 16))).eval()
+
+
+def test_a_wrapped_model_is_initialised(tmp_path: Path) -> None:
+    image = made()
+    fields = {"embedding": "uniform_frames", "num_frames": 1, "tubelet_size": (1, 8, 8)}
+    file = save_image_vit(ViViT(replace(image.config, **fields)), tmp_path / "image.npz")
+    model = made()
+    tubelet.initialise(nn.DataParallel(model), file)
+    assert "encoder.blocks.0.mlp.fc1.weight" in model.load_report.names("loaded")
 
 
 class PeftModel(nn.Module):
@@ -57,6 +67,7 @@ def test_a_wrapped_model_predicts_streams_and_is_saved_as_the_model_in_it(wrap: 
     assert torch.equal(found.logits, expected.logits)
     (decision,) = tubelet.stream(wrapped, FRAMES)
     assert decision.probability == pytest.approx(expected.probability, abs=1e-5)
+    assert tubelet.weights.adapt(wrapped, num_classes=7).config.num_classes == 7
     tubelet.convert(wrapped, tmp_path / "model")
     assert torch.equal(tubelet.predict(tmp_path / "model", FRAMES).logits, expected.logits)
 

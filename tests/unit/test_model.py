@@ -31,6 +31,7 @@ def test_features_and_head_are_the_forward_pass() -> None:
     torch.testing.assert_close(model.forward_head(features), model(video), atol=1e-6, rtol=1e-5)
     pooled = model.forward_head(features, pre_logits=True)
     torch.testing.assert_close(model.head(pooled), model(video), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(model.forward_pooled(video), pooled, atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("variant", ["spatio_temporal", "factorised_self_attention"])

@@ -116,8 +116,8 @@ class AdaptationConfig:
         init_positions: how the positions of an image become those of a video.
         init_behaviour: `default`; `original` does what the original code does, to the digit; `paper` what the paper
             says; `random` leaves the attention over time of model 3 as it was drawn.
-        init_branches: factor on what attention and MLP of a video model's blocks add to the tokens, at the start.
-            None is the model's `residual_init` for what `tubelet pretrain` made, if nothing is frozen; and else 1.
+        init_branches: factor on the output layers of attention and MLP (the residual branches) of a video model that
+            training starts from. None is `residual_init` for a model of `tubelet pretrain` that is not frozen, else 1.
     """
 
     tubelet_init: Literal["central_frame", "inflation", "rank_pooling", "random"] = "central_frame"

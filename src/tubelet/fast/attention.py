@@ -1,8 +1,8 @@
 """The attentions of the four models, added to their tokens in place.
 
-Sequences that attend to none but themselves go all the way to the end, as many together as make a piece, before the
-next ones begin. In long sequences query, key and value come from one product without bias, a piece at a time; adding
-the bias is also what puts each head's rows together, as the kernel of attention reads them best.
+Attention goes over tiles of independent sequences, each from norm to output before the next. In long sequences query,
+key and value come from one matrix product without bias, tile by tile; adding the bias also writes them in head-major
+layout, which the attention kernel reads fastest.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ Attention = SelfAttention | FactorisedDotProductAttention
 def add_attention(
     x: Float[Tensor, "B *tokens D"], norm: nn.LayerNorm, attention: Attention, mask: Bool[Tensor, "B _"] | None
 ) -> None:
-    """Add to x what `attention` makes of norm(x)."""
-    for piece, of_piece in _sequences(x, attention, mask):
-        tokens = piece.contiguous()
-        add_product(tokens, attention.out, [merge_heads(part) for part in _attend(tokens, norm, attention, of_piece)])
-        if tokens is not piece:
-            piece.copy_(tokens)
+    """x += attention(norm(x), mask), in place."""
+    for tile, tile_mask in _sequences(x, attention, mask):
+        tokens = tile.contiguous()
+        add_product(tokens, attention.out, [merge_heads(part) for part in _attend(tokens, norm, attention, tile_mask)])
+        if tokens is not tile:
+            tile.copy_(tokens)
 
 
 def first_with_attention(
     x: Float[Tensor, "B N D"], norm: nn.LayerNorm, attention: SelfAttention, mask: Bool[Tensor, "B N"] | None
 ) -> Float[Tensor, "B 1 D"]:
-    """The first token, which attends to all, with attention added; x stays as it is."""
+    """The first token plus its attention to all tokens; x is not changed."""
     first, dim = x[:, :1].contiguous(), x.shape[-1]
     weight, bias = attention.qkv.weight, attention.qkv.bias
     query = F.linear(norm(first), weight[:dim], bias[:dim])
@@ -50,7 +50,7 @@ def first_with_attention(
 
 
 def add_product(x: Float[Tensor, "*rest D"], linear: nn.Linear, parts: Sequence[Float[Tensor, "*rest _"]]) -> None:
-    """Add to x, in place, what `linear` makes of the parts side by side."""
+    """x += linear(parts concatenated), in place."""
     rows = x.view(-1, x.shape[-1])
     kernels = linear.weight.split([part.shape[-1] for part in parts], dim=1)
     for part, kernel in zip(parts, kernels, strict=True):
@@ -61,7 +61,7 @@ def add_product(x: Float[Tensor, "*rest D"], linear: nn.Linear, parts: Sequence[
 def _sequences(
     x: Float[Tensor, "B *tokens D"], attention: Attention, mask: Bool[Tensor, "B _"] | None
 ) -> Iterator[tuple[Float[Tensor, "_ *tokens D"], Bool[Tensor, "_ _"] | None]]:
-    """Views of x that attend to none but themselves, each with its mask."""
+    """Tiles of x whose sequences do not attend to others, each with its mask; views of x."""
     if not isinstance(attention, SelfAttention):
         yield x, mask
     elif not isinstance(attention, AxisAttention):
@@ -72,19 +72,20 @@ def _sequences(
         for some in tiles.even_tiles(len(frames), tiles.TILE_TOKENS // frames.shape[1]):
             yield frames[None, some], None
     else:
-        for places in tiles.even_tiles(x.shape[2], tiles.TILE_TOKENS // (x.shape[0] * x.shape[1])):
-            yield x[:, :, places], mask
+        for positions in tiles.even_tiles(x.shape[2], tiles.TILE_TOKENS // (x.shape[0] * x.shape[1])):
+            yield x[:, :, positions], mask
 
 
 def _attend(
     x: Float[Tensor, "B *tokens D"], norm: nn.LayerNorm, attention: Attention, mask: Bool[Tensor, "B _"] | None
 ) -> Sequence[Float[Tensor, "B *_ heads n c"]]:
-    """What the output product maps."""
+    """The input of the output layer, by kind of head."""
     over_time = isinstance(attention, AxisAttention) and attention.axis == "time"
     if isinstance(attention, FactorisedDotProductAttention) or over_time or x.shape[-2] < LONG:
         parts, normed = 6 if isinstance(attention, FactorisedDotProductAttention) else 3, norm(x)
         kernels = zip(attention.qkv.weight.chunk(parts), attention.qkv.bias.chunk(parts), strict=True)
-        return attention.attend([F.linear(normed, *kernel) for kernel in kernels], mask)
+        heads = attention.attend([F.linear(normed, *kernel) for kernel in kernels], mask)
+        return heads if isinstance(heads, tuple) else (heads,)
     query, key, value = _heads(x.flatten(0, -3), norm, attention, parts=3)
     return (attention.dot_product(query, key, value, mask).unflatten(0, x.shape[:-2]),)
 
@@ -92,16 +93,16 @@ def _attend(
 def _heads(
     x: Float[Tensor, "B N D"], norm: nn.LayerNorm, attention: SelfAttention, parts: int
 ) -> Float[Tensor, "parts B H N c"]:
-    """Query, key and value, or the last of these, of norm(x), each head's rows together."""
+    """The last `parts` of query, key and value of norm(x), in contiguous head-major layout."""
     samples, length, dim = x.shape
     weight, bias = attention.qkv.weight[-parts * dim :], attention.qkv.bias[-parts * dim :]
     offsets = bias.view(parts, attention.num_heads, -1)
     heads = x.new_empty(parts, samples, attention.num_heads, length, offsets.shape[-1])
     in_order = heads.permute(1, 3, 0, 2, 4)
-    room = x.new_empty(min(length, tiles.TILE_TOKENS), parts * dim)
+    buffer = x.new_empty(min(length, tiles.TILE_TOKENS), parts * dim)
     for number in range(samples):
-        for piece in tiles.even_tiles(length, tiles.TILE_TOKENS):
-            tokens = norm(x[number, piece])
-            product = torch.mm(tokens, weight.T, out=room[: len(tokens)])
-            torch.add(product.view(-1, *offsets.shape), offsets, out=in_order[number, piece])
+        for tile in tiles.even_tiles(length, tiles.TILE_TOKENS):
+            tokens = norm(x[number, tile])
+            product = torch.mm(tokens, weight.T, out=buffer[: len(tokens)])
+            torch.add(product.view(-1, *offsets.shape), offsets, out=in_order[number, tile])
     return heads

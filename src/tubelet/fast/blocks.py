@@ -1,4 +1,4 @@
-"""The common part of the fast forms of a block: its parts under the same names, and when the block itself is called."""
+"""The base of the fast forms of a block and of an encoder, and when they leave the work to the plain block."""
 
 from __future__ import annotations
 
@@ -33,15 +33,14 @@ PARTS: dict[str, tuple[type[nn.Module], ...]] = {
     **dict.fromkeys(("norm_attention", "norm_space", "norm_time", "norm_mlp"), (nn.LayerNorm,)),
     **dict.fromkeys(("qkv", "out", "fc1", "fc2"), (nn.Linear,)),
 }
-"""Types of a block's modules. A block with anything else in it, an adapter for instance, computes as it does itself."""
-
+"""Types of a block's modules by name. A block with any other module, an adapter for instance, is called as it is."""
 
 PLAIN = (Tensor, nn.Parameter)
-"""Tensors that are no subclass, as quantised or sharded ones are."""
+"""Not subclasses of tensors, as quantised and sharded ones are."""
 
 
 class FastBlock(nn.Module):
-    """A block's parts, the same objects under the same names, computed in another way where `pays`, or by the block.
+    """The modules of a block under the same names, computed in another way where `pays`, else by the block itself.
 
     Args:
         block: one of `BLOCKS`.
@@ -67,7 +66,7 @@ class FastBlock(nn.Module):
         return self.compute(x, mask) if self.pays(x) else self.block(x, mask)
 
     def pays(self, x: Tensor) -> bool:
-        """Whether `compute` computes it: on a CPU, without a compiler, and all parts are as they were made."""
+        """Whether `compute` is used: on a CPU, without a compiler, and only if the block is plain."""
         if x.device.type != "cpu" or torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
             return False
         return type(x) in PLAIN and self.is_plain()
@@ -81,7 +80,7 @@ class FastBlock(nn.Module):
         raise NotImplementedError
 
     def first(self, x: Float[Tensor, "B N D"], mask: Bool[Tensor, "B N"] | None = None) -> Float[Tensor, "B 1 D"]:
-        """The first token after the block, which attends to all: query, output and MLP of one token. On any device."""
+        """The first token of the block's output: query, output layer and MLP of this token alone. On any device."""
         block, dim = self.block, x.shape[-1]
         ((norm, attention),) = block.branches()
         normed = norm(x)
@@ -96,17 +95,17 @@ class FastBlock(nn.Module):
 
 
 class FastEncoder(Encoder):
-    """An encoder of fast blocks: where a class token is pooled, the last block computes that token alone."""
+    """An encoder of fast blocks: if the class token is pooled, the last block computes that token alone."""
 
-    def pooled(self, tokens: Tensor, time_mask: Tensor | None = None, places: Tensor | None = None) -> Tensor:
-        """As `Encoder.pooled`."""
+    def forward_pooled(self, tokens: Tensor, time_mask: Tensor | None = None, kept: Tensor | None = None) -> Tensor:
+        """As `Encoder.forward_pooled`."""
         *before, last = self.blocks
         if self.cls is None or not isinstance(last, FastBlock) or not last.is_plain() or not has_no_hooks(self):
-            return super().pooled(tokens, time_mask, places)
-        x, mask = self.before_blocks(tokens, time_mask, places)
+            return super().forward_pooled(tokens, time_mask, kept)
+        x, mask = self.before_blocks(tokens, time_mask, kept)
         for block in before:
-            x = self.run(block, x, mask)
-        x = self.run(last.first, x, mask)
+            x = self.run_block(block, x, mask)
+        x = self.run_block(last.first, x, mask)
         return self.pool(self.after_blocks(x), time_mask)
 
 

@@ -1,8 +1,9 @@
-"""Memory for large tensors that the C library can use again.
+"""Allocation of large tensors so that the C library can reuse freed memory for them.
 
-torch asks for memory that begins at a multiple of 64 bytes. For that glibc looks for a place 96 bytes larger than what
-is left when such a tensor is freed, so between two tensors that stay no other of its size ever fits, and most tensors
-of a training step are of one size. What is asked for without a condition fits exactly; docs/performance.md has figures.
+torch asks for memory at a multiple of 64 bytes. glibc then searches for a block 96 bytes larger than the one that is
+left when such a tensor is freed, so that between two live tensors no other tensor of this size ever fits, and most
+tensors of a training step have one size. Memory that is asked for without alignment is reused; docs/performance.md has
+figures.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ import torch
 from torch import Tensor
 
 LARGE = 2**20
-"""Bytes of a tensor from which it matters."""
+"""Bytes of the smallest tensor that is allocated this way."""
 
 ALIGNMENT = 64
-"""Bytes; vector instructions like it, and torch's own tensors have it."""
+"""Bytes; as torch aligns its own tensors."""
 
 
 def empty_reusable(like: Tensor, *shape: int) -> Tensor:
-    """`like.new_empty(shape)`, where a large tensor on a CPU leaves a place behind that another one fits in."""
+    """`like.new_empty(shape)`; a large one on a CPU leaves memory that can be reused when it is freed."""
     size = math.prod(shape) * like.element_size()
     if like.device.type != "cpu" or size < LARGE:
         return like.new_empty(shape)

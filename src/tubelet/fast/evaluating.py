@@ -1,4 +1,4 @@
-"""A model in evaluation mode, or its optimised form where the outputs are the same and nothing else is wanted."""
+"""A model in evaluation mode, or its optimised form where only the outputs are used."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Model = TypeVar("Model", bound=nn.Module)
 class Evaluating(Generic[Model]):
     """`with evaluating() as model:` gives what to compute with.
 
-    On a CPU that is `optimise(model)`, made when it is first wanted: 5 to 30 % faster, with logits that differ by
-    rounding. Elsewhere, and where more is wanted of the model than its output, it is the model: hooks, recorded
-    attention, a class or a compiled call of somebody's own. Several threads may be inside at once.
+    On a CPU that is `optimise(model)`, made at the first use: 5 to 30 % faster, with logits that differ by rounding. On
+    other devices, and if the model has hooks, records attention, is compiled or of another class, it is the model.
+    Several threads may be inside at once.
 
     Args:
-        model: a ViViT, or what takes its place. It may learn, change its head or move on between two uses.
+        model: a ViViT or any other module. It may be trained, changed or moved between two uses.
     """
 
     def __init__(self, model: Model) -> None:
@@ -35,9 +35,9 @@ class Evaluating(Generic[Model]):
 
     @contextmanager
     def __call__(self) -> Iterator[Model]:
-        """Inside, what is given is in evaluation mode; afterwards the model is as it was."""
-        if (optimised := self._in_its_place()) is not None:
-            yield cast(Model, optimised)  # of its class, or of one below
+        """Yield the model to compute with, in evaluation mode; afterwards each module has its former mode."""
+        if (optimised := self._optimised_form()) is not None:
+            yield cast(Model, optimised)  # also a ViViT
             return
         _enter(self._model)
         try:
@@ -45,8 +45,8 @@ class Evaluating(Generic[Model]):
         finally:
             _leave(self._model)
 
-    def _in_its_place(self) -> OptimisedViViT | None:
-        if not isinstance(self._model, ViViT) or not _only_its_output_counts(self._model):
+    def _optimised_form(self) -> OptimisedViViT | None:
+        if not isinstance(self._model, ViViT) or not _is_plain(self._model):
             return None
         if self._optimised is None:
             self._optimised = OptimisedViViT(self._model)
@@ -77,7 +77,7 @@ def _leave(model: nn.Module) -> None:
                 module.training = modes.get(name, model.training)
 
 
-def _only_its_output_counts(model: ViViT) -> bool:
+def _is_plain(model: ViViT) -> bool:
     if type(model) is not ViViT or model._compiled_call_impl is not None or not no_global_hooks():
         return False
     for module in model.modules():

@@ -1,4 +1,4 @@
-"""Activations with fewer passes over memory on a CPU, and their derivatives in place. Autograd does not see them."""
+"""Activations with fewer passes over memory on a CPU, and their derivatives in place; outside autograd."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tubelet.nn.activations import Activation, gelu, gelu_quick, gelu_tanh
 
 
 def activated(x: Float[Tensor, "*rest D"], activation: Activation) -> Float[Tensor, "*rest D"]:
-    """`activation(x)`, for where autograd does not look."""
+    """`activation(x)`, outside autograd."""
     if not _by_sigmoid(x, activation):
         return activation(x)
     result = empty_reusable(x, *x.shape)
@@ -24,7 +24,7 @@ def activated(x: Float[Tensor, "*rest D"], activation: Activation) -> Float[Tens
 
 
 def activate(x: Float[Tensor, "N D"], bias: Float[Tensor, "D"], activation: Activation) -> None:
-    """Put `activation(x + bias)` in the place of x, where autograd does not look."""
+    """Replace x by `activation(x + bias)`, in place."""
     by_sigmoid = _by_sigmoid(x, activation)
     for rows in row_tiles(x):
         rows.add_(bias)
@@ -41,27 +41,27 @@ def _by_sigmoid(x: Tensor, activation: Activation) -> bool:
 
 
 def _gate(x: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
-    """What `gelu_tanh` multiplies x by: 0.5 (1 + tanh(u)) = sigmoid(2 u), a third of the time of the tanh."""
+    """The factor of x in `gelu_tanh`: 0.5 (1 + tanh(u)) = sigmoid(2 u), in a third of the time of tanh."""
     scale = 2 * (2 / torch.pi) ** 0.5
     return torch.addcmul(x.new_tensor(scale), x, x, value=0.044715 * scale).mul_(x).sigmoid_()
 
 
-def _of_gelu_tanh(gradient: Tensor, x: Tensor) -> Tensor:
+def _gelu_tanh_backward(gradient: Tensor, x: Tensor) -> Tensor:
     return torch.ops.aten.gelu_backward.grad_input(gradient, x, approximate="tanh", grad_input=gradient)
 
 
-def _of_gelu(gradient: Tensor, x: Tensor) -> Tensor:
+def _gelu_backward(gradient: Tensor, x: Tensor) -> Tensor:
     return torch.ops.aten.gelu_backward.grad_input(gradient, x, grad_input=gradient)
 
 
-def _of_gelu_quick(gradient: Tensor, x: Tensor) -> Tensor:
+def _gelu_quick_backward(gradient: Tensor, x: Tensor) -> Tensor:
     gate = torch.sigmoid(1.702 * x)
     return gradient.mul_(gate + 1.702 * x * gate * (1 - gate))
 
 
 DERIVATIVES: dict[Activation, Callable[[Tensor, Tensor], Tensor]] = {
-    gelu_tanh: _of_gelu_tanh,
-    gelu: _of_gelu,
-    gelu_quick: _of_gelu_quick,
+    gelu_tanh: _gelu_tanh_backward,
+    gelu: _gelu_backward,
+    gelu_quick: _gelu_quick_backward,
 }
-"""From the gradient of an activation's output, and its input, to that of its input, put in the place of the first."""
+"""Backward passes: (gradient of the output, input) -> gradient of the input, written over the first argument."""

@@ -1,4 +1,4 @@
-"""Whether a module computes what its class says, and nothing else takes part in its call."""
+"""Whether a call of a module runs the `forward` of its class and nothing else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GLOBAL_HOOKS = (
 
 def has_no_hooks(module: nn.Module) -> bool:
     """No hook of any kind is registered on it, and its `forward` is that of its class."""
-    return not (  # written out: it is asked of every module in every call
+    return not (  # not a loop: this runs for every module in every call
         module._forward_hooks
         or module._forward_pre_hooks
         or module._backward_hooks

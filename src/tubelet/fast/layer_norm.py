@@ -1,4 +1,4 @@
-"""LayerNorm and its gradient where autograd does not look; large ones in tiles, into memory that is used again."""
+"""LayerNorm and its gradient, outside autograd; large tensors in tiles, into reusable buffers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tubelet.fast.buffers import empty_reusable
-from tubelet.fast.tiles import TILE_NUMBERS, row_tiles
+from tubelet.fast.tiles import TILE_ELEMENTS, row_tiles
 
 Statistics = tuple[Float[Tensor, "*rest 1"], Float[Tensor, "*rest 1"]]
 
@@ -37,28 +37,28 @@ def layer_norm_backward(
     scale: Float[Tensor, "D"],
     shift: Float[Tensor, "D"],
     statistics: Statistics,
-    wanted: Sequence[bool],
+    needs_grad: Sequence[bool],
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """The gradients of x, scale and shift, those that are wanted, from that of the norm of x."""
-    compute, mask = torch.ops.aten.native_layer_norm_backward, list(wanted)
+    """The gradients of x, scale and shift, where needed, from that of the normalised x."""
+    compute, mask = torch.ops.aten.native_layer_norm_backward, list(needs_grad)
     if not _is_large(x):
         return compute(gradient, x, scale.shape, *statistics, scale, shift, mask)
     rows = row_tiles(x)
     parts = zip(rows, row_tiles(gradient), *(each.view(-1, 1).split(len(rows[0])) for each in statistics), strict=True)
-    of_x = empty_reusable(x, *x.shape) if wanted[0] else None
-    into = row_tiles(of_x) if of_x is not None else ()
+    grad_x = empty_reusable(x, *x.shape) if needs_grad[0] else None
+    into = row_tiles(grad_x) if grad_x is not None else ()
     sums: list[list[Tensor]] = [[], []]
-    for number, (some, of_some, mean, inverse) in enumerate(parts):
-        of_rows, *of_parameters = compute(of_some, some, scale.shape, mean, inverse, scale, shift, mask)
-        if wanted[0]:
-            into[number].copy_(of_rows)
-        for found, each in zip(sums, of_parameters, strict=True):
+    for number, (some, grad_some, mean, inverse) in enumerate(parts):
+        grad_rows, *grad_parameters = compute(grad_some, some, scale.shape, mean, inverse, scale, shift, mask)
+        if needs_grad[0]:
+            into[number].copy_(grad_rows)
+        for found, each in zip(sums, grad_parameters, strict=True):
             found.append(each)
-    of_scale, of_shift = (
+    grad_scale, grad_shift = (
         torch.stack(found).sum(dim=0) if asked else None for found, asked in zip(sums, mask[1:], strict=True)
     )
-    return of_x, of_scale, of_shift
+    return grad_x, grad_scale, grad_shift
 
 
 def _is_large(x: Tensor) -> bool:
-    return x.device.type == "cpu" and x.numel() > TILE_NUMBERS
+    return x.device.type == "cpu" and x.numel() > TILE_ELEMENTS

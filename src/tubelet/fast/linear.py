@@ -1,11 +1,12 @@
-"""Linear layers with a hand-written backward pass, which keeps and copies less than autograd's own.
+"""Linear layers with a hand-written backward pass, which saves and copies fewer tensors than autograd's own.
 
-`normed_linear` gives query, key and value apart; their gradients go into the gradient of the one weight without being
-joined first. It keeps the input of the LayerNorm, `activated_linear` that of the activation, `heads_to_linear` what
-attention keeps too; their outputs are computed again in the backward pass. The last two add the residual themselves.
+`normed_linear` saves the input of its LayerNorm, `activated_linear` the input of its activation, and `heads_to_linear`
+the output of attention, which attention saves too; the normalised and activated tensors are recomputed in the backward
+pass. Query, key and value are separate outputs of one linear layer, and their gradients are not concatenated. The last
+two add the residual in the matrix product.
 
-All give the plain result, to rounding, forward and backward. They have no second derivative and raise where one is
-asked for.
+Results and gradients are those of the plain modules, up to rounding. There are no second derivatives: asking for one is
+an error.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from tubelet.nn.activations import Activation
 from tubelet.nn.attention import merge_heads, split_heads
 
 LONG = 512
-"""Tokens of a sequence from which putting the rows of each head together pays on a CPU."""
+"""Tokens of a sequence from which a contiguous head-major layout is faster on a CPU."""
 
 
 def normed_linear(
@@ -35,7 +36,7 @@ def normed_linear(
 ) -> tuple[Tensor, ...]:
     """`linear(norm(x)).chunk(parts, dim=-1)`; with `heads` each part [B, N, D] as [B, heads, N, c].
 
-    In long sequences each head's rows then lie together: attention reads them faster, twice.
+    In long sequences each head's rows are contiguous, which attention reads faster in both passes.
     """
     scale_shift = (norm.weight, norm.bias, norm.eps)
     return _NormedLinear.apply(x, *scale_shift, *_cast(linear.weight, linear.bias), parts, heads)
@@ -65,12 +66,12 @@ def heads_to_linear(
 
 
 def plus(residual: Tensor | None, x: Tensor) -> Tensor:
-    """Their sum, where there is a residual."""
+    """`residual + x`, or x without a residual."""
     return x if residual is None else residual + x
 
 
 def _first_derivative_only(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """A backward pass that autograd cannot differentiate: an error where it would have to (`create_graph=True`)."""
+    """An error instead of a wrong second derivative (`create_graph=True`)."""
 
     @wraps(backward)
     def checked(ctx: Any, *gradients: Tensor) -> Any:
@@ -84,20 +85,20 @@ def _first_derivative_only(backward: Callable[..., Any]) -> Callable[..., Any]:
     return checked
 
 
-def _side_by_side(parts: Sequence[Float[Tensor, "*rest _ N c"]]) -> Float[Tensor, "*rest N D"]:
+def _joined_heads(parts: Sequence[Float[Tensor, "*rest _ N c"]]) -> Float[Tensor, "*rest N D"]:
     first, *others = map(merge_heads, parts)
     return torch.cat([first, *others], dim=-1) if others else first
 
 
 def _fused_residual(residual: Tensor | None, weight: Tensor) -> tuple[Tensor | None, Tensor | None]:
-    """The residual where a product can add to it, and where that is left to do after it."""
+    """The residual as (added in the matrix product, added after it); one of the two is None."""
     if residual is None or residual.device.type != "cpu" or residual.dtype != weight.dtype or not _is_exact(weight):
         return None, residual
     return residual, None
 
 
 class _NormedLinear(torch.autograd.Function):
-    """The norm is computed in the type of x, the product in that of its kernel."""
+    """The norm is computed in the dtype of x, the matrix product in that of the weight."""
 
     @staticmethod
     def forward(
@@ -122,17 +123,19 @@ class _NormedLinear(torch.autograd.Function):
     @_first_derivative_only
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, scale, shift, weight = ctx.saved_tensors
-        wanted = ctx.needs_input_grad
+        needs_grad = ctx.needs_input_grad
         normed, statistics = layer_norm(x, scale, shift, ctx.eps)
-        of_norm = wanted[:3]
-        of_normed, of_weight, of_bias = _of_split(
-            (any(of_norm), *wanted[4:6]), normed.to(weight.dtype), weight, gradients, ctx.heads
+        needs_norm = needs_grad[:3]
+        grad_normed, grad_weight, grad_bias = _split_backward(
+            (any(needs_norm), *needs_grad[4:6]), normed.to(weight.dtype), weight, gradients, ctx.heads
         )
         del normed
-        of_x = of_scale = of_shift = None
-        if of_normed is not None:
-            of_x, of_scale, of_shift = layer_norm_backward(of_normed.to(x.dtype), x, scale, shift, statistics, of_norm)
-        return of_x, of_scale, of_shift, None, of_weight, of_bias, None, None
+        grad_x = grad_scale = grad_shift = None
+        if grad_normed is not None:
+            grad_x, grad_scale, grad_shift = layer_norm_backward(
+                grad_normed.to(x.dtype), x, scale, shift, statistics, needs_norm
+            )
+        return grad_x, grad_scale, grad_shift, None, grad_weight, grad_bias, None, None
 
 
 def _split(x: Tensor, weight: Tensor, bias: Tensor, parts: int, heads: int | None) -> tuple[Tensor, ...]:
@@ -142,7 +145,7 @@ def _split(x: Tensor, weight: Tensor, bias: Tensor, parts: int, heads: int | Non
     if x.device.type != "cpu" or not _is_exact(x) or x.shape[1] < LONG:
         return tuple(split_heads(_linear(x, *layer), heads) for layer in layers)
     rows = _rows(x)
-    product = empty_reusable(rows, len(rows), len(weight) // parts)  # one after the other
+    product = empty_reusable(rows, len(rows), len(weight) // parts)
     return tuple(
         _head_major(torch.mm(rows, kernel.T, out=product).view(*x.shape[:-1], -1), offset, heads)
         for kernel, offset in layers
@@ -154,31 +157,31 @@ def _layers(weight: Tensor, bias: Tensor, parts: int) -> Iterable[tuple[Tensor, 
 
 
 def _head_major(product: Float[Tensor, "B N D"], bias: Float[Tensor, "D"], heads: int) -> Float[Tensor, "B heads N c"]:
-    """The pass that adds the bias puts each head's rows together."""
+    """Add the bias and make each head's rows contiguous, in one pass."""
     cut = split_heads(product, heads)
     return torch.add(cut, bias.view(heads, 1, -1), out=empty_reusable(cut, *cut.shape))
 
 
-def _of_split(
-    wanted: tuple[bool, ...], x: Tensor, weight: Tensor, gradients: tuple[Tensor, ...], heads: int | None
+def _split_backward(
+    needs_grad: tuple[bool, ...], x: Tensor, weight: Tensor, gradients: tuple[Tensor, ...], heads: int | None
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """The gradients of x, weight and bias, those that are wanted, from those of the parts, one after the other."""
-    of_x = None
-    of_weight = empty_reusable(weight, *weight.shape) if wanted[1] else None
-    of_bias = weight.new_empty(len(weight)) if wanted[2] else None
+    """The gradients of x, weight and bias (where needed) from those of the parts, one part at a time."""
+    grad_x = None
+    grad_weight = empty_reusable(weight, *weight.shape) if needs_grad[1] else None
+    grad_bias = weight.new_empty(len(weight)) if needs_grad[2] else None
     inputs = _rows(x)
     number = len(gradients)
     for part, gradient in enumerate(gradients):
         rows = _rows(gradient) if heads is None else _token_rows(gradient)
-        if of_weight is not None:
-            torch.mm(rows.T, inputs, out=of_weight.chunk(number)[part])
-        if of_bias is not None:
-            torch.sum(rows, dim=0, out=of_bias.chunk(number)[part])
-        if wanted[0]:
+        if grad_weight is not None:
+            torch.mm(rows.T, inputs, out=grad_weight.chunk(number)[part])
+        if grad_bias is not None:
+            torch.sum(rows, dim=0, out=grad_bias.chunk(number)[part])
+        if needs_grad[0]:
             kernel = weight.chunk(number)[part]
-            of_x = _product(rows, kernel) if of_x is None else of_x.addmm_(rows, kernel)
+            grad_x = _product(rows, kernel) if grad_x is None else grad_x.addmm_(rows, kernel)
         del rows  # before the next part's are made
-    return None if of_x is None else of_x.view_as(x), of_weight, of_bias
+    return None if grad_x is None else grad_x.view_as(x), grad_weight, grad_bias
 
 
 def _rows(x: Float[Tensor, "*rest D"]) -> Float[Tensor, "N D"]:
@@ -187,7 +190,7 @@ def _rows(x: Float[Tensor, "*rest D"]) -> Float[Tensor, "N D"]:
 
 
 def _token_rows(x: Float[Tensor, "*rest heads N c"]) -> Float[Tensor, "_ D"]:
-    """A row for each token, in memory that is used again where the heads have to be put side by side."""
+    """A row for each token; copied, into a reusable buffer, unless the heads are contiguous already."""
     tokens = x.transpose(-3, -2)
     return _rows((tokens if tokens.is_contiguous() else empty_reusable(x, *tokens.shape).copy_(tokens)).flatten(-2))
 
@@ -209,25 +212,25 @@ class _ActivatedLinear(torch.autograd.Function):
     @_first_derivative_only
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        wanted = ctx.needs_input_grad
+        needs_grad = ctx.needs_input_grad
         rows = _rows(gradient)
-        of_x = of_weight = of_bias = None
-        if wanted[1]:
+        grad_x = grad_weight = grad_bias = None
+        if needs_grad[1]:
             after = activated(x, ctx.activation).to(weight.dtype)
-            of_weight = _product(rows.T, _rows(after))
+            grad_weight = _product(rows.T, _rows(after))
             del after
-        if wanted[0]:
-            of_x = DERIVATIVES[ctx.activation](_product(rows, weight).view(x.shape).to(x.dtype), x)
-        if wanted[2]:
-            of_bias = rows.sum(dim=0)
-        return of_x, of_weight, of_bias, None, gradient if wanted[4] else None
+        if needs_grad[0]:
+            grad_x = DERIVATIVES[ctx.activation](_product(rows, weight).view(x.shape).to(x.dtype), x)
+        if needs_grad[2]:
+            grad_bias = rows.sum(dim=0)
+        return grad_x, grad_weight, grad_bias, None, gradient if needs_grad[4] else None
 
 
 class _HeadsToLinear(torch.autograd.Function):
     @staticmethod
     def forward(weight: Tensor, bias: Tensor, residual: Tensor | None, *parts: Tensor) -> Tensor:
         if residual is None:
-            return _linear(_side_by_side(parts), weight, bias)
+            return _linear(_joined_heads(parts), weight, bias)
         return _added(residual, bias, [_token_rows(part) for part in parts], weight.split(_widths(parts), dim=1))
 
     @staticmethod
@@ -239,19 +242,18 @@ class _HeadsToLinear(torch.autograd.Function):
     @_first_derivative_only
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         weight, *parts = ctx.saved_tensors
-        of_weight, of_bias, of_residual, *of_parts = ctx.needs_input_grad
+        needs_weight, needs_bias, needs_residual, *needs_parts = ctx.needs_input_grad
         rows, widths = _rows(gradient), _widths(parts)
-        kernel = empty_reusable(weight, *weight.shape) if of_weight else None
-        found: list[Tensor | None] = []
+        grad_weight = empty_reusable(weight, *weight.shape) if needs_weight else None
+        grad_parts: list[Tensor | None] = [None] * len(parts)
         for number, part in enumerate(parts):
-            if kernel is not None:
-                torch.mm(rows.T, _token_rows(part), out=kernel.split(widths, dim=1)[number])
-            if of_parts[number]:
-                of_part = _product(rows, weight.split(widths, dim=1)[number])
-                found.append(of_part.view(*gradient.shape[:-1], part.shape[-3], -1).transpose(-3, -2))
-            else:
-                found.append(None)
-        return kernel, rows.sum(dim=0) if of_bias else None, gradient if of_residual else None, *found
+            if grad_weight is not None:
+                torch.mm(rows.T, _token_rows(part), out=grad_weight.split(widths, dim=1)[number])
+            if needs_parts[number]:
+                grad_part = _product(rows, weight.split(widths, dim=1)[number])
+                grad_parts[number] = grad_part.view(*gradient.shape[:-1], part.shape[-3], -1).transpose(-3, -2)
+        grad_bias, grad_residual = rows.sum(dim=0) if needs_bias else None, gradient if needs_residual else None
+        return grad_weight, grad_bias, grad_residual, *grad_parts
 
 
 def _widths(parts: Sequence[Float[Tensor, "*rest _ N c"]]) -> list[int]:
@@ -259,7 +261,7 @@ def _widths(parts: Sequence[Float[Tensor, "*rest _ N c"]]) -> list[int]:
 
 
 def _linear(x: Float[Tensor, "*rest D"], weight: Tensor, bias: Tensor) -> Float[Tensor, "*rest out"]:
-    """`F.linear`, into memory that is used again."""
+    """`F.linear` into a reusable buffer."""
     if x.device.type != "cpu" or not _is_exact(x):
         return F.linear(x, weight, bias)
     rows = _rows(x)
@@ -267,7 +269,7 @@ def _linear(x: Float[Tensor, "*rest D"], weight: Tensor, bias: Tensor) -> Float[
 
 
 def _product(a: Float[Tensor, "N M"], b: Float[Tensor, "M K"]) -> Float[Tensor, "N K"]:
-    """`a @ b`, likewise."""
+    """`a @ b` into a reusable buffer."""
     return torch.mm(a, b, out=empty_reusable(a, len(a), b.shape[1]))
 
 
@@ -277,7 +279,7 @@ def _added(
     parts: Sequence[Float[Tensor, "N _"]],
     kernels: Sequence[Float[Tensor, "out _"]],
 ) -> Float[Tensor, "*rest out"]:
-    """The residual plus `linear` of the parts side by side: the bias in one pass, then the products on top."""
+    """The residual plus `linear` of the joined parts: the bias in one pass, then the matrix products accumulate."""
     result = torch.add(residual, bias, out=empty_reusable(residual, *residual.shape))
     rows = result.view(-1, result.shape[-1])
     for part, kernel in zip(parts, kernels, strict=True):
@@ -286,12 +288,12 @@ def _added(
 
 
 def _is_exact(x: Tensor) -> bool:
-    """Whether sums of products are kept in a type that is not rounded at once: float32 or float64."""
+    """Whether matrix products may accumulate in this dtype: float32 or float64."""
     return x.dtype in (torch.float32, torch.float64)
 
 
 def _cast(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """To the type that autocast would compute a product in."""
+    """Cast to the dtype of autocast, where it is on."""
     device = tensors[0].device.type
     if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
         return tensors

@@ -9,13 +9,12 @@ Token merging (ToMe, Bolya et al., ICLR 2023), for the four models:
     at the end       every token of the grid gets what it was merged into, so that pooling is over all of them
 
 Sequences of models 1 and 2 merge tokens. The blocks of models 3 and 4 attend over space and over time, and need a grid:
-there whole places are merged, at all times alike, by the similarity of their keys over all real times. The temporal
-encoder of model 2 has few tokens and is left as it is. The class token is never merged.
+there spatial positions are merged, the same ones at every time step, by the similarity of their keys over all real time
+steps. The temporal encoder of model 2 has few tokens and does not merge. The class token is never merged.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 
 import torch
@@ -25,9 +24,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from tubelet.errors import ConfigError
-from tubelet.fast.model import require_unchanged
+from tubelet.fast.model import copy_sharing_tensors, require_unchanged
 from tubelet.model import ViViT
-from tubelet.nn.attention import FactorisedDotProductAttention, SelfAttention
+from tubelet.nn.attention import (
+    FactorisedDotProductAttention,
+    SelfAttention,
+    attend_over_time,
+    merge_heads,
+    split_heads,
+)
 from tubelet.nn.blocks import Block, FactorisedSelfAttentionBlock
 from tubelet.nn.encoder import Encoder
 
@@ -45,13 +50,13 @@ class MergingEncoder(Encoder):
         self,
         tokens: Float[Tensor, "B t h w D"],
         time_mask: Bool[Tensor, "B t"] | None = None,
-        places: Int[Tensor, "B n"] | None = None,
+        kept: Int[Tensor, "B n"] | None = None,
     ) -> Float[Tensor, "B N D"]:
         """See `Encoder.encode`."""
         if self.training:
-            return super().encode(tokens, time_mask, places)
-        if places is not None:
-            raise ConfigError("tokens cannot be left out and merged at once; encode all places, or do not merge")
+            return super().encode(tokens, time_mask, kept)
+        if kept is not None:
+            raise ConfigError("tokens cannot be dropped and merged at once; encode all positions, or do not merge")
         x, mask = self.before_blocks(tokens, time_mask)
         return self.after_blocks(self._merged(x, mask))
 
@@ -81,12 +86,12 @@ class MergingEncoder(Encoder):
 
 
 def merge_sum(values: Tensor, into: Int[Tensor, "G n"], kept: int) -> Tensor:
-    """Add up what becomes one token.
+    """Sum the values of tokens that are merged.
 
     Args:
         values: [G, n], [G, n, D], or [G, t, n, D].
-        into: for each token, the number of the one that it becomes part of.
-        kept: how many there are then.
+        into: for each token, the index of the merged token that it belongs to.
+        kept: number of merged tokens.
     """
     axis = 1 if values.ndim < 4 else 2
     shape = [*values.shape[:axis], kept, *values.shape[axis + 1 :]]
@@ -97,7 +102,7 @@ def merge_sum(values: Tensor, into: Int[Tensor, "G n"], kept: int) -> Tensor:
 def match(
     keys: Float[Tensor, "G n c"], away: int, protected: int = 0, mask: Bool[Tensor, "G n"] | None = None
 ) -> tuple[Int[Tensor, "G n"], int]:
-    """Bipartite soft matching: which tokens become one.
+    """Bipartite soft matching: which tokens are merged.
 
     Args:
         keys: what similarity is measured by, the cosine between two of them.
@@ -106,18 +111,17 @@ def match(
         mask: True at real tokens, which are matched with real ones only, and others with others.
 
     Returns:
-        for each token the number that it has afterwards, and how many there are then. The order of those that stay is
-        kept but for the sources, which come first.
+        for each token its index after merging, and the number of tokens then.
     """
     keys = F.normalize(keys, dim=-1)
     groups, count = keys.shape[:2]
     sources = torch.arange(protected, count, 2, device=keys.device)
     targets = torch.arange(protected + 1, count, 2, device=keys.device)
-    likeness = keys[:, sources] @ keys[:, targets].transpose(1, 2)
+    similarity = keys[:, sources] @ keys[:, targets].transpose(1, 2)
     if mask is not None:
-        alike = mask[:, sources, None] == mask[:, None, targets]
-        likeness = likeness.masked_fill(~alike, float("-inf"))
-    best, target = likeness.max(dim=2)
+        same = mask[:, sources, None] == mask[:, None, targets]
+        similarity = similarity.masked_fill(~same, float("-inf"))
+    best, target = similarity.max(dim=2)
     order = best.argsort(dim=1, descending=True, stable=True)
     leaving = order[:, :away]
     stays = torch.ones(groups, count, dtype=torch.bool, device=keys.device)
@@ -128,7 +132,7 @@ def match(
 
 
 class _SequenceSteps:
-    """Attention of a block over one sequence, with tokens that count as often as their size says."""
+    """A block's attention over one sequence, in which a token of size s counts s times."""
 
     def __init__(self, block: nn.Module, mask: Tensor | None) -> None:
         if not isinstance(block, Block) or not isinstance(block.attention, SelfAttention):
@@ -142,7 +146,7 @@ class _SequenceSteps:
 
 
 class _GridSteps:
-    """The same for blocks that attend along the axes of the grid: sizes are those of places."""
+    """The same for blocks that attend along the axes of the grid, with the sizes of spatial positions."""
 
     def __init__(self, block: nn.Module, mask: Tensor | None) -> None:
         if not isinstance(block, Block | FactorisedSelfAttentionBlock):
@@ -162,14 +166,14 @@ class _GridSteps:
                 tokens = rearrange(block.norm_space(x), "B t n D -> (B t) n D")
                 attended, keys = weighted_attention(block.space, tokens, size_of_all, None)
                 x = x + rearrange(attended, "(B t) n D -> B t n D", t=times)
-            return x, self._of_places(keys, times)
+            return x, self._of_positions(keys, times)
         if isinstance(block.attention, FactorisedDotProductAttention):
-            attended, keys = _dot_product(block.attention, block.norm_attention(x), size_of_all, self._mask)
-            return x + attended, self._of_places(keys, times)
+            attended, keys = _weighted_halves(block.attention, block.norm_attention(x), size_of_all, self._mask)
+            return x + attended, self._of_positions(keys, times)
         raise ConfigError(f"tokens cannot be merged with a {type(block.attention).__name__}")
 
-    def _of_places(self, keys: Float[Tensor, "Bt n c"], times: int) -> Float[Tensor, "B n tc"]:
-        """The keys of each place at all real times, side by side."""
+    def _of_positions(self, keys: Float[Tensor, "Bt n c"], times: int) -> Float[Tensor, "B n tc"]:
+        """The keys of each spatial position at all real time steps, concatenated."""
         keys = F.normalize(keys, dim=-1).unflatten(0, (-1, times))
         if self._mask is not None:
             keys = keys * self._mask[:, :, None, None]
@@ -180,40 +184,34 @@ def weighted_attention(
     attention: SelfAttention, x: Float[Tensor, "B N D"], size: Float[Tensor, "B N"], mask: Bool[Tensor, "B N"] | None
 ) -> tuple[Float[Tensor, "B N D"], Float[Tensor, "B N c"]]:
     """Self-attention in which a token of size s counts s times, and the mean of the keys over the heads."""
-    query, key, value = rearrange(attention.qkv(x), "B N (qkv H c) -> qkv B H N c", qkv=3, H=attention.num_heads)
-    bias = size.log()[:, None, None, :].to(query.dtype)
-    if mask is not None:
-        bias = bias.masked_fill(~mask[:, None, None, :], float("-inf"))
-    attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-    return attention.out(rearrange(attended, "B H N c -> B N (H c)")), key.mean(dim=1)
+    query, key, value = (split_heads(part, attention.num_heads) for part in attention.qkv(x).chunk(3, dim=-1))
+    return attention.out(merge_heads(_weighted(query, key, value, size, mask))), key.mean(dim=1)
 
 
-def _dot_product(
+def _weighted_halves(
     attention: FactorisedDotProductAttention,
     x: Float[Tensor, "B t n D"],
     size: Float[Tensor, "Bt n"],
     mask: Bool[Tensor, "B t"] | None,
-) -> tuple[Tensor, Tensor]:
-    """`FactorisedDotProductAttention` whose half over space counts each place as often as its size says."""
-    batch, _, places, _ = x.shape
-    halves = rearrange(
-        attention.qkv(x), "B t n (qkv half H c) -> half qkv B t n H c", qkv=3, half=2, H=attention.num_heads // 2
-    )
-    query, key, value = rearrange(halves[0], "qkv B t n H c -> qkv (B n) H t c")
-    real = None if mask is None else repeat(mask, "B t -> (B n) t", n=places)
-    over_time = attention.time(query, key, value, real)
-    query, key, value = rearrange(halves[1], "qkv B t n H c -> qkv (B t) H n c")
+) -> tuple[Float[Tensor, "B t n D"], Float[Tensor, "Bt n c"]]:
+    """The same of `FactorisedDotProductAttention`: in its half over space a position of size s counts s times."""
+    heads, parts = attention.num_heads // 2, attention.qkv(x).chunk(6, dim=-1)
+    over_time = attend_over_time(attention.time, parts[0::2], heads, mask)
+    query, key, value = (split_heads(part, heads).flatten(0, 1) for part in parts[1::2])
+    over_space = _weighted(query, key, value, size).unflatten(0, x.shape[:2])
+    joined = torch.cat([merge_heads(over_time), merge_heads(over_space)], dim=-1)
+    return attention.out(joined), key.mean(dim=1)
+
+
+def _weighted(query: Tensor, key: Tensor, value: Tensor, size: Tensor, mask: Tensor | None = None) -> Tensor:
     bias = size.log()[:, None, None, :].to(query.dtype)
-    over_space = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-    heads = [
-        rearrange(over_time, "(B n) H t c -> B t n (H c)", B=batch),
-        rearrange(over_space, "(B t) H n c -> B t n (H c)", B=batch),
-    ]
-    return attention.out(torch.cat(heads, dim=-1)), key.mean(dim=1)
+    if mask is not None:
+        bias = bias.masked_fill(~mask[:, None, None, :], float("-inf"))
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
 
 
 class MergingViViT(ViViT):
-    """What `merge_tokens` gives: modules of its own, in a mode of their own, over the parameters of a model."""
+    """A model that `merge_tokens` returned: its own modules with the parameters of another model."""
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MergingViViT:
         require_unchanged(self, fn)
@@ -221,9 +219,9 @@ class MergingViViT(ViViT):
 
 
 def merge_tokens(model: ViViT, share: float) -> ViViT:
-    """A model that merges similar tokens in evaluation mode: faster, and a little less exact. No retraining.
+    """A model that merges similar tokens in evaluation mode: faster, less exact, without retraining.
 
-    It shares all parameters with `model`, which stays as it is; a factorised encoder merges in its spatial encoder.
+    It shares all parameters with `model`. A factorised encoder merges tokens in its spatial encoder.
 
     Args:
         model: the model.
@@ -240,7 +238,7 @@ def merge_tokens(model: ViViT, share: float) -> ViViT:
         raise ConfigError(f"tokens are merged in a ViViT; a {type(model).__name__} computes in its own way")
     if share == 0:
         return model
-    merged = copy.deepcopy(model, {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())})
+    merged = copy_sharing_tensors(model)
     merged.__class__ = MergingViViT  # adds no state
     for name, encoder in merged.named_children():
         if not isinstance(encoder, Encoder) or name == "temporal_encoder":

@@ -16,11 +16,12 @@ from torch import Tensor, nn
 
 from tubelet.errors import ConfigError
 from tubelet.fast.merging import MergingEncoder
-from tubelet.fast.model import FastViViT
+from tubelet.fast.model import FastViViT, copy_sharing_tensors
 from tubelet.fast.optimised import OptimisedViViT
 from tubelet.model import ViViT
-from tubelet.nn.attention import takes_manual_path
-from tubelet.nn.positions import PlaceWeights, Positions, interpolate_grid
+from tubelet.nn.pooling import PositionalPooling
+from tubelet.nn.positions import Positions, interpolate_grid
+from tubelet.nn.recording import takes_manual_path
 
 _COMPILING = threading.RLock()
 
@@ -112,18 +113,20 @@ class OpenVINOViViT(OptimisedViViT):
         """A copy that shares the weights, with grids that need no resizing, for which OpenVINO has no operation."""
         grids: dict[str, Tensor] = {}
 
-        def keep(module: Positions | PlaceWeights, inputs: tuple[Any, ...], _: Any, name: str) -> None:
+        def keep(module: Positions | PositionalPooling, inputs: tuple[Any, ...], _: Any, name: str) -> None:
             size = inputs[0].shape[1:4] if isinstance(module, Positions) else inputs[1]
             grids[name] = interpolate_grid(module.grid, tuple(size))
 
-        places = [(n, module) for n, module in self.named_modules() if isinstance(module, Positions | PlaceWeights)]
-        handles = [module.register_forward_hook(partial(keep, name=name)) for name, module in places]
+        grids_of = [
+            (n, module) for n, module in self.named_modules() if isinstance(module, Positions | PositionalPooling)
+        ]
+        handles = [module.register_forward_hook(partial(keep, name=name)) for name, module in grids_of]
         try:
             super().forward(video)  # raises what is wrong with a shape that does not fit
         finally:
             for handle in handles:
                 handle.remove()
-        twin = copy.deepcopy(self, {id(tensor): tensor for tensor in (*self.parameters(), *self.buffers())})
+        twin = copy_sharing_tensors(self)
         for name, grid in grids.items():
             module = twin.get_submodule(name)
             module.grid = nn.Parameter(grid) if isinstance(module.grid, nn.Parameter) else grid

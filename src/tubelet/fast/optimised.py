@@ -1,15 +1,13 @@
-"""A model in its fastest exact form for inference that torch's own kernels give.
+"""A model in its fastest exact form for inference with torch's kernels.
 
-The weights are the model's own, nothing is folded, packed or rounded, and what is computed is what the model computes.
-What is saved is passes over memory: the residual is added to in place by the products themselves, an activation
-overwrites its input and adds the bias before it on the way, so does what lays long sequences out for attention, and all
-of it goes through the tokens in tiles that stay in the cache and in memory that is at hand.
+The weights are the model's; nothing is folded, packed or rounded. Time is saved in passes over memory: matrix products
+accumulate into the residual in place, an activation adds the bias and overwrites its input, adding the bias of query,
+key and value also changes their layout, and all of this goes over tiles of tokens that stay in the cache.
 docs/performance.md has what each of these brings.
 """
 
 from __future__ import annotations
 
-import copy
 import operator
 import threading
 from collections.abc import Callable
@@ -25,21 +23,21 @@ from tubelet.fast import tiles
 from tubelet.fast.attention import add_attention, add_product, first_with_attention
 from tubelet.fast.blocks import BLOCKS, FastBlock, FastEncoder
 from tubelet.fast.gelu import activate
-from tubelet.fast.hooks import has_no_hooks, hooks_of, no_global_hooks
-from tubelet.fast.model import FastViViT, require_unchanged
+from tubelet.fast.hooks import has_no_hooks, no_global_hooks
+from tubelet.fast.model import FastViViT, copy_sharing_tensors, require_unchanged
 from tubelet.model import ViViT
 from tubelet.nn.blocks import MLP
 from tubelet.nn.encoder import Encoder
 
 
 class OptimisedViViT(FastViViT):
-    """What `optimise` gives. Its parameters have the names of the model's and are the same objects.
+    """A model that `optimise` returned. Its parameters have the names of the model's and are the same objects.
 
-    Its call and its methods compute what the model's do at that moment: it follows when the model learns, loads other
-    weights, gets another head or layer, is reconfigured or moved.
+    Its call and its methods follow the model: when it is trained or moved, loads other weights, is reconfigured, or
+    gets another head or layer.
 
     Args:
-        model: stays as it is.
+        model: is not changed.
     """
 
     def __init__(self, model: ViViT) -> None:
@@ -49,7 +47,7 @@ class OptimisedViViT(FastViViT):
         self.follow()
 
     def follow(self) -> None:
-        """Take over what was replaced in the model since: layers, parameters, configuration. Calls do it themselves."""
+        """Take over layers, parameters and configuration that were replaced in the model. Every call does so."""
         (model,) = self._source
         described = {name: getattr(model, name) for name in ("config", "preprocessing", "labels", "provenance")}
         parts: list[object] = [*described.values()]
@@ -58,8 +56,7 @@ class OptimisedViViT(FastViViT):
         if len(parts) == len(self._made_of) and all(map(operator.is_, parts, self._made_of)):
             return
         vars(self).update(described, load_report=model.load_report, training=False)
-        shared = {id(kept): kept for kept in (*model.parameters(), *model.buffers(), *hooks_of(model))}
-        self._modules = {name: _inference_form(copy.deepcopy(child, shared)) for name, child in model.named_children()}
+        self._modules = {name: _inference_form(copy_sharing_tensors(child)) for name, child in model.named_children()}
         self._made_of = parts
 
     def train(self, mode: bool = True) -> OptimisedViViT:
@@ -79,7 +76,7 @@ class OptimisedViViT(FastViViT):
 
 
 class InferenceEncoder(FastEncoder):
-    """An encoder of `InferenceBlock`s, which get a copy of the tokens where a hook may have kept these."""
+    """An encoder of `InferenceBlock`s, which overwrite their input: they get a copy if a hook may have kept it."""
 
     _watched = False
 
@@ -90,16 +87,16 @@ class InferenceEncoder(FastEncoder):
         self._watched = not (no_global_hooks() and all(map(has_no_hooks, watched)))
         return super().before_blocks(*inputs)
 
-    def run(self, block: Callable[..., Tensor], x: Tensor, mask: Tensor | None) -> Tensor:
-        """`block(x, mask)`."""
-        return super().run(block, x.clone() if self._watched else x, mask)
+    def run_block(self, block: Callable[..., Tensor], x: Tensor, mask: Tensor | None) -> Tensor:
+        """See `Encoder.run_block`."""
+        return super().run_block(block, x.clone() if self._watched else x, mask)
 
 
 class InferenceBlock(FastBlock):
-    """A block of any of the four models, without what autograd needs. It overwrites the tokens that it is given."""
+    """A block of any of the four models, outside autograd. It overwrites its input."""
 
     def pays(self, x: Tensor) -> bool:
-        """See `FastBlock`; and no products in another type are asked for."""
+        """See `FastBlock`; and without autocast."""
         return not torch.is_autocast_enabled("cpu") and super().pays(x)
 
     def compute(
@@ -120,10 +117,10 @@ class InferenceBlock(FastBlock):
 
     def _add_mlp(self, x: Float[Tensor, "B *tokens D"]) -> Float[Tensor, "B *tokens D"]:
         mlp, rows = cast(MLP, self.block.mlp), x.view(-1, x.shape[-1])
-        room = x.new_empty(min(len(rows), tiles.TILE_TOKENS), mlp.fc1.out_features)
+        buffer = x.new_empty(min(len(rows), tiles.TILE_TOKENS), mlp.fc1.out_features)
         for tile in tiles.even_tiles(len(rows), tiles.TILE_TOKENS):
             some = rows[tile]
-            hidden = torch.mm(self.block.norm_mlp(some), mlp.fc1.weight.T, out=room[: len(some)])
+            hidden = torch.mm(self.block.norm_mlp(some), mlp.fc1.weight.T, out=buffer[: len(some)])
             activate(hidden, mlp.fc1.bias, mlp.activation)
             add_product(some, mlp.fc2, (hidden,))
         return x
@@ -140,7 +137,7 @@ _CALL = threading.local()
 
 
 def _following(method: Callable[..., Any]) -> Callable[..., Any]:
-    """A method without gradients, of the model as it is when the first of such methods is called."""
+    """A method without gradients. The outermost of such calls makes the form follow the model."""
 
     @wraps(method)
     @torch.no_grad()
@@ -160,7 +157,7 @@ def _following(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 for _name in (
-    *("forward", "forward_features", "forward_head", "forward_times", "classify"),
+    *("forward", "forward_pooled", "forward_features", "forward_head", "forward_times", "classify"),
     *("embed", "encode_tokens", "encode_space", "encode_times", "pool_times"),
 ):
     setattr(OptimisedViViT, _name, _following(getattr(FastViViT, _name)))

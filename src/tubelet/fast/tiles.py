@@ -1,4 +1,4 @@
-"""Cutting tokens into tiles that stay in a core's cache while several operations go over them."""
+"""Tiles of tokens that stay in a core's cache during several operations."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from jaxtyping import Float
 from torch import Tensor
 
-TILE_NUMBERS = 64 * 3072
-"""Numbers of a tile that element-wise operations go over several times."""
+TILE_ELEMENTS = 64 * 3072
+"""Elements of a tile for several element-wise operations."""
 
 TILE_TOKENS = 1600
-"""The most tokens of a tile that goes through matrix products: enough for their full rate, few enough for the cache."""
+"""The most tokens of a tile for matrix products: enough for their full rate, few enough for the cache."""
 
 
 def row_tiles(x: Float[Tensor, "*rest D"]) -> tuple[Float[Tensor, "_ D"], ...]:
-    """The rows of x in tiles of at most `TILE_NUMBERS` numbers."""
+    """The rows of x in tiles of at most `TILE_ELEMENTS`."""
     rows = x.reshape(-1, x.shape[-1])
-    return rows.split(max(TILE_NUMBERS // max(rows.shape[-1], 1), 1))
+    return rows.split(max(TILE_ELEMENTS // max(rows.shape[-1], 1), 1))
 
 
 def even_tiles(total: int, most: int) -> Iterator[slice]:

@@ -1,10 +1,11 @@
-"""Blocks in their fastest form for training on a CPU, and the form of a whole model made of them."""
+"""The fastest form of blocks for training on a CPU, and of a whole model."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol, TypeVar, cast, runtime_checkable
+from typing import TypeVar, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -16,7 +17,7 @@ from tubelet.fast.linear import activated_linear, heads_to_linear, normed_linear
 from tubelet.fast.model import FastViViT
 from tubelet.model import ViViT
 from tubelet.nn.attention import AxisAttention, FactorisedDotProductAttention, SelfAttention
-from tubelet.nn.blocks import MLP, DropPath
+from tubelet.nn.blocks import MLP
 from tubelet.nn.encoder import Encoder
 
 M = TypeVar("M", bound=nn.Module)
@@ -25,32 +26,29 @@ FORMS: dict[type[nn.Module], type[nn.Module]] = {Encoder: FastEncoder, ViViT: Fa
 
 
 def training_form(module: M) -> M:
-    """The same module in a form that trains faster and with less memory on a CPU. It has the same parameters.
+    """A form of a module that trains faster and with less memory on a CPU, with `TrainingBlock`s for blocks.
 
-    Only what holds a block is new: all else are the module's own parts, so that gradients, changes of weights, modes
-    of the parts and hooks belong to both. A model in `training_form` is not saved or evaluated; the module itself is.
-
-    Args:
-        module: whose blocks are replaced by `TrainingBlock`s; it stays as it is.
+    Only modules that contain a block are new. All others are shared with `module`, with their parameters, gradients,
+    hooks and modes. Save and evaluate `module`, not this form.
     """
     if type(module) in BLOCKS:
         return TrainingBlock(module)  # type: ignore[return-value]
     if type(module) not in FORMS and isinstance(module, Encoder | ViViT):
-        return module  # a class of its own
+        return module  # a subclass may compute something else
     children = {name: child if child is None else training_form(child) for name, child in module._modules.items()}
     if all(child is module._modules[name] for name, child in children.items()):
         return module
-    form = copy.copy(module)
+    form = copy.copy(module)  # with the dictionaries of parameters, buffers and hooks of the module itself
     form._modules = children
     form.__class__ = FORMS.get(type(module), type(module))  # type: ignore[assignment]  # adds no state
     return form
 
 
 class TrainingViViT(FastViViT):
-    """What `optimise(model, training=True)` gives. Parameters and mode are the model's; each call follows its changes.
+    """A model that `optimise(model, training=True)` returned. Each call follows changes of `model`, mode included.
 
     Args:
-        model: a ViViT, which stays as it is.
+        model: a ViViT, which is not changed.
     """
 
     def __init__(self, model: ViViT) -> None:
@@ -59,15 +57,15 @@ class TrainingViViT(FastViViT):
         self._follow()
 
     def _follow(self) -> None:
-        """Be the form of the model as it is now: of its layers, configuration, mode and checkpointing."""
+        """Take over layers, configuration, mode and checkpointing of the model."""
         vars(self).update(vars(training_form(self._source[0])))
 
-    def forward(
+    def forward_pooled(
         self, video: Float[Tensor, "B T C H W"], frame_mask: Bool[Tensor, "B T"] | None = None
-    ) -> Float[Tensor, "B K"] | dict[str, Float[Tensor, "B _"]]:
-        """As `ViViT.forward`, of the model as it is now."""
+    ) -> Float[Tensor, "B D"]:
+        """As `ViViT.forward_pooled`, of the model as it is now."""
         self._follow()
-        return super().forward(video, frame_mask)
+        return super().forward_pooled(video, frame_mask)
 
     def train(self, mode: bool = True) -> TrainingViViT:
         """Put the model in training or evaluation mode."""
@@ -77,10 +75,10 @@ class TrainingViViT(FastViViT):
 
 
 class TrainingBlock(FastBlock):
-    """A block with the hand-written backward pass of `tubelet.fast.linear`: 10 activations are kept instead of 16."""
+    """A block with the hand-written backward pass of `tubelet.fast.linear`: 10 saved activations instead of 16."""
 
     def pays(self, x: Tensor) -> bool:
-        """See `FastBlock`; and there is a gradient to compute, through an activation that has a derivative here."""
+        """See `FastBlock`; and only with gradients, through an activation in `DERIVATIVES`."""
         if not torch.is_grad_enabled() or not super().pays(x):
             return False
         return self.block.mlp.activation in DERIVATIVES
@@ -90,20 +88,13 @@ class TrainingBlock(FastBlock):
     ) -> Float[Tensor, "B *tokens D"]:
         """The block, fast."""
         for norm, attention in self.block.branches():
-            x = _add(x, self.block.drop_path, partial(_attention, attention, norm, x, mask))
-        return _add(x, self.block.drop_path, partial(_mlp, cast(MLP, self.block.mlp), self.block.norm_mlp, x))
+            x = self._add(x, partial(_attention, attention, norm, x, mask))
+        return self._add(x, partial(_mlp, cast(MLP, self.block.mlp), self.block.norm_mlp, x))
 
-
-@runtime_checkable
-class _Branch(Protocol):
-    def __call__(self, *, residual: Tensor | None) -> Tensor: ...
-
-
-def _add(x: Tensor, drop_path: DropPath, branch: _Branch) -> Tensor:
-    """`x + drop_path(branch)`, added by the branch itself where nothing is dropped."""
-    if drop_path.training and drop_path.rate:
-        return x + drop_path(branch(residual=None))
-    return branch(residual=x)
+    def _add(self, x: Tensor, branch: Callable[[Tensor | None], Tensor]) -> Tensor:
+        """`x + drop_path(branch)`, added in the branch's last matrix product if nothing is dropped."""
+        drop_path = self.block.drop_path
+        return x + drop_path(branch(None)) if drop_path.training and drop_path.rate else branch(x)
 
 
 def _attention(
@@ -111,7 +102,6 @@ def _attention(
     norm: nn.LayerNorm,
     x: Float[Tensor, "B *tokens D"],
     mask: Bool[Tensor, "B _"] | None,
-    *,
     residual: Tensor | None,
 ) -> Tensor:
     """`residual + attention(norm(x), mask)`."""
@@ -119,23 +109,20 @@ def _attention(
     if isinstance(attention, FactorisedDotProductAttention):
         parts = attention.attend(normed_linear(attention.qkv, x, norm, 6), mask)
     elif isinstance(attention, AxisAttention):
-        parts = attention.attend(normed_linear(attention.qkv, x, norm, 3), mask)
+        parts = (attention.attend(normed_linear(attention.qkv, x, norm, 3), mask),)
     else:
         parts = (attention.dot_product(*normed_linear(attention.qkv, x, norm, 3, attention.num_heads), mask),)
-    return _dropped(attention.dropout, residual, partial(heads_to_linear, attention.out, parts))
+    if _drops(attention.dropout):
+        return plus(residual, attention.dropout(heads_to_linear(attention.out, parts)))
+    return heads_to_linear(attention.out, parts, residual)
 
 
-def _mlp(mlp: MLP, norm: nn.LayerNorm, x: Float[Tensor, "*rest D"], *, residual: Tensor | None) -> Tensor:
+def _mlp(mlp: MLP, norm: nn.LayerNorm, x: Float[Tensor, "*rest D"], residual: Tensor | None) -> Tensor:
     """`residual + mlp(norm(x))`."""
     (hidden,) = normed_linear(mlp.fc1, x, norm)
     if _drops(mlp.dropout):
         return plus(residual, mlp.dropout(mlp.fc2(mlp.dropout(mlp.activation(hidden)))))
     return activated_linear(mlp.fc2, hidden, mlp.activation, residual)
-
-
-def _dropped(dropout: nn.Dropout, residual: Tensor | None, product: Any) -> Tensor:
-    """`residual + dropout(product())`, added by the product itself where nothing is dropped."""
-    return plus(residual, dropout(product())) if _drops(dropout) else product(residual=residual)
 
 
 def _drops(dropout: nn.Dropout) -> bool:

@@ -41,10 +41,7 @@ def features_of(
         features, and a mask of the time steps that are real; None if all are.
     """
     if stage == "encoder":
-        tokens = model.forward_features(video, frame_mask)
-        pooled = model.forward_head(tokens, frame_mask, pre_logits=True)
-        assert isinstance(pooled, Tensor)
-        return pooled[:, None], None
+        return model.forward_pooled(video, frame_mask)[:, None], None
     frames = model.encode_space(model.embed(video, frame_mask))
     return frames, None if frame_mask is None else model.embedding.token_mask(frame_mask)
 

@@ -5,13 +5,12 @@ from tubelet.nn.attention import (
     DotProduct,
     FactorisedDotProductAttention,
     SelfAttention,
-    manual_attention,
-    record_attention,
 )
 from tubelet.nn.blocks import MLP, Block, DropPath, FactorisedSelfAttentionBlock
 from tubelet.nn.embedding import ConvStemEmbedding, TubeletEmbedding, UniformFrameEmbedding
 from tubelet.nn.encoder import Encoder
 from tubelet.nn.positions import Positions, interpolate_grid, sinusoidal_table
+from tubelet.nn.recording import manual_attention, record_attention
 
 __all__ = [
     "MLP",

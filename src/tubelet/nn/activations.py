@@ -1,7 +1,4 @@
-"""The activations that weights come with.
-
-They are plain functions, so that a model survives copying and pickling, which spawned processes need.
-"""
+"""The activations of published weights, as plain functions: a model that holds one can be copied and pickled."""
 
 from __future__ import annotations
 
@@ -16,17 +13,17 @@ Activation = Callable[[Tensor], Tensor]
 
 
 def gelu_tanh(x: Float[Tensor, "*rest"]) -> Float[Tensor, "*rest"]:
-    """GELU by its tanh approximation, as the original has it."""
+    """The tanh approximation of GELU, as in Scenic."""
     return F.gelu(x, approximate="tanh")
 
 
 def gelu(x: Float[Tensor, "*rest"]) -> Float[Tensor, "*rest"]:
-    """x times the normal distribution's probability of less than x."""
+    """Exact GELU: x times the standard normal distribution function of x."""
     return F.gelu(x)
 
 
 def gelu_quick(x: Float[Tensor, "*rest"]) -> Float[Tensor, "*rest"]:
-    """x * sigmoid(1.702 x), the approximation of CLIP's image models."""
+    """x * sigmoid(1.702 x), as in CLIP."""
     return x * torch.sigmoid(1.702 * x)
 
 

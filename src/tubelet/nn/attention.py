@@ -1,14 +1,12 @@
-"""Self-attention over a sequence, along one axis of the token grid, and with its heads split between the axes.
+"""Self-attention over a sequence, along one axis of the token grid, and with its heads split between the two axes.
 
-Every attention is `out(attend(query, key, value))` of one linear layer's query, key and value. `DotProduct` has a fused
-path (`torch.nn.functional.scaled_dot_product_attention`) and a manual one with the same mathematics, which
-`record_attention` switches to, since the fused one never holds the weights.
+`DotProduct` has a fused path (`torch.nn.functional.scaled_dot_product_attention`) and a manual one with the same
+mathematics, which `record_attention` switches to, since the fused one never holds the attention weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -69,22 +67,22 @@ class SelfAttention(nn.Module):
         self, x: Float[Tensor, "B *tokens D"], mask: Bool[Tensor, "B _"] | None = None
     ) -> Float[Tensor, "B *tokens D"]:
         """Every token attends to all of its sequence that `mask` allows (True: may be attended to)."""
-        (heads,) = self.attend(self.qkv(x).chunk(3, dim=-1), mask)
+        heads = self.attend(self.qkv(x).chunk(3, dim=-1), mask)
         return self.dropout(self.out(merge_heads(heads)))
 
     def attend(
         self, qkv: Sequence[Float[Tensor, "B N D"]], mask: Bool[Tensor, "B N"] | None = None
-    ) -> tuple[Float[Tensor, "B H N c"]]:
-        """From query, key and value to what `out` maps, heads apart."""
+    ) -> Float[Tensor, "B H N c"]:
+        """From query, key and value to the output of each head."""
         query, key, value = (split_heads(part, self.num_heads) for part in qkv)
-        return (self.dot_product(query, key, value, mask),)
+        return self.dot_product(query, key, value, mask)
 
 
 class AxisAttention(SelfAttention):
     """Self-attention along one axis of the token grid (model 3, equations 4 and 5).
 
-    `space`: a token attends to those of its own time. `time`: to those at its own place, at every time. A mask [B, t]
-    is True at the times that are real; attention over space stays within one time and needs none.
+    `space`: a token attends to the tokens of its own time step. `time`: to those at its own position of the h * w, at
+    every time step. A mask [B, t] is True at real time steps; attention over space stays within one and needs none.
     """
 
     def __init__(
@@ -100,18 +98,18 @@ class AxisAttention(SelfAttention):
 
     def attend(
         self, qkv: Sequence[Float[Tensor, "B t n D"]], mask: Bool[Tensor, "B t"] | None = None
-    ) -> tuple[Float[Tensor, "B t H n c"]]:
-        """From query, key and value to what `out` maps, heads apart."""
+    ) -> Float[Tensor, "B t H n c"]:
+        """From query, key and value to the output of each head."""
         if self.axis == "space":
-            return (_over_space(self.dot_product, qkv, self.num_heads),)
-        return (_over_time(self.dot_product, qkv, self.num_heads, mask),)
+            return attend_over_space(self.dot_product, qkv, self.num_heads)
+        return attend_over_time(self.dot_product, qkv, self.num_heads, mask)
 
 
 class FactorisedDotProductAttention(nn.Module):
-    """Attention whose first half of heads looks over time and whose second half over space (model 4, equation 6).
+    """The first half of the heads attends over time, the second half over space (model 4, equation 6).
 
-    The parameters are those of `SelfAttention`. Which half does which is the original code's choice; the paper's text
-    has them the other way round, which is the same model with its heads renamed.
+    The parameters are those of `SelfAttention`. The order of the halves is Scenic's, the reference code; the paper's
+    text has them the other way round, which is the same model with its heads in another order.
 
     Args:
         dim: width of a token, D.
@@ -130,94 +128,49 @@ class FactorisedDotProductAttention(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Float[Tensor, "B t n D"], mask: Bool[Tensor, "B t"] | None = None) -> Float[Tensor, "B t n D"]:
-        """`mask` is True at the times that are real; only the half over time needs it."""
+        """`mask` is True at real time steps; only the half over time needs it."""
         halves = self.attend(self.qkv(x).chunk(6, dim=-1), mask)
         return self.dropout(self.out(torch.cat([merge_heads(half) for half in halves], dim=-1)))
 
     def attend(
         self, parts: Sequence[Float[Tensor, "B t n half"]], mask: Bool[Tensor, "B t"] | None = None
     ) -> tuple[Float[Tensor, "B t H n c"], Float[Tensor, "B t H n c"]]:
-        """From halves of query, key and value to what `out` maps: the heads over time, and the heads over space."""
+        """From the halves of query, key and value to the outputs of the heads over time, and of those over space."""
         heads = self.num_heads // 2
-        return _over_time(self.time, parts[0::2], heads, mask), _over_space(self.space, parts[1::2], heads)
+        return attend_over_time(self.time, parts[0::2], heads, mask), attend_over_space(self.space, parts[1::2], heads)
 
 
 def split_heads(x: Float[Tensor, "*rest N D"], heads: int) -> Float[Tensor, "*rest H N c"]:
-    """The channels of each token as H heads of c channels, heads before tokens."""
+    """The D channels of each token as H heads of c channels, in head-major layout (heads before tokens)."""
     return x.unflatten(-1, (heads, -1)).transpose(-3, -2)
 
 
 def merge_heads(x: Float[Tensor, "*rest H N c"]) -> Float[Tensor, "*rest N D"]:
-    """The heads of each token side by side: the inverse of `split_heads`."""
+    """The inverse of `split_heads`."""
     return x.transpose(-3, -2).flatten(-2)
 
 
-def _over_space(
+def attend_over_space(
     dot_product: DotProduct, qkv: Sequence[Float[Tensor, "B t n D"]], heads: int
 ) -> Float[Tensor, "B t H n c"]:
-    """Each token attends to those of its own time, whatever the mask of times."""
-    times = qkv[0].shape[1]
+    """Attention among the tokens of each time step: time steps become samples."""
+    time_steps = qkv[0].shape[1]
     query, key, value = (split_heads(part, heads).flatten(0, 1) for part in qkv)
-    return dot_product(query, key, value).unflatten(0, (-1, times))
+    return dot_product(query, key, value).unflatten(0, (-1, time_steps))
 
 
-def _over_time(
+def attend_over_time(
     dot_product: DotProduct, qkv: Sequence[Float[Tensor, "B t n D"]], heads: int, mask: Bool[Tensor, "B t"] | None
 ) -> Float[Tensor, "B t H n c"]:
-    """Each token attends to those of its own place.
+    """Attention among the tokens of each spatial position.
 
-    The fused path takes the places as further heads, which copies nothing. The manual path, whose weights are recorded,
-    takes every place as a sample.
+    In the fused path, positions become heads, which copies nothing; in the manual path, which is there to record the
+    weights, they become samples.
     """
-    places = qkv[0].shape[2]
+    positions = qkv[0].shape[2]
     if dot_product.fused:
-        query, key, value = (split_heads(part.flatten(2), places * heads) for part in qkv)
-        return dot_product(query, key, value, mask).unflatten(1, (places, heads)).permute(0, 3, 2, 1, 4)
+        query, key, value = (split_heads(part.flatten(2), positions * heads) for part in qkv)
+        return dot_product(query, key, value, mask).unflatten(1, (positions, heads)).permute(0, 3, 2, 1, 4)
     query, key, value = (split_heads(part.transpose(1, 2).flatten(0, 1), heads) for part in qkv)
-    of_places = None if mask is None else mask.repeat_interleave(places, dim=0)
-    return dot_product(query, key, value, of_places).unflatten(0, (-1, places)).permute(0, 3, 2, 1, 4)
-
-
-@contextmanager
-def manual_attention(model: nn.Module) -> Iterator[None]:
-    """Inside the `with`, every attention of `model` takes the manual path; afterwards each has its own setting back."""
-    products = [module for module in model.modules() if isinstance(module, DotProduct)]
-    before = [product.fused for product in products]
-    for product in products:
-        product.fused = False
-    try:
-        yield
-    finally:
-        for product, fused in zip(products, before, strict=True):
-            product.fused = fused
-
-
-def takes_manual_path(model: nn.Module) -> bool:
-    """Whether an attention of `model` does, as all do while they are recorded."""
-    return any(isinstance(module, DotProduct) and not module.fused for module in model.modules())
-
-
-@contextmanager
-def record_attention(model: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Collect the attention weights of every forward pass inside the `with`.
-
-    Yields:
-        a dictionary that fills during the pass: module name (`encoder.blocks.0.attention.dot_product`) to weights
-        [B', H, N, N], softmax over the last axis, before dropout, detached. B' is B for attention over all tokens,
-        B * t for attention over space, B * n for attention over time. A later pass replaces an earlier one's.
-    """
-    weights: dict[str, Tensor] = {}
-    handles = []
-    for name, module in model.named_modules():
-        if isinstance(module, DotProduct):
-
-            def keep(_: nn.Module, args: tuple[Tensor], name: str = name) -> None:
-                weights[name] = args[0].detach()
-
-            handles.append(module.dropout.register_forward_pre_hook(keep))
-    try:
-        with manual_attention(model):
-            yield weights
-    finally:
-        for handle in handles:
-            handle.remove()
+    masks = None if mask is None else mask.repeat_interleave(positions, dim=0)
+    return dot_product(query, key, value, masks).unflatten(0, (-1, positions)).permute(0, 3, 2, 1, 4)

@@ -1,4 +1,4 @@
-"""Normalisation over the batch: what all clips have in common goes, and what tells them apart is left."""
+"""Normalisation over the batch."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from torch import Tensor, nn
 class BatchNorm(nn.Module):
     """BatchNorm over all axes but the second (Ioffe and Szegedy, ICML 2015), for any number of axes.
 
-    In evaluation the statistics are constants, so that a sample depends on itself alone. In training a batch of a
-    single sample has no statistics of its own: those of evaluation are used, and stay as they are.
+    In evaluation the statistics are constants. In training, a batch of one sample is normalised by the running
+    statistics, which it does not change.
 
     Args:
         channels: size of the second axis.
         affine: learn a scale and a bias after it.
 
     Attributes:
-        instead: takes the place of `forward` in training; None but while a batch goes through the model in parts.
+        forward_in_parts: used instead of `forward` in training while a batch is split over several forward passes,
+            which need the statistics of the whole batch; otherwise None.
     """
 
     eps = 1e-5
@@ -34,12 +35,12 @@ class BatchNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels)) if affine else None
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
-        self.instead: Callable[[BatchNorm, Tensor], Tensor] | None = None
+        self.forward_in_parts: Callable[[BatchNorm, Tensor], Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, ...] to the same shape."""
-        if self.training and self.instead is not None:
-            return self.instead(self, x)
+        if self.training and self.forward_in_parts is not None:
+            return self.forward_in_parts(self, x)
         own = self.training and len(x) > 1
         return F.batch_norm(
             x, self.running_mean, self.running_var, self.weight, self.bias, own, self.momentum, self.eps
@@ -50,26 +51,26 @@ class BatchNorm(nn.Module):
         scale = torch.rsqrt(variance + self.eps)
         if self.weight is not None:
             scale = scale * self.weight
-        normed = (x.float() - self.along(x, mean)) * self.along(x, scale)
+        normed = (x.float() - self.per_channel(x, mean)) * self.per_channel(x, scale)
         if self.bias is not None:
-            normed = normed + self.along(x, self.bias)
+            normed = normed + self.per_channel(x, self.bias)
         return normed.to(x.dtype)
 
     @torch.no_grad()
-    def remember(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
-        """Let the running statistics move towards those of a batch.
+    def update_statistics(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
+        """Update the running statistics by those of a batch.
 
         Args:
             mean: [C].
             variance: [C], the mean squared distance from it.
-            count: how many values a channel had, more than one.
+            count: number of values in each channel, more than one.
         """
         self.running_mean.lerp_(mean, self.momentum)
         self.running_var.lerp_(variance * count / (count - 1), self.momentum)
 
     @staticmethod
-    def along(x: Tensor, values: Tensor) -> Tensor:
-        """Values [C] in a shape that goes with x [B, C, ...]."""
+    def per_channel(x: Tensor, values: Tensor) -> Tensor:
+        """Values [C] in a shape that broadcasts with x [B, C, ...]."""
         return values.view(1, -1, *[1] * (x.ndim - 2))
 
     def extra_repr(self) -> str:

@@ -1,4 +1,4 @@
-"""Pre-norm transformer blocks: attention, then an MLP, each added to what came in."""
+"""Pre-norm transformer blocks: attention, then an MLP, each with a residual connection."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tubelet.nn.attention import AxisAttention
 class DropPath(nn.Module):
     """Stochastic depth: in training, a sample skips the branch with probability `rate` (Huang et al., 2016).
 
-    What is kept is scaled by 1 / (1 - rate), so that evaluation needs no correction. (The original code does not
-    rescale, in training or in evaluation.)
+    The branches of the other samples are scaled by 1 / (1 - rate), so that evaluation needs no correction. (Scenic, the
+    reference code, does not rescale.)
     """
 
     def __init__(self, rate: float) -> None:
@@ -50,11 +50,11 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """The block of models 1, 2 and 4 (equations 2 and 3); which model is decided by the attention it is given.
+    """The block of models 1, 2 and 4 (equations 2 and 3), which differ in its attention.
 
     Args:
-        attention: `attention(x, mask)` takes normalised tokens and a mask (or None) and keeps the tokens' shape.
-        mlp: `mlp(x)` keeps the tokens' shape.
+        attention: any module, called as `attention(x, mask)` with normalised tokens and a mask (or None).
+        mlp: any module, called as `mlp(x)` with normalised tokens. Both return tokens of the same shape.
         dim: width of a token, D.
         eps: of the LayerNorms.
         drop_path: stochastic depth rate of both branches.
@@ -75,7 +75,7 @@ class Block(nn.Module):
         return x + self.drop_path(self.mlp(self.norm_mlp(x)))
 
     def branches(self) -> list[tuple[Any, Any]]:
-        """The attentions in their order, each with its norm."""
+        """The attentions in order, each with its norm."""
         return [(self.norm_attention, self.attention)]
 
 
@@ -118,6 +118,6 @@ class FactorisedSelfAttentionBlock(nn.Module):
         return x + self.drop_path(self.mlp(self.norm_mlp(x)))
 
     def branches(self) -> list[tuple[Any, Any]]:
-        """The attentions in their order, each with its norm."""
+        """The attentions in order, each with its norm."""
         space, time = (self.norm_space, self.space), (self.norm_time, self.time)
         return [space, time] if self.order == "space_time" else [time, space]

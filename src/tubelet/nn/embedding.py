@@ -41,11 +41,11 @@ class TubeletEmbedding(nn.Module):
         return self.project(tubelets)
 
     def project(self, tubelets: Float[Tensor, "*rest P"]) -> Float[Tensor, "*rest D"]:
-        """Tokens of tubelets that are cut already, their pixels in the order channel, frame, row, column."""
+        """Tokens of flattened tubelets, with pixels in the order channel, frame, row, column."""
         return F.linear(tubelets, self.weight.flatten(1), self.bias)
 
     def token_mask(self, frame_mask: Bool[Tensor, "B T"]) -> Bool[Tensor, "B t"]:
-        """True at the times whose tubelets hold a real frame."""
+        """True at time steps with a real frame in their tubelets."""
         return frame_mask.unflatten(1, (-1, self.weight.shape[2])).any(dim=2)
 
 
@@ -117,7 +117,7 @@ class ConvStemEmbedding(nn.Module):
         return torch.cat([frames, differences], dim=-1).movedim(-1, 1)
 
     def token_mask(self, frame_mask: Bool[Tensor, "B T"]) -> Bool[Tensor, "B t"]:
-        """True at the times whose tubelets hold a real frame."""
+        """True at time steps with a real frame in their tubelets."""
         return self.tubelets.token_mask(frame_mask)
 
 

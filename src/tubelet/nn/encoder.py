@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from tubelet.config import Pool
-from tubelet.nn.positions import PlaceWeights, Positions
+from tubelet.nn.pooling import PositionalPooling, pool_tokens
+from tubelet.nn.positions import Positions
 
 
 class Encoder(nn.Module):
@@ -26,7 +27,7 @@ class Encoder(nn.Module):
         dim: width of a token, D.
         factorised: whether the blocks attend along the axes of the grid (models 3 and 4).
         pool: `cls` adds a class token; `mean` and `max` are over the tokens, `weighted` is the mean of the tokens times
-            `PlaceWeights`; `first` is the first of them.
+            `PositionalPooling`; `first` is the first of them.
         positions: `learned` or `sinusoidal`.
         input_norm: a LayerNorm before the first block.
         output_norm: the last LayerNorm stands `before_pool` or `after_pool`.
@@ -57,62 +58,62 @@ class Encoder(nn.Module):
         self.input_norm = nn.LayerNorm(dim, eps=eps) if input_norm else nn.Identity()
         self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(dim, eps=output_eps)
-        self.pool_weights = PlaceWeights(grid, dim) if pool == "weighted" else None
+        self.pool_weights = PositionalPooling(grid, dim) if pool == "weighted" else None
         self.factorised = factorised
         self.pooling = pool
         self.output_norm = output_norm
         self.checkpointing = False
-        """Keep only each block's input for the backward pass and compute the rest again: less memory, more time."""
+        """Keep only each block's input for the backward pass and recompute the rest: less memory, more time."""
 
     def forward(
         self,
         tokens: Float[Tensor, "B t h w D"],
         time_mask: Bool[Tensor, "B t"] | None = None,
-        places: Int[Tensor, "B n"] | None = None,
+        kept: Int[Tensor, "B n"] | None = None,
     ) -> Float[Tensor, "B N D"]:
-        """Encode the grid, or some of its places, ready to be pooled.
+        """Encode all tokens of the grid, or those at some spatial positions.
 
         Args:
             tokens: [B, t, h, w, D], of any grid: positions are interpolated where it is not the one they are for.
-            time_mask: True at the times that are real. The others are never attended to.
-            places: of each sample, the places whose tokens are encoded, at every time: row * w + column, ascending.
-                The others are left out, as if they were not there; None encodes all.
+            time_mask: True at real time steps. The others are never attended to.
+            kept: spatial positions (row * w + column, ascending) of each sample that are encoded, at every time step;
+                the tokens of the others are dropped. None keeps all.
 
         Returns:
             tokens [B, N, D] in the order (class token), time, row, column; normalised if `output_norm` is
-            `before_pool`, and then weighted if they are pooled so.
+            `before_pool`, and then weighted if `pool` is `weighted`.
         """
-        encoded = self.encode(tokens, time_mask, places)
-        return self.weigh(encoded, (tokens.shape[1], tokens.shape[2], tokens.shape[3]), places)
+        encoded = self.encode(tokens, time_mask, kept)
+        return self.weigh(encoded, (tokens.shape[1], tokens.shape[2], tokens.shape[3]), kept)
 
     def weigh(
-        self, tokens: Float[Tensor, "B N D"], size: tuple[int, int, int], places: Int[Tensor, "B n"] | None = None
+        self, tokens: Float[Tensor, "B N D"], size: tuple[int, int, int], kept: Int[Tensor, "B n"] | None = None
     ) -> Float[Tensor, "B N D"]:
-        """The last thing that `forward` does: with weighted pooling each token times the weights of its place."""
-        return tokens if self.pool_weights is None else self.pool_weights(tokens, size, places)
+        """The last step of `forward`: with weighted pooling, each token times the factors of its position."""
+        return tokens if self.pool_weights is None else self.pool_weights(tokens, size, kept)
 
     def encode(
         self,
         tokens: Float[Tensor, "B t h w D"],
         time_mask: Bool[Tensor, "B t"] | None = None,
-        places: Int[Tensor, "B n"] | None = None,
+        kept: Int[Tensor, "B n"] | None = None,
     ) -> Float[Tensor, "B N D"]:
-        """`forward` but for the weights of pooling."""
-        x, mask = self.before_blocks(tokens, time_mask, places)
+        """`forward` without its last step."""
+        x, mask = self.before_blocks(tokens, time_mask, kept)
         for block in self.blocks:
-            x = self.run(block, x, mask)
+            x = self.run_block(block, x, mask)
         return self.after_blocks(x)
 
     def before_blocks(
         self,
         tokens: Float[Tensor, "B t h w D"],
         time_mask: Bool[Tensor, "B t"] | None = None,
-        places: Int[Tensor, "B n"] | None = None,
+        kept: Int[Tensor, "B n"] | None = None,
     ) -> tuple[Float[Tensor, "B *_ D"], Bool[Tensor, "B _"] | None]:
         """The first block's input: tokens with positions, [B, t, n, D] if `factorised`, else [B, N, D]; and a mask."""
         x = self.positions(tokens).flatten(2, 3)
-        if places is not None:
-            x = x.take_along_dim(places[:, None, :, None], dim=2)
+        if kept is not None:
+            x = x.take_along_dim(kept[:, None, :, None], dim=2)
         mask = time_mask
         if not self.factorised:
             mask = None if time_mask is None else self._token_mask(time_mask, x.shape[2])
@@ -122,50 +123,37 @@ class Encoder(nn.Module):
                 x = torch.cat([first, x], dim=1)
         return self.input_norm(self.dropout(x)), mask
 
-    def run(self, block: Callable[..., Tensor], x: Tensor, mask: Tensor | None) -> Tensor:
-        """`block(x, mask)`; with `checkpointing`, in training, what it computes inside is computed again."""
+    def run_block(self, block: Callable[..., Tensor], x: Tensor, mask: Tensor | None) -> Tensor:
+        """`block(x, mask)`, with activation checkpointing in training if `checkpointing` is set."""
         if self.checkpointing and self.training and torch.is_grad_enabled():
             return checkpoint(block, x, mask, use_reentrant=False)
         return block(x, mask)
 
     def after_blocks(self, x: Float[Tensor, "B *_ D"]) -> Float[Tensor, "B N D"]:
-        """What the last block gave, as one sequence; normalised if `output_norm` is `before_pool`."""
+        """The last block's output as one sequence; normalised if `output_norm` is `before_pool`."""
         if self.factorised:
             x = x.flatten(1, 2)
         return self.norm(x) if self.output_norm == "before_pool" else x
 
-    def pooled(
+    def forward_pooled(
         self,
         tokens: Float[Tensor, "B t h w D"],
         time_mask: Bool[Tensor, "B t"] | None = None,
-        places: Int[Tensor, "B n"] | None = None,
+        kept: Int[Tensor, "B n"] | None = None,
     ) -> Float[Tensor, "B D"]:
-        """`pool` of what `forward` gives."""
-        return self.pool(self(tokens, time_mask, places), time_mask)
+        """`forward`, then `pool`."""
+        return self.pool(self(tokens, time_mask, kept), time_mask)
 
     def pool(
         self, tokens: Float[Tensor, "B N D"], time_mask: Bool[Tensor, "B t"] | None = None
     ) -> Float[Tensor, "B D"]:
-        """One vector of what `forward` gave: the class token; or the mean, maximum or first of the real ones."""
-        if self.pooling == "cls":
-            pooled = tokens[:, 0]
-        elif self.pooling == "first":
-            pooled = tokens[:, 0] if time_mask is None else self._first_real(tokens, time_mask)
-        elif time_mask is None:
-            pooled = tokens.amax(dim=1) if self.pooling == "max" else tokens.mean(dim=1)
-        else:
-            real = self._token_mask(time_mask, tokens.shape[1] // time_mask.shape[1])[:, :, None]
-            if self.pooling == "max":
-                pooled = tokens.masked_fill(~real, float("-inf")).amax(dim=1)
-            else:
-                pooled = tokens.masked_fill(~real, 0).sum(dim=1) / real.sum(dim=1)
+        """One vector of each clip from the output of `forward`; only tokens of real time steps count."""
+        mask = None
+        if time_mask is not None and self.cls is None:
+            mask = self._token_mask(time_mask, tokens.shape[1] // time_mask.shape[1])
+        pooled = pool_tokens(tokens, self.pooling, mask)
         return self.norm(pooled) if self.output_norm == "after_pool" else pooled
 
-    def _first_real(self, tokens: Float[Tensor, "B N D"], time_mask: Bool[Tensor, "B t"]) -> Float[Tensor, "B D"]:
-        places = tokens.shape[1] // time_mask.shape[1]
-        first = time_mask.int().argmax(dim=1) * places
-        return tokens[torch.arange(len(tokens), device=tokens.device), first]
-
-    def _token_mask(self, time_mask: Bool[Tensor, "B t"], places: int) -> Bool[Tensor, "B N"]:
-        mask = time_mask.repeat_interleave(places, dim=1)
+    def _token_mask(self, time_mask: Bool[Tensor, "B t"], positions: int) -> Bool[Tensor, "B N"]:
+        mask = time_mask.repeat_interleave(positions, dim=1)
         return mask if self.cls is None else torch.cat([mask.new_ones(mask.shape[0], 1), mask], dim=1)

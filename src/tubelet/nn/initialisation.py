@@ -1,4 +1,4 @@
-"""How the weights of a new model are drawn. All of it is here."""
+"""How the weights of a new model are drawn."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from tubelet.nn.attention import FactorisedDotProductAttention, SelfAttention
 from tubelet.nn.blocks import MLP
 from tubelet.nn.embedding import TubeletEmbedding
 from tubelet.nn.encoder import Encoder
-from tubelet.nn.positions import PlaceWeights
+from tubelet.nn.pooling import PositionalPooling
 
 HEAD_STD = 0.02
 
 
 @torch.no_grad()
 def initialise_parameters(model: nn.Module, residual_init: float = 1.0) -> None:
-    """Draw every parameter of `model` as the original code does, with one exception.
+    """Draw every parameter of `model` as Scenic, the reference code, does, with one exception.
 
     - attention: Xavier-uniform kernels, each of query, key, value and output on its own; biases 0
     - MLP: Xavier-uniform kernels; biases normal with standard deviation 1e-6
     - tubelet and stem kernels: normal, truncated at two standard deviations, variance 1 / fan-in; biases 0
     - class tokens 0; learned positions normal with standard deviation 0.02
-    - LayerNorm: scale 1, bias 0; a BatchNorm begins so by itself
-    - weights of pooling: normal with mean 1 and standard deviation 1
-    - heads: normal with standard deviation 0.02, biases 0. The original starts them at 0, and with a head of 0 no other
+    - LayerNorm: scale 1, bias 0; BatchNorm sets these itself
+    - factors of positional pooling: normal with mean 1 and standard deviation 1
+    - heads: normal with standard deviation 0.02, biases 0. Scenic starts them at 0, and with a head of 0 no other
       parameter gets a gradient from the first batch.
 
-    On the meta device, where a model stands for its shapes alone, nothing is drawn: torch would import its compiler.
+    On the meta device, which holds no values, nothing is drawn: torch would import its compiler.
 
     Args:
-        model: whose modules are drawn.
+        model: any module.
         residual_init: factor on the kernels of the attention's output and of the MLP's second layer.
     """
     if _is_meta(model):
@@ -61,13 +61,13 @@ def initialise_parameters(model: nn.Module, residual_init: float = 1.0) -> None:
                 nn.init.zeros_(module.cls)
             for positions in module.positions.parameters():
                 nn.init.normal_(positions, std=0.02)
-        elif isinstance(module, PlaceWeights):
+        elif isinstance(module, PositionalPooling):
             nn.init.normal_(module.grid, mean=1.0, std=1.0)
 
 
 @torch.no_grad()
-def scale_branches(model: nn.Module, factor: float) -> None:
-    """Multiply what every attention and MLP adds to the tokens, as `residual_init` does when they are drawn."""
+def scale_residual_branches(model: nn.Module, factor: float) -> None:
+    """Multiply the output layer (weight and bias) of every attention and MLP by a factor."""
     for module in model.modules():
         if isinstance(module, SelfAttention | FactorisedDotProductAttention | MLP):
             last = module.fc2 if isinstance(module, MLP) else module.out

@@ -1,4 +1,4 @@
-"""What goes with the place of a token: a vector for every place of the grid, resized when the grid is another one."""
+"""Position embeddings over the token grid, interpolated where the grid has another size."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 
@@ -39,42 +39,11 @@ class Positions(nn.Module):
         return tokens + interpolate_grid(self.grid, size).to(tokens.dtype)
 
 
-class PlaceWeights(nn.Module):
-    """What each token counts for when they are pooled: a factor for every place of the grid and every channel.
-
-    A plain mean forgets where a token was. With factors of either sign, drawn at random, the mean is a projection that
-    keeps it.
-
-    Args:
-        grid: tokens in time, height and width.
-        dim: width of a token, D.
-    """
-
-    def __init__(self, grid: tuple[int, int, int], dim: int) -> None:
-        super().__init__()
-        self.grid = nn.Parameter(torch.ones(*grid, dim))
-
-    def forward(
-        self, tokens: Float[Tensor, "B N D"], size: tuple[int, int, int], places: Int[Tensor, "B n"] | None = None
-    ) -> Float[Tensor, "B N D"]:
-        """Multiply.
-
-        Args:
-            tokens: [B, t * n, D] in time, row, column order.
-            size: the grid (t, h, w) that they are of; factors of another size are interpolated.
-            places: the ones that are there (see `Encoder.forward`); None is all.
-        """
-        weights = interpolate_grid(self.grid, size).to(tokens.dtype).flatten(1, 2)[None]
-        if places is not None:
-            weights = weights.take_along_dim(places[:, None, :, None], dim=2)
-        return tokens * weights.flatten(1, 2)
-
-
 def interpolate_grid(grid: Float[Tensor, "t h w D"], size: tuple[int, int, int]) -> Float[Tensor, "t2 h2 w2 D"]:
     """Resize a grid of vectors: bicubic with antialiasing over height and width, linear over time.
 
     Each axis keeps its own meaning, so that height and width need not be equal and the number of frames may change.
-    The grid itself comes back where the size is already right.
+    A grid that has this size already is returned as it is.
 
     Args:
         grid: [t, h, w, D].

@@ -9,8 +9,8 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from tubelet.model import draw_places
 from tubelet.nn.embedding import hold_masked_frames
+from tubelet.nn.token_drop import draw_kept_positions
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def draw_visible(
     if time_mask is not None:
         scores = scores + (~time_mask).cpu()
     chosen = scores.argsort(dim=1)[:, :visible_times].sort(dim=1).values
-    return Visible(chosen, draw_places(batch, places, 1 - visible_places / places))
+    return Visible(chosen, draw_kept_positions(batch, places, 1 - visible_places / places))
 
 
 def visible_tubes(

@@ -10,7 +10,7 @@ from tubelet.config import ModelConfig, PreprocessingConfig, TrainConfig, from_d
 from tubelet.data import Table
 from tubelet.errors import ConfigError, WeightsError
 from tubelet.model import ViViT
-from tubelet.nn.initialisation import scale_branches
+from tubelet.nn.initialisation import scale_residual_branches
 from tubelet.presets import create, preset
 from tubelet.provenance import Provenance
 from tubelet.training.run_folder import RunFolder
@@ -102,7 +102,7 @@ def _scale_branches(model: ViViT, config: TrainConfig, source: str) -> tuple[str
             f"init_branches={factor} changes weights that freeze={config.optimisation.freeze!r} is to keep as they "
             "are; leave out one of the two"
         )
-    scale_branches(model, factor)
+    scale_residual_branches(model, factor)
     return (f"what attention and MLP add to the tokens starts at {factor:g} of what it was (init_branches)",)
 
 

@@ -177,8 +177,8 @@ class _Passes:
             if reached is not None and reached.inputs.requires_grad:
                 inputs = reached.inputs
                 with torch.no_grad():
-                    apart = inputs.float() - norm.along(inputs, statistics.mean)
-                    gradient = norm.along(inputs, to_mean) + 2 * norm.along(inputs, to_variance) * apart
+                    apart = inputs.float() - norm.per_channel(inputs, statistics.mean)
+                    gradient = norm.per_channel(inputs, to_mean) + 2 * norm.per_channel(inputs, to_variance) * apart
                 inputs.backward(gradient.to(inputs.dtype))
 
     def _as_far_as_a_norm(self, number: int) -> _Reached | None:
@@ -229,7 +229,7 @@ def accumulate(
             passes.through_statistics(norm)
     finite = bool(torch.isfinite(loss))
     for norm, statistics in passes.known.items() if finite else ():
-        norm.remember(statistics.mean.detach(), statistics.variance.detach(), statistics.count)
+        norm.update_statistics(statistics.mean.detach(), statistics.variance.detach(), statistics.count)
     return loss
 
 
@@ -237,12 +237,12 @@ def accumulate(
 def _taken_over(norms: Sequence[BatchNorm], at_norm: Callable[[BatchNorm, Tensor], Tensor]) -> Iterator[None]:
     """Inside the `with`, each norm asks `at_norm` for what comes out of it."""
     for norm in norms:
-        norm.instead = at_norm
+        norm.forward_in_parts = at_norm
     try:
         yield
     finally:
         for norm in norms:
-            norm.instead = None
+            norm.forward_in_parts = None
 
 
 def _but_channels(inputs: Tensor) -> list[int]:

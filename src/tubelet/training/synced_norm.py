@@ -24,7 +24,7 @@ class SyncedBatchNorm(BatchNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, ...] to the same shape."""
-        if not self.training or self.instead is not None:
+        if not self.training or self.forward_in_parts is not None:
             return super().forward(x)
         values = x.float().transpose(0, 1).flatten(1)
         weight = float(self.counts)

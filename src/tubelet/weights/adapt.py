@@ -1,6 +1,6 @@
-"""One ViViT made out of another: other frames, image size, tubelets, classes, pooling, or another of the four models.
+"""A ViViT from another one with other frames, image size, tubelets, classes or pooling, or of another variant.
 
-What is carried from variant to variant is the spatial part, which all of them have:
+Variants share the spatial part, which is mapped like this:
 
     from \\ to     spatio_temporal (1)   factorised_encoder (2)           ..._self_attention (3)   ..._dot_product (4)
     model 1       all                   blocks -> spatial blocks         attention -> space       all
@@ -8,8 +8,8 @@ What is carried from variant to variant is the spatial part, which all of them h
     model 3       space -> attention    space -> spatial blocks          all                      space -> attention
     model 4       all                   blocks -> spatial blocks         attention -> space       all
 
-In model 3, attention over time that the source does not have starts as a copy of the attention over space whose output
-is zero: it adds nothing at first, and learns. A temporal encoder that the source does not have is initialised anew.
+In model 3, attention over time that the source does not have starts as a copy of the attention over space with a zero
+output layer: it adds nothing at first. A temporal encoder that the source does not have is initialised randomly.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from tubelet.config import ModelConfig, PreprocessingConfig, replace
 from tubelet.errors import ConfigError
+from tubelet.given_model import unwrapped
 from tubelet.model import ViViT
 from tubelet.nn.positions import interpolate_grid
 from tubelet.weights.fold import fold_head_norm
 from tubelet.weights.inflate import resize_kernel
 from tubelet.weights.report import Entry, LoadReport
-from tubelet.weights.tensors import Incoming, put_tensors
+from tubelet.weights.tensors import MappedTensor, assign_tensors
 
 ADAPTABLE = (
     "variant",
@@ -58,7 +59,7 @@ ZERO = "zero"
 ONE = "one"
 
 
-def adapt(model: ViViT, **fields: Any) -> ViViT:
+def adapt(model: nn.Module, **fields: Any) -> ViViT:
     """A new model with the weights of `model`, adapted to other values of some fields of its configuration.
 
     - `num_frames`, `image_size`, `sampled_frames`: positions are interpolated, as the model does it for such a video.
@@ -66,22 +67,23 @@ def adapt(model: ViViT, **fields: Any) -> ViViT:
     - `num_classes`: a new head, but for heads that keep their name and size.
     - `variant`: see the top of this file. `temporal_layers`: 0, or any number where there was none.
     - `pool`: class tokens are dropped, or made anew at 0; weights of pooling are dropped, or made anew at 1, a mean.
-    - `head_norm`: taken into the heads (`fold_head_norm`), or a new one.
+    - `head_norm`: folded into the heads (`fold_head_norm`), or a new one.
     - `residual_init`, `dropout`, `attention_dropout`, `drop_path`, `token_drop`: set.
 
     The preprocessing follows the frames and the image size.
 
     Args:
-        model: stays as it is.
+        model: a ViViT, also in a wrapper; it is not changed.
         fields: of `ModelConfig`, by name. Those that describe the weights (`hidden_size`, `num_layers`, ...) may be
             given too, and must be the model's.
 
     Returns:
-        the new model, in the same mode, on the same device; `load_report` says what became of every tensor.
+        the new model, in the same mode, on the same device; `load_report` has an entry for every tensor.
 
     Raises:
         ConfigError: a field that cannot be changed, or values that do not fit together.
     """
+    model = unwrapped(model)
     given = {name: value for name, value in fields.items() if value is not None}
     config = _new_config(model.config, given)
     if config.head_norm == "none":
@@ -92,11 +94,11 @@ def adapt(model: ViViT, **fields: Any) -> ViViT:
     first = next(model.parameters())
     adapted.to(first.device, first.dtype)
     source = {canonical(name): (name, tensor.detach()) for name, tensor in model.state_dict().items()}
-    incoming: dict[str, Incoming] = {}
+    incoming: dict[str, MappedTensor] = {}
     new: dict[str, str] = {}
     for name, target in adapted.state_dict().items():
         carried = _carried(canonical(name), target, source)
-        if isinstance(carried, Incoming):
+        if isinstance(carried, MappedTensor):
             incoming[name] = carried
         else:
             new[name] = carried
@@ -105,7 +107,7 @@ def adapt(model: ViViT, **fields: Any) -> ViViT:
             elif carried.startswith(ONE):
                 target.fill_(1)
     used = {carried.source for carried in incoming.values()}
-    report = put_tensors(
+    report = assign_tensors(
         adapted,
         incoming,
         source="a model",
@@ -156,8 +158,8 @@ def canonical(name: str) -> str:
     return re.sub(r"(blocks\.\d+)\.(norm_)?space\b", lambda part: f"{part[1]}.{part[2] or ''}attention", name)
 
 
-def _carried(name: str, target: Tensor, source: Mapping[str, tuple[str, Tensor]]) -> Incoming | str:
-    """What the target gets from the source; or, where there is nothing, what it is instead."""
+def _carried(name: str, target: Tensor, source: Mapping[str, tuple[str, Tensor]]) -> MappedTensor | str:
+    """The source's tensor for the target; without one, the target's value in words."""
     if name in source:
         return _fitted(name, target, *source[name])
     over_time = re.fullmatch(r"(spatial\.blocks\.\d+)\.(norm_time|time)\.(.*)", name)
@@ -166,25 +168,25 @@ def _carried(name: str, target: Tensor, source: Mapping[str, tuple[str, Tensor]]
         if part == "time" and rest.startswith("out."):
             return f"{ZERO}: attention over time adds nothing at first"
         source_name, tensor = source[f"{block}.{'norm_attention' if part == 'norm_time' else 'attention'}.{rest}"]
-        return Incoming(tensor, source_name, "copied from the attention over space", adapted=True)
+        return MappedTensor(tensor, source_name, "copied from the attention over space", adapted=True)
     if name.endswith("pool_weights.grid"):
         return f"{ONE}: a mean at first"
     return ZERO if name in ("spatial.cls", "temporal.cls") else ANEW
 
 
-def _fitted(name: str, target: Tensor, source_name: str, tensor: Tensor) -> Incoming | str:
+def _fitted(name: str, target: Tensor, source_name: str, tensor: Tensor) -> MappedTensor | str:
     if tensor.shape == target.shape:
-        return Incoming(tensor, source_name)
+        return MappedTensor(tensor, source_name)
     if name.endswith(("positions.grid", "pool_weights.grid")):
         return _fitted_grid(target, source_name, tensor)
     if name.startswith("embedding.") and tensor.ndim == 5:
         size = (target.shape[2], target.shape[3], target.shape[4])
         how = f"resized from tubelets of {_by(tensor.shape[2:])} to {_by(size)}"
-        return Incoming(resize_tubelets(tensor, size), source_name, how, adapted=True)
+        return MappedTensor(resize_tubelets(tensor, size), source_name, how, adapted=True)
     return ANEW
 
 
-def _fitted_grid(target: Tensor, source_name: str, grid: Tensor) -> Incoming:
+def _fitted_grid(target: Tensor, source_name: str, grid: Tensor) -> MappedTensor:
     before, after = tuple(grid.shape[:3]), (target.shape[0], target.shape[1], target.shape[2])
     if after[0] == 1 and before[0] > 1:
         grid = grid.mean(dim=0, keepdim=True)
@@ -195,7 +197,7 @@ def _fitted_grid(target: Tensor, source_name: str, grid: Tensor) -> Incoming:
         how = f"repeated over {after[0]} times"
     else:
         how = f"interpolated from {_by(before)} to {_by(after)}"
-    return Incoming(interpolate_grid(grid, after), source_name, how, adapted=True)
+    return MappedTensor(interpolate_grid(grid, after), source_name, how, adapted=True)
 
 
 def _by(sizes: Any) -> str:
@@ -248,7 +250,7 @@ def _notes(old: ModelConfig, new: ModelConfig) -> list[str]:
 
 
 def _through(before: LoadReport, after: LoadReport) -> LoadReport:
-    """One report of two steps: the names of the first one's source, and what both steps did."""
+    """The report of two steps in a row, with the names of the first one's source."""
     first = {entry.name: entry for entry in before.entries if entry.name}
     unused = [entry for entry in before.entries if entry.status == "unused"]
     entries = [*_composed(first, after.entries), *unused]

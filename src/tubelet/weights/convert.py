@@ -41,7 +41,7 @@ def convert(
         source: anything that `tubelet.load` takes, or a model.
         out: a folder; with `format="scenic"` a file.
         format: `native`; `transformers`, a folder that `VivitForVideoClassification.from_pretrained` loads (model 1
-            alone); or `scenic`, a checkpoint of the original.
+            alone); or `scenic`, a checkpoint of Scenic.
         layout: of `transformers`: the names of `transformers_4` (which 5 reads too) or `transformers_5`. Of `scenic`:
             parameters under `optimizer`/target, as in the published checkpoints, or under `params`.
         overwrite: replace a model of the same format that is there.

@@ -1,4 +1,4 @@
-"""Taking the norm before the heads into the heads: for formats, and for models, that have no such norm."""
+"""Fold the norm before the heads into the heads, for formats and models that have no such norm."""
 
 from __future__ import annotations
 

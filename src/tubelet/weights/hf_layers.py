@@ -13,8 +13,9 @@ from typing import Literal
 import torch
 
 from tubelet.errors import WeightsError
-from tubelet.weights.hf_folder import FolderConfig, Stored
-from tubelet.weights.tensors import Incoming
+from tubelet.weights.hf_config import CONFIG_FILE, FolderConfig
+from tubelet.weights.source_tensors import SourceTensors
+from tubelet.weights.tensors import MappedTensor
 
 KeyLayout = Literal["transformers_4", "transformers_5"]
 
@@ -30,6 +31,11 @@ class LayerNames:
     out: str
     fc1: str
     fc2: str
+
+    @property
+    def qkv(self) -> tuple[str, str, str]:
+        """Query, key and value."""
+        return self.query, self.key, self.value
 
     def plain(self) -> dict[str, str]:
         """Our names of the parts that are stored as we store them, and theirs."""
@@ -64,24 +70,19 @@ LAYOUTS: dict[KeyLayout, LayerNames] = {
 }
 
 
-def layout_of(stored: Stored, prefix: str) -> LayerNames:
-    """The names that a folder uses for its blocks.
-
-    Raises:
-        WeightsError: neither release's.
-    """
+def layout_of(stored: SourceTensors, prefix: str) -> LayerNames:
+    """The names that the tensors of blocks have."""
     for names in LAYOUTS.values():
         if f"{prefix}{names.layer.format(0)}.layernorm_before.weight" in stored:
             return names
-    raise WeightsError(f"{stored.source}: no block of a transformer is named as transformers 4 or 5 names it")
+    raise WeightsError(
+        f"{stored.source}: expected blocks named as in transformers 4 (encoder.layer.0. ...) or 5 (layers.0. ...), "
+        "found no such blocks"
+    )
 
 
-def count_layers(stored: Stored, prefix: str, names: LayerNames, config: FolderConfig) -> int:
-    """`num_hidden_layers`, which the tensors must bear out.
-
-    Raises:
-        WeightsError: the file has more or fewer.
-    """
+def count_layers(stored: SourceTensors, prefix: str, names: LayerNames, config: FolderConfig) -> int:
+    """`num_hidden_layers`, which must be the number of blocks of the file."""
     described = config.integer("num_hidden_layers", 12)
     found = 0
     while f"{prefix}{names.layer.format(found)}.layernorm_before.weight" in stored:
@@ -92,46 +93,42 @@ def count_layers(stored: Stored, prefix: str, names: LayerNames, config: FolderC
 
 
 def block_tensors(
-    stored: Stored, prefix: str, names: LayerNames, layer: int, biases: Sequence[str | None]
-) -> dict[str, Incoming]:
-    """The tensors of one block under our names.
+    stored: SourceTensors,
+    prefix: str,
+    names: LayerNames,
+    layer: int,
+    biases: Sequence[str | None],
+    encoder: str = "encoder.",
+) -> dict[str, MappedTensor]:
+    """The tensors of one block by our names.
 
     Args:
-        stored: the folder's tensors.
-        prefix: of every name ("vivit.").
-        names: the folder's.
-        layer: its number.
-        biases: names within the block of the biases of query, key and value; None is a bias that theirs has not, so 0.
+        stored: the tensors of the source.
+        prefix: of their names ("vivit.").
+        names: the layout of the source.
+        layer: number of the block.
+        biases: names within the block of the biases of query, key and value; None is a bias that it does not have: 0.
+        encoder: prefix of our names.
     """
-    theirs, ours = f"{prefix}{names.layer.format(layer)}", f"encoder.blocks.{layer}"
-    tensors = {
-        f"{ours}.{our_part}.{kind}": Incoming(stored.take(f"{theirs}.{part}.{kind}"), f"{theirs}.{part}.{kind}")
-        for our_part, part in names.plain().items()
-        for kind in ("weight", "bias")
-    }
-    weights = [f"{theirs}.{part}.weight" for part in (names.query, names.key, names.value)]
-    joined = torch.cat([stored.take(name) for name in weights])
-    tensors[f"{ours}.attention.qkv.weight"] = Incoming(joined, " + ".join(weights), "query, key, value joined")
+    theirs, ours = f"{prefix}{names.layer.format(layer)}", f"{encoder}blocks.{layer}"
+    tensors: dict[str, MappedTensor] = {}
+    for our_part, part in names.plain().items():
+        tensors |= stored.module(f"{ours}.{our_part}", f"{theirs}.{part}")
+    weights = [f"{theirs}.{part}.weight" for part in names.qkv]
+    joined, how = torch.cat([stored.take(name) for name in weights]), "query, key, value joined"
+    tensors[f"{ours}.attention.qkv.weight"] = MappedTensor(joined, " + ".join(weights), how)
     there = [f"{theirs}.{bias}" for bias in biases if bias is not None]
-    width = len(joined) // 3
-    parts = [joined.new_zeros(width) if bias is None else stored.take(f"{theirs}.{bias}") for bias in biases]
-    tensors[f"{ours}.attention.qkv.bias"] = Incoming(
-        torch.cat(parts),
-        " + ".join(there) or "config.json",
-        "query, key, value joined" if len(there) == 3 else "query, key, value joined; a bias that theirs has not is 0",
-    )
-    return tensors
+    zero = joined.new_zeros(len(joined) // 3)
+    bias = torch.cat([zero if name is None else stored.take(f"{theirs}.{name}") for name in biases])
+    how = how if len(there) == 3 else f"{how}; a bias that the source does not have is 0"
+    return tensors | {f"{ours}.attention.qkv.bias": MappedTensor(bias, " + ".join(there) or CONFIG_FILE, how)}
 
 
-def count_classes(stored: Stored, config: FolderConfig, architecture: str) -> int:
-    """How many classes the classifier has; 0 where the folder is of an encoder alone.
-
-    Raises:
-        WeightsError: the folder says that it is an `architecture`, which has a classifier, and there is none.
-    """
+def count_classes(stored: SourceTensors, config: FolderConfig, architecture: str) -> int:
+    """How many classes the classifier has; 0 where the folder is of an encoder alone."""
     said = config.values.get("architectures")
     if "classifier.weight" in stored:
-        shape = stored.shape("classifier.weight")
+        shape = stored.left["classifier.weight"].shape
         return shape[0] if len(shape) == 2 else 0
     if isinstance(said, list) and architecture in said and config.values.get("id2label") != {}:
         stored.take("classifier.weight")

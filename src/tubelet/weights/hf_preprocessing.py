@@ -6,7 +6,7 @@ Ours computes (pixel / 255 - mean) / std. Each is a straight line, so each can b
     std = std' / (255 * rescale_factor)        mean = (offset + mean') / (255 * rescale_factor)
 
 `VivitImageProcessor` rescales to [-1, 1] by its offset and then, by default, subtracts 0.5 and divides by 0.5: the
-model sees [-3, 1]. The original's weights were trained on [-1, 1] ("zero centering"); those fine-tuned with that
+model sees [-3, 1]. Scenic's weights were trained on [-1, 1] ("zero centering"); those fine-tuned with that
 processor, on what it gives.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 
 from tubelet.config import ModelConfig, PreprocessingConfig, from_dict, to_dict
 from tubelet.errors import ConfigError, WeightsError
-from tubelet.weights.json_config import read_json
+from tubelet.weights.json_config import is_number, read_json
 
 IMAGE_FILE = "preprocessor_config.json"
 VIDEO_FILE = "video_preprocessor_config.json"
@@ -39,7 +39,7 @@ class Family:
         short_side, rescale_factor, offset: the classes' defaults.
         otherwise: our preprocessing for a folder without a processor's file.
         why: what that is, for the report.
-        trained_range: the pixel range of the original weights, if other ranges are worth a warning.
+        trained_range: the pixel range of the published weights, if other ranges are worth a warning.
     """
 
     name: str
@@ -73,9 +73,6 @@ def read_preprocessing(folder: Path, family: Family, model: ModelConfig) -> tupl
         folder: may hold `preprocessor_config.json` or `video_preprocessor_config.json`.
         family: whose defaults count.
         model: for the number of frames, which a processor does not know.
-
-    Raises:
-        WeightsError: the processor does something that a `PreprocessingConfig` cannot say.
     """
     files = [folder / name for name in (IMAGE_FILE, VIDEO_FILE) if (folder / name).is_file()]
     if not files:
@@ -234,7 +231,7 @@ def _channel_values(value: Any, file: Path, name: str) -> tuple[float, ...]:
 
 
 def _number(value: Any, file: Path, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not is_number(value):
         raise _cannot(file, f"{name} holds {value!r} where a number is expected")
     return float(value)
 

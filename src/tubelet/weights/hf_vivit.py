@@ -11,7 +11,7 @@ Both are read. Transformers 5 reads (and by default writes) the older layout too
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -19,22 +19,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tubelet.config import PreprocessingConfig
 from tubelet.errors import ConfigError, WeightsError
 from tubelet.files import replacing
 from tubelet.json_files import dump_json
 from tubelet.model import ViViT
 from tubelet.weights.fold import fold_head_norm
-from tubelet.weights.hf_folder import (
-    CONFIG_FILE,
-    PICKLED_FILE,
-    SAFETENSORS_FILE,
-    FolderConfig,
-    Stored,
-    build,
-    finished,
-    read_weights,
-)
+from tubelet.weights.hf_config import CONFIG_FILE, FolderConfig
+from tubelet.weights.hf_folder import PICKLED_FILE, SAFETENSORS_FILE, FolderFormat, load_folder
 from tubelet.weights.hf_layers import (
     LAYOUTS,
     KeyLayout,
@@ -47,63 +38,23 @@ from tubelet.weights.hf_layers import (
 from tubelet.weights.hf_preprocessing import IMAGE_FILE, VIDEO_FILE, VIVIT, processor_file
 from tubelet.weights.json_config import read_json
 from tubelet.weights.saveable import saveable
+from tubelet.weights.source_tensors import SourceTensors
 from tubelet.weights.tensor_files import save_tensors
-from tubelet.weights.tensors import Incoming
+from tubelet.weights.tensors import MappedTensor
 
 WRITTEN_ACTIVATIONS = {"gelu_tanh": "gelu_fast", "gelu": "gelu", "gelu_quick": "quick_gelu"}
 
 
-def load_hf_vivit(
-    folder: str | Path,
-    *,
-    pixel_range: tuple[float, float] | None = None,
-    preprocessing: PreprocessingConfig | None = None,
-    allow_unexpected: Iterable[str] = (),
-    **fields: Any,
-) -> ViViT:
-    """Read a ViViT folder of the `transformers` library; `model.load_report` says what was loaded.
+def load_hf_vivit(folder: str | Path, **options: Any) -> ViViT:
+    """Read a ViViT folder of the `transformers` library, with the options of `load_folder`.
 
-    The model computes what theirs computes, and its preprocessing gives the numbers that the folder's processor gives.
-    With that processor's defaults these lie in [-3, 1], a range that the original's weights were not trained on: the
-    report warns of it, and `pixel_range=(-1, 1)` changes it.
-
-    Args:
-        folder: `config.json` and the weights (safetensors, whole or in shards, or `pytorch_model.bin`).
-        pixel_range: what black and white become, instead of what the folder's processor makes of them.
-        preprocessing: instead of the folder's processor.
-        allow_unexpected: names, or patterns with `*`, of tensors that the folder may hold beyond the model's.
-        fields: of `ModelConfig`, to adapt the model to: `num_frames`, `image_size`, `num_classes`, ... (`adapt`).
-
-    Returns:
-        the model, in evaluation mode, on the CPU, in the floating-point type of the file. Without a classifier in the
-        folder (`VivitModel`) it has no head: `num_classes=...` makes one.
-
-    Raises:
-        WeightsError: the folder is damaged, or something in it is unknown to tubelet.
+    With the processor's defaults, pixels lie in [-3, 1], a range that Scenic's weights were not trained on: the report
+    warns of it, and `pixel_range=(-1, 1)` changes it.
     """
-    folder = Path(folder)
-    config = FolderConfig(folder, "vivit")
-    stored = read_weights(folder)
-    prefix = "vivit." if any(name.startswith("vivit.") for name in stored.tensors) else ""
-    described, notes = _described(config, stored, prefix)
-    num_classes = described["num_classes"]
-    labels, label_notes = config.labels(num_classes)
-    tensors = _incoming(config, stored, prefix, described)
-    unused = {name: "the pooler is no part of ViViT" for name in stored.rest() if name.startswith(f"{prefix}pooler.")}
-    model = build(
-        described,
-        None,
-        labels,
-        tensors,
-        where=config.where,
-        source=stored.source,
-        format="transformers ViViT",
-        unused=unused,
-        unexpected=[name for name in stored.rest() if name not in unused],
-        allow_unexpected=allow_unexpected,
-        notes=[*notes, *label_notes],
+    unused = {"pooler.": "the pooler is no part of ViViT"}
+    return load_folder(
+        folder, FolderFormat("vivit", "transformers ViViT", VIVIT, _described, _mapped, unused), **options
     )
-    return finished(model, folder, VIVIT, pixel_range, preprocessing, fields)
 
 
 def save_hf_vivit(
@@ -155,7 +106,7 @@ def save_hf_vivit(
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def _described(config: FolderConfig, stored: Stored, prefix: str) -> tuple[dict[str, Any], list[str]]:
+def _described(config: FolderConfig, stored: SourceTensors, prefix: str) -> tuple[dict[str, Any], list[str]]:
     """The fields of `ModelConfig`, and notes."""
     tubelet_size = config.sizes("tubelet_size", (2, 16, 16))
     num_frames, notes = whole_tubelets(config.integer("num_frames", 32), tubelet_size[0])
@@ -171,27 +122,23 @@ def _described(config: FolderConfig, stored: Stored, prefix: str) -> tuple[dict[
     return fields, notes
 
 
-def _incoming(config: FolderConfig, stored: Stored, prefix: str, described: Mapping[str, Any]) -> dict[str, Incoming]:
+def _mapped(
+    config: FolderConfig, stored: SourceTensors, prefix: str, described: dict[str, Any]
+) -> dict[str, MappedTensor]:
     names = layout_of(stored, prefix)
-    same = {
-        "embedding": f"{prefix}embeddings.patch_embeddings.projection",
-        "encoder.norm": f"{prefix}layernorm",
-        **({"head": "classifier"} if described["num_classes"] else {}),
-    }
-    tensors = {
-        f"{ours}.{kind}": Incoming(stored.take(f"{theirs}.{kind}"), f"{theirs}.{kind}")
-        for ours, theirs in same.items()
-        for kind in ("weight", "bias")
-    }
+    tensors = stored.module("embedding", f"{prefix}embeddings.patch_embeddings.projection")
+    tensors |= stored.module("encoder.norm", f"{prefix}layernorm")
+    if described["num_classes"]:
+        tensors |= stored.module("head", "classifier")
     tensors |= _tokens_and_positions(stored, f"{prefix}embeddings", described)
     with_bias = config.flag("qkv_bias", True)
-    biases = [f"{part}.bias" if with_bias else None for part in (names.query, names.key, names.value)]
+    biases = [f"{part}.bias" if with_bias else None for part in names.qkv]
     for layer in range(described["num_layers"]):
         tensors |= block_tensors(stored, prefix, names, layer, biases)
     return tensors
 
 
-def _tokens_and_positions(stored: Stored, prefix: str, described: Mapping[str, Any]) -> dict[str, Incoming]:
+def _tokens_and_positions(stored: SourceTensors, prefix: str, described: Mapping[str, Any]) -> dict[str, MappedTensor]:
     token_name, positions_name = f"{prefix}.cls_token", f"{prefix}.position_embeddings"
     token, positions = stored.take(token_name), stored.take(positions_name)
     sizes = (described["num_frames"], *described["image_size"])
@@ -203,9 +150,11 @@ def _tokens_and_positions(stored: Stored, prefix: str, described: Mapping[str, A
             f"and {' x '.join(map(str, grid))} tubelets of width {width}: {[1, 1 + math.prod(grid), width]}"
         )
     return {
-        "encoder.cls": Incoming(token[0], token_name),
-        "encoder.positions.cls": Incoming(positions[0, :1], positions_name, "its first position"),
-        "encoder.positions.grid": Incoming(positions[0, 1:].unflatten(0, grid), positions_name, "all but its first"),
+        "encoder.cls": MappedTensor(token[0], token_name),
+        "encoder.positions.cls": MappedTensor(positions[0, :1], positions_name, "its first position"),
+        "encoder.positions.grid": MappedTensor(
+            positions[0, 1:].unflatten(0, grid), positions_name, "all but its first"
+        ),
     }
 
 
@@ -298,6 +247,6 @@ def _their_tensors(model: ViViT, key_layout: KeyLayout) -> dict[str, Tensor]:
             for our_part, part in names.plain().items():
                 theirs[f"{their_block}.{part}.{kind}"] = ours[f"{block}.{our_part}.{kind}"]
             qkv = ours[f"{block}.attention.qkv.{kind}"].chunk(3)
-            for part, tensor in zip((names.query, names.key, names.value), qkv, strict=True):
+            for part, tensor in zip(names.qkv, qkv, strict=True):
                 theirs[f"{their_block}.{part}.{kind}"] = tensor
     return {name: tensor.clone().contiguous() for name, tensor in theirs.items()}

@@ -1,6 +1,6 @@
-"""The Hugging Face Hub: models from it and to it, with the arguments that `huggingface_hub` has.
+"""Download from and upload to the Hugging Face Hub, with the arguments of `huggingface_hub`.
 
-Only configurations and weights are downloaded, no code and no other files; what comes is read as any folder is.
+Only configurations and weights are downloaded, no code and no other files.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from huggingface_hub import HfApi
 from huggingface_hub.errors import (
@@ -22,13 +21,14 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from torch import nn
 
 from tubelet.errors import WeightsError
+from tubelet.given_model import unwrapped
 from tubelet.model import ViViT
 from tubelet.paths import HUB_NAME, refuse_mistyped
 from tubelet.provenance import PROVENANCE_FILE
 from tubelet.version import __version__
-from tubelet.weights.load import load, load_downloaded
 from tubelet.weights.model_card import model_card
 from tubelet.weights.native import load_native, load_provenance, save
 
@@ -40,46 +40,6 @@ _NETWORK = ("httpx", "httpx2", "requests", "urllib3")
 """Packages whose errors are of the network, whichever of them this `huggingface_hub` uses."""
 
 
-def from_pretrained(
-    repo_id: str | Path,
-    *,
-    revision: str | None = None,
-    token: str | bool | None = None,
-    cache_dir: str | Path | None = None,
-    local_files_only: bool = False,
-    force_download: bool = False,
-    **fields: Any,
-) -> ViViT:
-    """Load a model from the Hub, or from a folder: ours, or a ViViT, VideoMAE of the `transformers` library.
-
-    Args:
-        repo_id: owner/name on the Hub, or a folder.
-        revision: branch, tag or commit; the newest of the main branch if None.
-        token: for private models; the stored login, or `HF_TOKEN`, if None.
-        cache_dir: where downloads are kept; the cache of `huggingface_hub` if None.
-        local_files_only: take it from the cache and do not ask the Hub.
-        force_download: again, even if it is in the cache.
-        fields: as of `tubelet.load`.
-
-    Returns:
-        the model, in evaluation mode, on the CPU; `model.load_report` says what was loaded.
-
-    Raises:
-        WeightsError: the Hub cannot be reached or has no such model, or it is none that tubelet can read.
-    """
-    if Path(repo_id).expanduser().is_dir():
-        return load(repo_id, **fields)
-    folder = download(
-        str(repo_id),
-        revision,
-        token=token,
-        cache_dir=cache_dir,
-        local_files_only=local_files_only,
-        force_download=force_download,
-    )
-    return load_downloaded(folder, str(repo_id), **fields)
-
-
 def download(
     repo_id: str,
     revision: str | None = None,
@@ -89,21 +49,21 @@ def download(
     local_files_only: bool = False,
     force_download: bool = False,
 ) -> Path:
-    """Bring a model's configuration and weights here; what is in the cache already is not downloaded again.
+    """Download a model's configuration and weights, unless they are in the cache.
 
-    `pytorch_model.bin` is brought only where there are no safetensors.
+    `pytorch_model.bin` is downloaded only if there are no safetensors.
 
     Args:
         repo_id: owner/name.
         revision: branch, tag or commit.
-        token, cache_dir, local_files_only, force_download: as of `from_pretrained`.
+        token, cache_dir, local_files_only, force_download: as of `tubelet.from_pretrained`.
 
     Returns:
         the folder in the cache.
 
     Raises:
-        WeightsError: the Hub cannot be reached or has no such model, the model has no weights, or the first part of its
-            name is a folder here, so that it is a mistyped path.
+        WeightsError: the Hub cannot be reached or has no such model, the model has no weights, or the name looks like a
+            mistyped path (its first part is a local folder).
     """
     if HUB_NAME.fullmatch(repo_id):
         refuse_mistyped(repo_id)
@@ -128,17 +88,12 @@ def download(
 
 
 def hub_note(repo_id: str, folder: Path) -> str:
-    """The note of a report that weights came from the Hub, not from a folder that was named: of what and which commit.
-
-    Args:
-        repo_id: owner/name.
-        folder: that `download` gave.
-    """
+    """The note of a load report on weights that `download` put in `folder`: repository and commit."""
     return f"weights: {repo_id} from the Hugging Face Hub, revision {folder.name}"
 
 
 def push_to_hub(
-    model: ViViT | str | Path,
+    model: nn.Module | str | Path,
     repo_id: str,
     *,
     commit_message: str = "Upload a model with tubelet",
@@ -151,11 +106,11 @@ def push_to_hub(
 ) -> str:
     """Put a model on the Hub: `config.json`, `model.safetensors` and a model card.
 
-    Where the model knows which videos it learned from, their fingerprints go along, in `provenance.csv`, so that no
-    figure is measured on them unseen. The names of files and folders do not.
+    Fingerprints of the training videos, if known, are uploaded in `provenance.csv`, so that a later evaluation can tell
+    which of its videos were trained on. Names of files and folders are not uploaded.
 
     Args:
-        model: a model, or the folder of a run (or of `tubelet.save`): the card then tells its figures too.
+        model: a model, also in a wrapper; or the folder of a run (or of `tubelet.save`), with its figures for the card.
         repo_id: owner/name; is made if it is not there.
         commit_message: of the one commit.
         private: whether others see it, if it is made now; the owner's default if None.
@@ -171,7 +126,7 @@ def push_to_hub(
     Raises:
         WeightsError: the Hub cannot be reached or refuses, or the folder is none of ours.
     """
-    run = None
+    run, model = None, unwrapped(model)
     if not isinstance(model, ViViT):
         run = Path(model)
         model = load_native(run)

@@ -1,4 +1,4 @@
-"""What every image transformer that a ViViT can start from looks like, wherever it came from."""
+"""An image transformer that a ViViT can be initialised from, in our layout, whatever its source."""
 
 from __future__ import annotations
 
@@ -12,37 +12,38 @@ from torch import Tensor
 
 from tubelet.errors import WeightsError
 from tubelet.text import listing
-from tubelet.weights.tensors import FLOATS, Incoming, check_tensor
+from tubelet.weights.json_config import is_number
+from tubelet.weights.tensors import MappedTensor, check_tensor
 
 Activation = Literal["gelu_tanh", "gelu", "gelu_quick"]
 
 
 @dataclass(frozen=True)
 class ImageViT:
-    """An image transformer whose blocks are ViViT's, in our layout. It checks itself.
+    """An image transformer with the blocks of ViViT, in our layout. Its shapes are checked.
 
     Attributes:
-        source: the file, folder, or name that it came from.
-        format: what that turned out to be: `npz`, `timm` or `transformers`.
+        source: the file, folder, or name that it was read from.
+        format: of the source: `npz`, `timm`, `transformers` or `scenic`.
         tensors: by the names that a ViViT's encoder has for them, and these:
             `embedding.weight` [D, C, h, w], `embedding.bias` [D]; `cls` [1, D] and `positions.cls` [1, D], both or
             neither; `positions.grid` [h, w, D]; `input_norm.*` where it has one; `blocks.i.*`, `norm.*`;
             `head.weight` [K, D] and `head.bias` where it has them.
-        num_heads: None where the source does not say.
+        num_heads: None if not known.
         activation, layer_norm_eps: as in `ModelConfig`.
-        pool: how it makes one vector of its tokens: `cls`, `mean`, or another word of the source.
+        pool: its pooling: `cls`, `mean`, or another word of the source.
         output_norm: the last norm stands `before_pool` or `after_pool`.
-        mean, std: what it was trained with, per channel, over pixels in [0, 1]; None where the source does not say.
+        mean, std: of its normalisation, per channel, over pixels in [0, 1]; None if not known.
         labels: its class names, if the source has them.
-        head_hindrance: why the head cannot be copied ("it follows ..."); empty if it can.
+        head_unusable_because: why the head cannot be copied ("it follows ..."); empty if it can.
         unused: names in the source that are left out on purpose, and why.
         unexpected: names in the source that no ViT has.
-        notes: assumptions that a reader of the report must know.
+        notes: assumptions, for the report.
     """
 
     source: str
     format: str
-    tensors: Mapping[str, Incoming] = field(repr=False)
+    tensors: Mapping[str, MappedTensor] = field(repr=False)
     num_heads: int | None
     activation: Activation
     layer_norm_eps: float
@@ -51,7 +52,7 @@ class ImageViT:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     labels: tuple[str, ...] | None = field(default=None, repr=False)
-    head_hindrance: str = ""
+    head_unusable_because: str = ""
     unused: Mapping[str, str] = field(default_factory=dict, repr=False)
     unexpected: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -151,74 +152,15 @@ class ImageViT:
         return {**shapes, "embedding.bias": [dim], "positions.grid": [*self.grid, dim]}
 
 
-class SourceTensors:
-    """The tensors of a source by their own names, which remembers what has been taken.
-
-    Args:
-        tensors: any mapping of names to tensors; what is not a tensor is an error.
-        source: for errors.
-    """
-
-    def __init__(self, tensors: Mapping[str, Any], source: str) -> None:
-        self.source = source
-        self.left = {name: plain_tensor(tensor, name, source) for name, tensor in tensors.items()}
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.left
-
-    def take(self, name: str, why: str = "the file is not complete, or not a ViT's") -> Tensor:
-        """Remove and return a tensor, as float32.
-
-        Raises:
-            WeightsError: it is missing, with `why` as the explanation.
-        """
-        if name not in self.left:
-            raise WeightsError(f"{self.source}: {name} is missing; {why}")
-        tensor = self.left.pop(name)
-        check_tensor(tensor, name, self.source)
-        return tensor.float()
-
-    def take_all(self, prefix: str, why: str) -> dict[str, str]:
-        """Remove everything whose name starts with `prefix`, and say `why` for each: entries for `ImageViT.unused`."""
-        names = [name for name in self.left if name.startswith(prefix)]
-        for name in names:
-            del self.left[name]
-        return dict.fromkeys(names, why)
-
-
-def plain_tensor(tensor: Any, name: str, source: str) -> Tensor:
-    """A detached tensor on the CPU that claims no more numbers than it holds.
-
-    Raises:
-        WeightsError: it is not a tensor, or a view that repeats a few numbers to seem large.
-    """
-    if not isinstance(tensor, Tensor):
-        raise WeightsError(f"{source}: {name} is not a tensor but {type(tensor).__name__}")
-    tensor = tensor.detach()
-    if tensor.layout is not torch.strided or tensor.is_quantized:
-        raise WeightsError(f"{source}: {name} is sparse or quantised; weights are plain tensors")
-    if not tensor.is_meta and tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-        raise WeightsError(f"{source}: {name} claims {tensor.numel()} numbers, more than the file holds")
-    return tensor.cpu() if tensor.dtype in FLOATS else tensor
-
-
 def number(value: Any, what: str, source: str) -> float:
-    """A finite number out of a configuration file.
-
-    Raises:
-        WeightsError: it is something else.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    """A finite number out of a configuration file."""
+    if not is_number(value):
         raise WeightsError(f"{source}: {what}={value!r:.80} is not a number")
     return float(value)
 
 
 def per_channel(value: Any, what: str, source: str) -> tuple[float, ...] | None:
-    """A mean or std out of a configuration file; None stays None.
-
-    Raises:
-        WeightsError: not a list of numbers.
-    """
+    """A mean or std out of a configuration file; None stays None."""
     if value is None:
         return None
     if not isinstance(value, list | tuple) or not value:
@@ -228,13 +170,10 @@ def per_channel(value: Any, what: str, source: str) -> tuple[float, ...] | None:
 
 def split_positions(
     positions: Tensor, has_cls: bool, grid: tuple[int, int] | None, name: str, source: str
-) -> dict[str, Incoming]:
+) -> dict[str, MappedTensor]:
     """A table of positions [1, N, D] as `positions.grid` [h, w, D] and, with a class token, `positions.cls` [1, D].
 
     Models that add positions before they prepend the class token have no position for it: it is 0.
-
-    Raises:
-        WeightsError: the table fits no grid; without `grid` only a square one can be known.
     """
     if positions.ndim != 3 or positions.shape[0] != 1:
         raise WeightsError(f"{source}: {name} has the shape {list(positions.shape)}; expected [1, tokens, hidden_size]")
@@ -243,11 +182,11 @@ def split_positions(
         side = math.isqrt(len(table) - own)
         height, width = grid or (side, side)
         if height * width == len(table) - own and height > 0:
-            parts = {"positions.grid": Incoming(table[own:].reshape(height, width, -1), name)}
+            parts = {"positions.grid": MappedTensor(table[own:].reshape(height, width, -1), name)}
             if has_cls:
                 how = "" if own else "the source adds no position to its class token: 0"
                 position = table[:1] if own else torch.zeros_like(table[:1])
-                parts["positions.cls"] = Incoming(position, name if own else "cls", how)
+                parts["positions.cls"] = MappedTensor(position, name if own else "cls", how)
             return parts
     shape = f"a grid of {grid[0]} x {grid[1]}" if grid else "a square grid"
     raise WeightsError(

@@ -11,45 +11,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from tubelet.errors import WeightsError
-from tubelet.weights.image_vit import Activation, ImageViT, SourceTensors, number, per_channel, split_positions
+from tubelet.weights.hf_config import ACTIVATIONS
+from tubelet.weights.hf_layers import block_tensors, layout_of
+from tubelet.weights.image_vit import ImageViT, number, per_channel, split_positions
 from tubelet.weights.json_config import read_json
-from tubelet.weights.tensors import Incoming
+from tubelet.weights.source_tensors import SourceTensors, zero_bias
+from tubelet.weights.tensors import MappedTensor
 
 MODEL_TYPES = ("vit", "vit_mae", "vit_msn")
 """Their encoders have the same block and the same keys."""
-
-ACTIVATIONS: dict[str, Activation] = {
-    "gelu": "gelu",
-    "gelu_python": "gelu",
-    "gelu_new": "gelu_tanh",
-    "gelu_fast": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "gelu_accurate": "gelu_tanh",
-    "quick_gelu": "gelu_quick",
-}
-
-TO_LAYOUT_5 = (
-    (r"^vit\.", ""),
-    (r"^encoder\.layer\.", "layers."),
-    (r"\.attention\.attention\.(query|key|value)\.", lambda match: f".attention.{match[1][0]}_proj."),
-    (r"\.attention\.output\.dense\.", ".attention.o_proj."),
-    (r"\.intermediate\.dense\.", ".mlp.fc1."),
-    (r"^(layers\.\d+)\.output\.dense\.", r"\1.mlp.fc2."),
-)
-"""From the keys of transformers 4 to those of 5."""
 
 
 def from_hf_folder(folder: Path, tensors: Mapping[str, Tensor]) -> ImageViT:
     """The image transformer in a folder with `config.json` and these tensors.
 
     `preprocessor_config.json`, if it is there, says how pixels were normalised.
-
-    Raises:
-        WeightsError: not a ViT, or a configuration that ViViT cannot follow.
     """
     processor = folder / "preprocessor_config.json"
     return from_hf_tensors(
@@ -73,11 +52,7 @@ def from_hf_tensors(
         source: for the report and errors.
         config: its `config.json`; without, what google/vit-base-patch16-224 has is assumed, and the report says so.
         processor: its `preprocessor_config.json`.
-
-    Raises:
-        WeightsError: not a ViT, or a configuration that ViViT cannot follow.
     """
-    names = _layout_5(tensors, source)
     notes: tuple[str, ...] = ()
     if config is None:
         config = {"num_attention_heads": None, "hidden_act": "gelu", "layer_norm_eps": 1e-12}
@@ -93,11 +68,12 @@ def from_hf_tensors(
     activation = str(config.get("hidden_act", "gelu"))
     if activation not in ACTIVATIONS:
         raise WeightsError(f"{source}: hidden_act {activation!r}; ViViT has {', '.join(sorted(ACTIVATIONS))}")
-    taken = SourceTensors({name: tensors[theirs] for name, theirs in names.items()}, source)
-    found = _tensors(taken, names, _grid(config, source), source)
-    unused = taken.take_all("pooler.", "a layer before the head: ViViT has none")
-    for prefix in ("embeddings.mask_token", "decoder."):
-        unused |= taken.take_all(prefix, "only for its pretraining")
+    taken = SourceTensors(tensors, source)
+    prefix = "vit." if any(name.startswith("vit.") for name in tensors) else ""
+    found = _tensors(taken, prefix, _grid(config, source))
+    unused = taken.take_all(f"{prefix}pooler.", "a layer before the head: ViViT has none")
+    for start in (f"{prefix}embeddings.mask_token", "decoder."):
+        unused |= taken.take_all(start, "only for its pretraining")
     mean, std = _normalisation(processor, source)
     return ImageViT(
         source=source,
@@ -110,67 +86,29 @@ def from_hf_tensors(
         mean=mean,
         std=std,
         labels=_labels(config, found),
-        unused={names[name]: why for name, why in unused.items()},
-        unexpected=tuple(names[name] for name in taken.left),
+        unused=unused,
+        unexpected=tuple(taken.left),
         notes=notes,
     )
 
 
-def _layout_5(tensors: Mapping[str, Any], source: str) -> dict[str, str]:
-    """Their name in the layout of transformers 5 -> the name that it has in `tensors`."""
-    names: dict[str, str] = {}
-    for theirs in tensors:
-        name = theirs
-        for pattern, replacement in TO_LAYOUT_5:
-            name = re.sub(pattern, replacement, name)
-        if name in names:
-            raise WeightsError(f"{source}: {theirs} and {names[name]} are the same tensor in two layouts")
-        names[name] = theirs
-    return names
-
-
-def _tensors(
-    taken: SourceTensors, names: Mapping[str, str], grid: tuple[int, int] | None, source: str
-) -> dict[str, Incoming]:
-    def take(name: str) -> Incoming:
-        return Incoming(taken.take(name), names.get(name, name))
-
-    def linear(ours: str, theirs: str) -> dict[str, Incoming]:
-        return {f"{ours}.{kind}": take(f"{theirs}.{kind}") for kind in ("weight", "bias")}
-
-    found = linear("embedding", "embeddings.patch_embeddings.projection")
-    cls = take("embeddings.cls_token")
-    found["cls"] = Incoming(cls.tensor.flatten(0, -2), cls.source)
-    positions = take("embeddings.position_embeddings")
-    found |= split_positions(positions.tensor, True, grid, positions.source, source)
-    layers = [int(match[1]) for name in taken.left if (match := re.match(r"layers\.(\d+)\.", name))]
-    if not layers or max(layers) >= len(layers):
-        raise WeightsError(f"{source}: expected encoder.layer.0 ... or layers.0 ... and so on, found no such layers")
-    for layer in range(max(layers) + 1):
-        theirs, ours = f"layers.{layer}", f"blocks.{layer}"
-        found |= linear(f"{ours}.norm_attention", f"{theirs}.layernorm_before")
-        found |= linear(f"{ours}.norm_mlp", f"{theirs}.layernorm_after")
-        found |= _qkv(taken, names, f"{ours}.attention.qkv", f"{theirs}.attention")
-        found |= linear(f"{ours}.attention.out", f"{theirs}.attention.o_proj")
-        found |= linear(f"{ours}.mlp.fc1", f"{theirs}.mlp.fc1") | linear(f"{ours}.mlp.fc2", f"{theirs}.mlp.fc2")
-    found |= linear("norm", "layernorm")
+def _tensors(taken: SourceTensors, prefix: str, grid: tuple[int, int] | None) -> dict[str, MappedTensor]:
+    names, embeddings = layout_of(taken, prefix), f"{prefix}embeddings"
+    layers = taken.count(re.escape(prefix + names.layer).replace(r"\{\}", r"(\d+)\."), prefix + names.layer.format(0))
+    found = taken.linear("embedding", f"{embeddings}.patch_embeddings.projection")
+    found["cls"] = MappedTensor(taken.take(f"{embeddings}.cls_token").flatten(0, -2), f"{embeddings}.cls_token")
+    positions = f"{embeddings}.position_embeddings"
+    found |= split_positions(taken.take(positions), True, grid, positions, taken.source)
+    with_bias = f"{prefix}{names.layer.format(0)}.{names.query}.bias" in taken
+    biases = [f"{part}.bias" if with_bias else None for part in names.qkv]
+    for layer in range(layers):
+        found |= block_tensors(taken, prefix, names, layer, biases, encoder="")
+        if not with_bias:
+            bias = f"blocks.{layer}.attention.qkv.bias"
+            found[bias] = zero_bias(len(found[bias].tensor))
+    found |= taken.module("norm", f"{prefix}layernorm")
     if "classifier.weight" in taken:
-        found |= linear("head", "classifier")
-    return found
-
-
-def _qkv(taken: SourceTensors, names: Mapping[str, str], ours: str, attention: str) -> dict[str, Incoming]:
-    """One tensor out of query, key and value; biases that are not there (`qkv_bias=False`) become 0."""
-    theirs = [f"{attention}.{role}_proj" for role in "qkv"]
-    weights = [taken.take(f"{name}.weight") for name in theirs]
-    source = " + ".join(names[f"{name}.weight"] for name in theirs)
-    found = {f"{ours}.weight": Incoming(torch.cat(weights), source)}
-    if f"{theirs[0]}.bias" not in taken:
-        zeros = torch.zeros(sum(len(weight) for weight in weights))
-        found[f"{ours}.bias"] = Incoming(zeros, "", "no bias in the source: 0", adapted=True)
-        return found
-    biases = [taken.take(f"{name}.bias") for name in theirs]
-    found[f"{ours}.bias"] = Incoming(torch.cat(biases), " + ".join(names[f"{name}.bias"] for name in theirs))
+        found |= taken.module("head", "classifier")
     return found
 
 
@@ -219,7 +157,7 @@ def _normalisation(
     return tuple(value / scale for value in mean), tuple(value / scale for value in std)
 
 
-def _labels(config: Mapping[str, Any], found: Mapping[str, Incoming]) -> tuple[str, ...] | None:
+def _labels(config: Mapping[str, Any], found: Mapping[str, MappedTensor]) -> tuple[str, ...] | None:
     """Class names from `id2label`, unless they are transformers' placeholders (LABEL_0 ...) or do not fit the head."""
     table = config.get("id2label")
     if "head.weight" not in found or not isinstance(table, Mapping):

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from tubelet.errors import WeightsError
-from tubelet.weights.image_vit import ImageViT, SourceTensors, split_positions
-from tubelet.weights.tensors import Incoming
+from tubelet.weights.image_vit import ImageViT, split_positions
+from tubelet.weights.source_tensors import SourceTensors
+from tubelet.weights.tensors import MappedTensor
 
 HYBRID = re.compile(r"(^|/)(conv_root|gn_root|block\d+)/")
 POSITIONS = ("Transformer/posembed_input/pos_embedding", "pos_embedding")
@@ -55,9 +56,6 @@ def from_npz(arrays: Mapping[str, Tensor], source: str) -> ImageViT:
 
     The tree may stand under a prefix (`params/`, `opt/target/`, `params/img/`); whatever is outside is not used. Blocks
     may be numbered or stacked along a first axis. The activation is Flax's GELU, the tanh approximation.
-
-    Raises:
-        WeightsError: the keys are not a plain ViT's.
     """
     prefix = _prefix(arrays, source)
     tree = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
@@ -69,28 +67,28 @@ def from_npz(arrays: Mapping[str, Tensor], source: str) -> ImageViT:
     tensors = SourceTensors(_unstack(tree, source), source)
     unused = {name: f"outside {prefix}" for name in arrays if not name.startswith(prefix)}
     found = {
-        "embedding.weight": Incoming(_kernel_2d(tensors), "embedding/kernel"),
-        "embedding.bias": Incoming(tensors.take("embedding/bias"), "embedding/bias"),
+        "embedding.weight": MappedTensor(_kernel_2d(tensors), "embedding/kernel"),
+        "embedding.bias": tensors.map("embedding/bias"),
     }
     if "cls" in tensors:
-        found["cls"] = Incoming(tensors.take("cls").flatten(0, -2), "cls")
+        found["cls"] = MappedTensor(tensors.take("cls").flatten(0, -2), "cls")
     name = next((name for name in POSITIONS if name in tensors), None)
     if name is None:
         raise WeightsError(f"{source}: {POSITIONS[0]} is missing; only ViTs with learned positions can be read")
     found |= split_positions(tensors.take(name), "cls" in found, None, name, source)
-    for layer in range(_num_layers(tensors)):
+    for layer in range(tensors.count(r"Transformer/encoderblock_(\d+)/", "Transformer/encoderblock_0/")):
         found |= _block(tensors, layer)
     found |= _norm(tensors, "norm", "Transformer/encoder_norm")
-    pool, hindrance = "cls" if "cls" in found else "mean", ""
+    pool, unusable = "cls" if "cls" in found else "mean", ""
     if map_head := tensors.take_all("MAPHead_0/", "attention pooling: ViViT pools its class token or a mean"):
-        pool, hindrance = "map", "it follows attention pooling, which ViViT does not have"
+        pool, unusable = "map", "it follows attention pooling, which ViViT does not have"
     if pre_logits := tensors.take_all("pre_logits/", "a layer before the head: ViViT has none"):
-        hindrance = "it follows a pre-logits layer, which ViViT does not have"
+        unusable = "it follows a pre-logits layer, which ViViT does not have"
     unused |= {prefix + left: why for left, why in {**map_head, **pre_logits}.items()}
     for head in ("head", "output_projection"):
         if f"{head}/kernel" in tensors:
-            found["head.weight"] = Incoming(tensors.take(f"{head}/kernel").T, f"{head}/kernel")
-            found["head.bias"] = Incoming(tensors.take(f"{head}/bias"), f"{head}/bias")
+            found["head.weight"] = MappedTensor(tensors.take(f"{head}/kernel").T, f"{head}/kernel")
+            found["head.bias"] = tensors.map(f"{head}/bias")
     channels = found["embedding.weight"].tensor.shape[1]
     for name, incoming in found.items():
         full = " + ".join(prefix + part for part in incoming.source.split(" + "))
@@ -105,7 +103,7 @@ def from_npz(arrays: Mapping[str, Tensor], source: str) -> ImageViT:
         pool=pool,
         mean=(0.5,) * channels,
         std=(0.5,) * channels,
-        head_hindrance=hindrance,
+        head_unusable_because=unusable,
         unused=unused,
         unexpected=tuple(prefix + left for left in tensors.left),
     )
@@ -171,22 +169,15 @@ def _kernel_2d(tensors: SourceTensors) -> Tensor:
     return kernel.permute(3, 2, 0, 1)
 
 
-def _num_layers(tensors: SourceTensors) -> int:
-    layers = [int(found[1]) for name in tensors.left if (found := re.match(r"Transformer/encoderblock_(\d+)/", name))]
-    if not layers or max(layers) >= len(layers):
-        raise WeightsError(f"{tensors.source}: expected Transformer/encoderblock_0/... and so on, found no such blocks")
-    return max(layers) + 1
-
-
 def _num_heads(tree: Mapping[str, Tensor]) -> int:
-    """From a query kernel [D, heads, width of a head] (one more axis in front if blocks are stacked)."""
-    return next(array.shape[-2] for name, array in tree.items() if name.endswith("query/kernel"))
+    """From a block's query kernel [D, heads, width of a head] (one more axis in front if blocks are stacked)."""
+    return next(x.shape[-2] for name, x in tree.items() if "encoderblock" in name and name.endswith("query/kernel"))
 
 
-def _block(tensors: SourceTensors, layer: int) -> dict[str, Incoming]:
+def _block(tensors: SourceTensors, layer: int) -> dict[str, MappedTensor]:
     """One block. Its parts are numbered by kind (LayerNorm_0, LayerNorm_1) or in a row (LayerNorm_0, LayerNorm_2)."""
     theirs, ours = f"Transformer/encoderblock_{layer}", f"blocks.{layer}"
-    found: dict[str, Incoming] = {}
+    found: dict[str, MappedTensor] = {}
     norms = _parts(tensors, theirs, "LayerNorm", 2)
     found |= _norm(tensors, f"{ours}.norm_attention", norms[0])
     found |= _norm(tensors, f"{ours}.norm_mlp", norms[1])
@@ -195,16 +186,16 @@ def _block(tensors: SourceTensors, layer: int) -> dict[str, Incoming]:
     kernels = [_axes(tensors, f"{attention}/{role}/kernel", 3).flatten(1).T for role in roles]
     biases = [_axes(tensors, f"{attention}/{role}/bias", 2).flatten() for role in roles]
     names = [" + ".join(f"{attention}/{role}/{kind}" for role in roles) for kind in ("kernel", "bias")]
-    found[f"{ours}.attention.qkv.weight"] = Incoming(torch.cat(kernels), names[0])
-    found[f"{ours}.attention.qkv.bias"] = Incoming(torch.cat(biases), names[1])
+    found[f"{ours}.attention.qkv.weight"] = MappedTensor(torch.cat(kernels), names[0])
+    found[f"{ours}.attention.qkv.bias"] = MappedTensor(torch.cat(biases), names[1])
     out = _axes(tensors, f"{attention}/out/kernel", 3).flatten(0, 1).T
-    found[f"{ours}.attention.out.weight"] = Incoming(out, f"{attention}/out/kernel")
-    found[f"{ours}.attention.out.bias"] = Incoming(tensors.take(f"{attention}/out/bias"), f"{attention}/out/bias")
+    found[f"{ours}.attention.out.weight"] = MappedTensor(out, f"{attention}/out/kernel")
+    found[f"{ours}.attention.out.bias"] = tensors.map(f"{attention}/out/bias")
     mlp = _parts(tensors, theirs, "MlpBlock", 1)[0]
     for number, name in enumerate(("fc1", "fc2")):
         dense = f"{mlp}/Dense_{number}"
-        found[f"{ours}.mlp.{name}.weight"] = Incoming(_axes(tensors, f"{dense}/kernel", 2).T, f"{dense}/kernel")
-        found[f"{ours}.mlp.{name}.bias"] = Incoming(tensors.take(f"{dense}/bias"), f"{dense}/bias")
+        found[f"{ours}.mlp.{name}.weight"] = MappedTensor(_axes(tensors, f"{dense}/kernel", 2).T, f"{dense}/kernel")
+        found[f"{ours}.mlp.{name}.bias"] = tensors.map(f"{dense}/bias")
     return found
 
 
@@ -227,9 +218,6 @@ def _axes(tensors: SourceTensors, name: str, rank: int) -> Tensor:
     return tensor
 
 
-def _norm(tensors: SourceTensors, ours: str, theirs: str) -> dict[str, Incoming]:
+def _norm(tensors: SourceTensors, ours: str, theirs: str) -> dict[str, MappedTensor]:
     why = "only LayerNorm with scale and bias can be read"
-    return {
-        f"{ours}.weight": Incoming(tensors.take(f"{theirs}/scale", why), f"{theirs}/scale"),
-        f"{ours}.bias": Incoming(tensors.take(f"{theirs}/bias", why), f"{theirs}/bias"),
-    }
+    return {f"{ours}.weight": tensors.map(f"{theirs}/scale", why), f"{ours}.bias": tensors.map(f"{theirs}/bias", why)}

@@ -119,7 +119,7 @@ def _from_folder(folder: Path, architecture: str | None) -> ImageViT:
     config = _config_in(folder)
     if config is None:
         raise WeightsError(f"{folder}: there is no config.json; expected a folder of transformers or of timm")
-    return _by_config(folder, config, read_weights(folder).tensors, str(folder), architecture)
+    return _by_config(folder, config, read_weights(folder).left, str(folder), architecture)
 
 
 def _from_file(file: Path, architecture: str | None) -> ImageViT:

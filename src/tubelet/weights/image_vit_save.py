@@ -13,7 +13,7 @@ from tubelet.files import replacing
 from tubelet.model import ViViT
 from tubelet.weights.fold import fold_head_norm
 from tubelet.weights.scenic import refuse_what_they_lack
-from tubelet.weights.scenic_layout import rules
+from tubelet.weights.scenic_layout import scenic_tensors
 
 
 @torch.no_grad()
@@ -41,14 +41,11 @@ def save_image_vit(model: ViViT, path: str | Path) -> Path:
             "model; that is variant='spatio_temporal', embedding='uniform_frames', num_frames=1"
         )
     refuse_what_they_lack(config)
-    state = model.state_dict()
-    arrays = {}
-    for rule in rules(config):
-        theirs = rule.write([state[name] for name in rule.ours])
-        arrays.update({name: x.float().cpu().contiguous().numpy() for name, x in zip(rule.theirs, theirs, strict=True)})
+    tensors = scenic_tensors(config, model.state_dict())
     path = Path(path)
     with replacing(path) as partial, zipfile.ZipFile(partial, "w") as archive:  # what numpy.savez writes
-        for name, array in arrays.items():
+        for name, tensor in tensors.items():
             with archive.open(f"{name}.npy", "w") as member:
+                array = tensor.float().cpu().contiguous().numpy()
                 np.lib.format.write_array(member, array, allow_pickle=False)
     return path

@@ -7,17 +7,18 @@ does a name of timm's, from which the model is built; for tensors alone it is as
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from tubelet.errors import WeightsError
 from tubelet.text import did_you_mean
-from tubelet.weights.image_vit import Activation, ImageViT, SourceTensors, per_channel, split_positions
-from tubelet.weights.tensors import Incoming
+from tubelet.weights.image_vit import Activation, ImageViT, per_channel, split_positions
+from tubelet.weights.source_tensors import SourceTensors
+from tubelet.weights.tensors import MappedTensor
 
 HINT = "ViViT's block is the plain ViT's"
 REFUSALS = {
@@ -43,16 +44,9 @@ POOLS = {"token": "cls", "avg": "mean"}
 
 @dataclass(frozen=True)
 class TimmFacts:
-    """What a timm model knows and its tensors do not say.
+    """What a timm model knows and its tensors do not say: fields of `ImageViT`, and the grid.
 
-    Attributes:
-        num_heads: None if not known.
-        activation, layer_norm_eps: of every block.
-        grid: patches along height and width; None: a square.
-        pool: in our words, or timm's where we have none; None: as the keys suggest.
-        mean, std: None if not known.
-        labels: class names.
-        notes: what was assumed.
+    `grid` None is a square, and `pool` None what the keys suggest.
     """
 
     num_heads: int | None = None
@@ -75,20 +69,12 @@ ASSUMED = TimmFacts(
 
 
 def from_timm_model(model: nn.Module, source: str) -> ImageViT:
-    """The image transformer that a timm model object is.
-
-    Raises:
-        WeightsError: it is not a plain ViT; the error says what it has instead.
-    """
+    """The image transformer that a timm model object is."""
     return from_timm_tensors(model.state_dict(), source, facts_of(model, source))
 
 
 def build(name: str, source: str, *, pretrained: bool, **arguments: Any) -> nn.Module:
-    """A model by timm's name; the pretrained weights come through timm's own code, its cache first.
-
-    Raises:
-        WeightsError: timm is not installed, does not know the name, or cannot get the weights.
-    """
+    """A model by timm's name; the pretrained weights come through timm's own code, its cache first."""
     try:
         import timm
     except ImportError as error:
@@ -142,36 +128,34 @@ def from_timm_tensors(tensors: Mapping[str, Any], source: str, facts: TimmFacts 
     """The image transformer that tensors with timm's keys are.
 
     LayerScale is folded into the layer before it, exactly; a missing bias becomes 0.
-
-    Raises:
-        WeightsError: the keys are not a plain ViT's; the error says what they are.
     """
     _refuse_keys(tensors, source)
     if facts is ASSUMED:
         _refuse_guessing(tensors, source)
     taken = SourceTensors(tensors, source)
-    found = {"embedding.weight": Incoming(_patch_kernel(taken), "patch_embed.proj.weight")}
-    found["embedding.bias"] = _bias(taken, "patch_embed.proj", len(found["embedding.weight"].tensor))
+    found = taken.linear("embedding", "patch_embed.proj")
+    shape = list(found["embedding.weight"].tensor.shape)
+    if len(shape) != 4:
+        raise WeightsError(f"{source}: patch_embed.proj.weight has the shape {shape}; expected [D, C, h, w]")
     if "cls_token" in taken:
-        found["cls"] = Incoming(taken.take("cls_token").flatten(0, -2), "cls_token")
+        found["cls"] = MappedTensor(taken.take("cls_token").flatten(0, -2), "cls_token")
     positions = taken.take("pos_embed", "only ViTs with learned positions can be read")
     found |= split_positions(positions, "cls" in found, facts.grid, "pos_embed", source)
     if "norm_pre.weight" in taken:
         found |= _norm(taken, "input_norm", "norm_pre")
-    for layer in range(_num_layers(taken)):
-        found |= _block(taken, layer)
+    for layer in range(taken.count(r"blocks\.(\d+)\.", "blocks.0.")):
+        found |= _block(taken, f"blocks.{layer}")
     map_pool = taken.take_all("attn_pool.", "attention pooling: ViViT pools its class token or a mean")
-    hindrance = "it follows attention pooling, which ViViT does not have" if map_pool else ""
+    unusable = "it follows attention pooling, which ViViT does not have" if map_pool else ""
     if pre_logits := taken.take_all("pre_logits.", "a layer before the head: ViViT has none"):
-        hindrance = "it follows a pre-logits layer, which ViViT does not have"
+        unusable = "it follows a pre-logits layer, which ViViT does not have"
     unused = map_pool | pre_logits
     for prefix in ("mask_token", "decoder_"):
         unused |= taken.take_all(prefix, "only for its pretraining")
     output_norm: Literal["before_pool", "after_pool"] = "after_pool" if "fc_norm.weight" in taken else "before_pool"
     found |= _norm(taken, "norm", "fc_norm" if output_norm == "after_pool" else "norm")
     if "head.weight" in taken:
-        found["head.weight"] = Incoming(taken.take("head.weight"), "head.weight")
-        found["head.bias"] = _bias(taken, "head", len(found["head.weight"].tensor))
+        found |= taken.linear("head", "head")
     return ImageViT(
         source=source,
         format="timm",
@@ -184,7 +168,7 @@ def from_timm_tensors(tensors: Mapping[str, Any], source: str, facts: TimmFacts 
         mean=facts.mean,
         std=facts.std,
         labels=facts.labels,
-        head_hindrance=hindrance,
+        head_unusable_because=unusable,
         unused=unused,
         unexpected=tuple(taken.left),
         notes=facts.notes,
@@ -194,27 +178,16 @@ def from_timm_tensors(tensors: Mapping[str, Any], source: str, facts: TimmFacts 
 def facts_of_architecture(
     name: str, tensors: Mapping[str, Any], source: str, arguments: Mapping[str, Any] | None = None
 ) -> TimmFacts:
-    """What timm's architecture says of tensors with its keys; it is built without memory, to look at.
-
-    Raises:
-        WeightsError: timm is not installed or does not know it, it is no plain ViT, or the tensors are not its own.
-    """
+    """What timm's architecture says of tensors with its keys; it is built without memory, to look at."""
     with torch.device("meta"):
         model = build(name, source, pretrained=False, **(arguments or {}))
     facts = facts_of(model, source)
     expected = {key: list(tensor.shape) for key, tensor in model.state_dict().items() if key.startswith("blocks.")}
     found = {key: list(getattr(tensor, "shape", ())) for key, tensor in tensors.items() if key.startswith("blocks.")}
-    scales = (
-        ".gamma_1",
-        ".gamma_2",
-        ".ls1.gamma",
-        ".ls2.gamma",
-        ".q_bias",
-        ".v_bias",
-        ".qkv.bias",
-    )  # spelt in two ways
+    # each of these has two names
+    variable = (".gamma_1", ".gamma_2", ".ls1.gamma", ".ls2.gamma", ".q_bias", ".v_bias", ".qkv.bias")
     for key in sorted(expected.keys() | found.keys()):
-        if expected.get(key) != found.get(key) and not key.endswith(scales):
+        if expected.get(key) != found.get(key) and not key.endswith(variable):
             raise WeightsError(
                 f"{source}: not the weights of {name}: {key} is {found.get(key, 'missing')} there, and "
                 f"{expected.get(key, 'missing')} in that architecture"
@@ -284,65 +257,41 @@ def _activation(module: nn.Module, source: str) -> Activation:
     return ACTIVATIONS[name]
 
 
-def _num_layers(tensors: SourceTensors) -> int:
-    layers = [int(match[1]) for name in tensors.left if (match := re.match(r"blocks\.(\d+)\.", name))]
-    if not layers or max(layers) >= len(layers):
-        raise WeightsError(f"{tensors.source}: expected blocks.0. ... and so on, found no such blocks; {HINT}")
-    return max(layers) + 1
-
-
-def _patch_kernel(tensors: SourceTensors) -> Tensor:
-    kernel = tensors.take("patch_embed.proj.weight")
-    if kernel.ndim != 4:
-        shape = list(kernel.shape)
-        raise WeightsError(f"{tensors.source}: patch_embed.proj.weight has the shape {shape}; expected [D, C, h, w]")
-    return kernel
-
-
-def _block(tensors: SourceTensors, layer: int) -> dict[str, Incoming]:
-    theirs = ours = f"blocks.{layer}"
-    found = _norm(tensors, f"{ours}.norm_attention", f"{theirs}.norm1") | _norm(
-        tensors, f"{ours}.norm_mlp", f"{theirs}.norm2"
-    )
-    qkv = f"{theirs}.attn.qkv"
-    found[f"{ours}.attention.qkv.weight"] = weight = Incoming(tensors.take(f"{qkv}.weight"), f"{qkv}.weight")
-    found[f"{ours}.attention.qkv.bias"] = _qkv_bias(tensors, f"{theirs}.attn", len(weight.tensor))
-    for name, source, scales in (
-        ("attention.out", "attn.proj", ("ls1.gamma", "gamma_1")),
-        ("mlp.fc2", "mlp.fc2", ("ls2.gamma", "gamma_2")),
-    ):
-        found |= _scaled_linear(tensors, f"{ours}.{name}", f"{theirs}.{source}", [f"{theirs}.{s}" for s in scales])
-    fc1 = Incoming(tensors.take(f"{theirs}.mlp.fc1.weight"), f"{theirs}.mlp.fc1.weight")
-    if len(fc1.tensor) == 2 * found[f"{ours}.mlp.fc2.weight"].tensor.shape[-1]:
+def _block(tensors: SourceTensors, block: str) -> dict[str, MappedTensor]:
+    found = _norm(tensors, f"{block}.norm_attention", f"{block}.norm1")
+    found |= _norm(tensors, f"{block}.norm_mlp", f"{block}.norm2")
+    found |= tensors.linear(f"{block}.attention.qkv", f"{block}.attn.qkv")
+    if f"{block}.attn.q_bias" in tensors:
+        query, value = tensors.take(f"{block}.attn.q_bias"), tensors.take(f"{block}.attn.v_bias")
+        names, how = f"{block}.attn.q_bias + {block}.attn.v_bias", "no key bias in the source: 0"
+        bias = torch.cat([query, torch.zeros_like(query), value])
+        found[f"{block}.attention.qkv.bias"] = MappedTensor(bias, names, how)
+    for ours, theirs, number in (("attention.out", "attn.proj", 1), ("mlp.fc2", "mlp.fc2", 2)):
+        scales = (f"{block}.ls{number}.gamma", f"{block}.gamma_{number}")
+        found |= _scaled_linear(tensors, f"{block}.{ours}", f"{block}.{theirs}", scales)
+    found |= tensors.linear(f"{block}.mlp.fc1", f"{block}.mlp.fc1")
+    fc1, fc2 = found[f"{block}.mlp.fc1.weight"], found[f"{block}.mlp.fc2.weight"]
+    if len(fc1.tensor) == 2 * fc2.tensor.shape[-1]:
         raise WeightsError(f"{tensors.source}: {fc1.source} makes two halves that gate each other (SwiGLU); {HINT}")
-    found[f"{ours}.mlp.fc1.weight"] = fc1
-    found[f"{ours}.mlp.fc1.bias"] = _bias(tensors, f"{theirs}.mlp.fc1", len(fc1.tensor))
     return found
 
 
-def _qkv_bias(tensors: SourceTensors, attention: str, size: int) -> Incoming:
-    if f"{attention}.q_bias" not in tensors:
-        return _bias(tensors, f"{attention}.qkv", size)
-    query, value = tensors.take(f"{attention}.q_bias"), tensors.take(f"{attention}.v_bias")
-    names = f"{attention}.q_bias + {attention}.v_bias"
-    return Incoming(torch.cat([query, torch.zeros_like(query), value]), names, "no key bias in the source: 0")
-
-
-def _scaled_linear(tensors: SourceTensors, ours: str, theirs: str, scales: list[str]) -> dict[str, Incoming]:
+def _scaled_linear(tensors: SourceTensors, ours: str, theirs: str, scales: Sequence[str]) -> dict[str, MappedTensor]:
     """gamma * (W x + b) = (gamma W) x + (gamma b)."""
-    weight = Incoming(tensors.take(f"{theirs}.weight"), f"{theirs}.weight")
-    bias = _bias(tensors, theirs, len(weight.tensor))
+    found = tensors.linear(ours, theirs)
     scale = next((name for name in scales if name in tensors), None)
-    if scale is not None:
-        gamma, how = tensors.take(scale), "LayerScale multiplied in"
-        if gamma.shape != bias.tensor.shape:
-            raise WeightsError(
-                f"{tensors.source}: {scale} has the shape {list(gamma.shape)}, not {list(bias.tensor.shape)}"
-            )
-        weight = Incoming(gamma[:, None] * weight.tensor, f"{theirs}.weight + {scale}", how, adapted=True)
-        if bias.source:
-            bias = Incoming(gamma * bias.tensor, f"{theirs}.bias + {scale}", how, adapted=True)
-    return {f"{ours}.weight": weight, f"{ours}.bias": bias}
+    if scale is None:
+        return found
+    gamma, bias = tensors.take(scale), found[f"{ours}.bias"]
+    if gamma.shape != bias.tensor.shape:
+        raise WeightsError(
+            f"{tensors.source}: {scale} has the shape {list(gamma.shape)}, not {list(bias.tensor.shape)}"
+        )
+    for name, mapped in found.items():
+        if mapped.source:
+            scaled = gamma.view(-1, *[1] * (mapped.tensor.ndim - 1)) * mapped.tensor
+            found[name] = MappedTensor(scaled, f"{mapped.source} + {scale}", "LayerScale multiplied in", adapted=True)
+    return found
 
 
 def _pool_by_keys(output_norm: str, *, map_pool: bool, has_cls: bool) -> str:
@@ -352,15 +301,5 @@ def _pool_by_keys(output_norm: str, *, map_pool: bool, has_cls: bool) -> str:
     return "cls" if has_cls and output_norm == "before_pool" else "mean"
 
 
-def _bias(tensors: SourceTensors, layer: str, size: int) -> Incoming:
-    if f"{layer}.bias" in tensors:
-        return Incoming(tensors.take(f"{layer}.bias"), f"{layer}.bias")
-    return Incoming(torch.zeros(size), "", "no bias in the source: 0", adapted=True)
-
-
-def _norm(tensors: SourceTensors, ours: str, theirs: str) -> dict[str, Incoming]:
-    why = f"only LayerNorm with weight and bias can be read; {HINT}"
-    return {
-        f"{ours}.{kind}": Incoming(tensors.take(f"{theirs}.{kind}", why), f"{theirs}.{kind}")
-        for kind in ("weight", "bias")
-    }
+def _norm(tensors: SourceTensors, ours: str, theirs: str) -> dict[str, MappedTensor]:
+    return tensors.module(ours, theirs, f"only LayerNorm with weight and bias can be read; {HINT}")

@@ -29,7 +29,7 @@ def inflate_kernel(
     - `central_frame` (equation 9): the tubelet's frame number frames // 2, counted from 0, is the patch kernel; the
       others are 0. A tubelet starts as one frame of it.
     - `inflation` (equation 8): every frame is the patch kernel / frames. A tubelet starts as the mean of its frames.
-    - `rank_pooling` (in the original code, not in the paper): every frame is the patch kernel times
+    - `rank_pooling` (in Scenic, not in the paper): every frame is the patch kernel times
       `rank_pooling_weights` / frames. A tubelet starts as a summary of how its frames change: a still picture gives 0.
 
     Args:
@@ -96,11 +96,11 @@ def adapt_positions(
 def adapt_table_as_original(
     table: Float[Tensor, "n D"], num_tokens: int, times: int, method: PositionsInit
 ) -> Float[Tensor, "n2 D"]:
-    """A table of positions for another number of tokens, as the original code does it (`init_posemb`).
+    """A table of positions for another number of tokens, as Scenic does it (`init_posemb`).
 
     It knows no height, width or time: `resize` takes both tables for squares, `tile` repeats the table as often as it
     fits, `resize_tile` resizes to num_tokens // times and then repeats. What comes out need not have `num_tokens` rows;
-    there the original fails too.
+    there Scenic fails too.
 
     Args:
         table: [n, D], without the class token's position.
@@ -129,7 +129,7 @@ def zoom(grid: Float[Tensor, "*grid D"], size: tuple[int, ...]) -> Float[Tensor,
     """`scipy.ndimage.zoom(grid, ..., order=1)` to `size`, over all axes but the last: linear, corners on corners.
 
     Sample k of m over n values lies at k * ((n - 1) / (m - 1)). For some pairs (24 to 22, for example) rounding puts
-    the last one behind the end, and SciPy gives 0 there; so does this, because the original's numbers are SciPy's.
+    the last one behind the end, and SciPy gives 0 there; so does this, because Scenic's numbers are SciPy's.
     """
     result = grid.double()
     for axis, new in enumerate(size):

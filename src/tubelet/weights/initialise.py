@@ -1,4 +1,4 @@
-"""A video model out of an image model (the paper's section 3.4; `initialise_from_train_state` of the original)."""
+"""A video model out of an image model (the paper's section 3.4; `initialise_from_train_state` of Scenic)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import nn
 from tubelet.config import ModelConfig, PreprocessingConfig
 from tubelet.config import replace as replace_config
 from tubelet.errors import ConfigError, WeightsError
+from tubelet.given_model import unwrapped
 from tubelet.model import ViViT
 from tubelet.presets import SIZES, preset
 from tubelet.provenance import Provenance
@@ -21,13 +22,13 @@ from tubelet.weights.image_vit_read import read_image_vit
 from tubelet.weights.inflate import PositionsInit, TubeletInit
 from tubelet.weights.initialise_plan import Behaviour, Options, Plan
 from tubelet.weights.report import LoadReport
-from tubelet.weights.tensors import put_tensors
+from tubelet.weights.tensors import as_patterns, assign_tensors
 
 Source = str | Path | nn.Module | Mapping[str, Any] | ImageViT
 
 
 def initialise(
-    model: ViViT,
+    model: nn.Module,
     source: Source,
     *,
     tubelet_init: TubeletInit = "central_frame",
@@ -44,20 +45,20 @@ def initialise(
     source's mean and std. All checks pass before anything changes, and parameters stay the objects that they are.
 
     Args:
-        model: any of the four models, of the source's hidden_size, num_layers, num_heads and mlp_dim; `config_for`
-            makes a configuration that fits.
+        model: any of the four models, also in a wrapper, of the source's hidden_size, num_layers, num_heads and
+            mlp_dim; `config_for` makes a configuration that fits.
         source: what `read_image_vit` takes: an `.npz`, `.safetensors` or `.pth` file, a folder of transformers, a name
             of timm or of the Hub, a model object, a state dict.
         tubelet_init: the tubelet kernel, as `inflate_kernel` describes; `random` leaves the model's own. Patches of
             another size than the model's are resized first (`resize_kernel`).
         positions: as `adapt_positions` describes. `tile` needs a source with the model's patches along height and
             width; `resize_tile` does the same there, and interpolates elsewhere.
-        behaviour: what the result may differ in from the original code's:
+        behaviour: what the result may differ in from Scenic's:
 
             - `default`: the attention over time of model 3 starts with the image's queries, keys and values and an
               output of 0, so that a block does at first what the image's block does, and every weight learns. The class
               token goes into the spatial encoder of model 2.
-            - `original`: to the digit what the original does. The attention over time of model 3 is a copy of the
+            - `original`: to the digit what Scenic does. The attention over time of model 3 is a copy of the
               image's, but for its norm; the spatial class token of model 2 stays as it was; positions are resized as
               `adapt_table_as_original` describes.
             - `paper`: the attention over time of model 3 is 0 throughout (the paper's section 3.4). It never learns:
@@ -75,7 +76,7 @@ def initialise(
         WeightsError: the source cannot be read, is not a plain ViT, or does not fit the model. The model is as it was.
         ConfigError: an option that does not exist, or means nothing for this model.
     """
-    options = Options(tubelet_init, positions, behaviour, head)
+    model, options = unwrapped(model), Options(tubelet_init, positions, behaviour, head)
     vit = read_image_vit(source, architecture=architecture)
     _check_sizes(model.config, vit)
     changes = _changes(model.config, vit)
@@ -95,14 +96,14 @@ def initialise(
         "new": plan.new,
         "unused": {**vit.unused, **plan.unused},
         "unexpected": vit.unexpected,
-        "allow_unexpected": tuple(allow_unexpected),
+        "allow_unexpected": as_patterns(allow_unexpected),
         "notes": (*vit.notes, *plan.notes),
     }
     with torch.device("meta"):
         rehearsal = ViViT(config)
-    put_tensors(rehearsal, plan.tensors, **what)
+    assign_tensors(rehearsal, plan.tensors, **what)
     model.reconfigure(**changes)
-    report = put_tensors(model, plan.tensors, **what)
+    report = assign_tensors(model, plan.tensors, **what)
     model.preprocessing = preprocessing
     if head and vit.labels and model.labels is None:
         model.labels = {"label": list(vit.labels)}

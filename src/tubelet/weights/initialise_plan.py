@@ -1,4 +1,4 @@
-"""Which tensor of an image transformer goes where in a video model, and what becomes of the rest.
+"""Which tensor of a video model is made from which tensor of an image transformer.
 
 image ViT                          ViViT
 patch kernel [D, C, h, w]      ->  embedding.weight [D, C, t, h, w]     by `tubelet_init`
@@ -13,6 +13,7 @@ head                           ->  head, if asked for
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -21,7 +22,6 @@ from torch import Tensor
 
 from tubelet.config import ModelConfig
 from tubelet.errors import ConfigError, WeightsError
-from tubelet.model import ViViT
 from tubelet.weights.image_vit import ImageViT
 from tubelet.weights.inflate import (
     PositionsInit,
@@ -31,7 +31,7 @@ from tubelet.weights.inflate import (
     inflate_kernel,
     resize_kernel,
 )
-from tubelet.weights.tensors import Incoming
+from tubelet.weights.tensors import MappedTensor, meta_state
 
 Behaviour = Literal["default", "original", "paper", "random"]
 
@@ -56,33 +56,32 @@ class Options:
 
 
 class Plan:
-    """Where everything goes; nothing is written yet.
+    """The tensors of a video model, made from an image transformer. Nothing is written into the model.
 
     Args:
-        config: of the video model, as it will be.
+        config: of the video model.
         vit: the image transformer, of the same sizes.
-        options: how.
+        options: of `tubelet.initialise`.
 
     Attributes:
-        tensors: by our state-dict names.
-        new: our names of what stays as it is in the model, and why.
-        unused: the source's names of what is left out, and why.
+        tensors: by the names of the model's state dict.
+        new: names of the model's tensors that stay as they are, and why.
+        unused: names of the source's tensors that are left out, and why.
         notes: for the report.
 
     Raises:
-        WeightsError: what was asked for cannot be done with this source.
-        ConfigError: an option that means nothing for this model.
+        WeightsError: an option that this source does not allow.
+        ConfigError: an option that has no effect on this model.
     """
 
     def __init__(self, config: ModelConfig, vit: ImageViT, options: Options) -> None:
         self.config, self.vit, self.options = config, vit, options
-        self.tensors: dict[str, Incoming] = {}
+        self.tensors: dict[str, MappedTensor] = {}
         self.new: dict[str, str] = {}
         self.unused: dict[str, str] = {}
         self.notes: list[str] = []
         self.encoder = "spatial_encoder" if config.variant == "factorised_encoder" else "encoder"
-        with torch.device("meta"):
-            self.shapes = {name: tensor.shape for name, tensor in ViViT(config).state_dict().items()}
+        self.shapes = {name: tensor.shape for name, tensor in meta_state(config).items()}
         self._plan_pooling()
         self._plan_embedding()
         self._plan_class_token()
@@ -98,7 +97,7 @@ class Plan:
     def _plan_pooling(self) -> None:
         for name, shape in self.shapes.items():
             if "pool_weights." in name:
-                self.tensors[name] = Incoming(torch.ones(shape), "", "1: pooling is a mean at first")
+                self.tensors[name] = MappedTensor(torch.ones(shape), "", "1: pooling is a mean at first")
 
     # --- embedding -------------------------------------------------------------------------------------------------
 
@@ -114,7 +113,7 @@ class Plan:
         resized, how = self._resize(kernel.tensor)
         inflated, how_inflated = self._inflate(resized)
         how = "; ".join(filter(None, (how, how_inflated)))
-        self.tensors["embedding.weight"] = Incoming(inflated, kernel.source, how, adapted=bool(how))
+        self.tensors["embedding.weight"] = MappedTensor(inflated, kernel.source, how, adapted=bool(how))
         self.tensors["embedding.bias"] = bias
 
     def _resize(self, kernel: Tensor) -> tuple[Tensor, str]:
@@ -124,13 +123,13 @@ class Plan:
         old, new = _by(*self.vit.patch_size), _by(height, width)
         if self.options.behaviour == "original":
             raise WeightsError(
-                f"{self.vit.source}: its patches have {old} pixels, the tubelets {new}, and the original cannot adapt "
+                f"{self.vit.source}: its patches have {old} pixels, the tubelets {new}, and Scenic cannot adapt "
                 f"them; use behaviour='default', or create the model with tubelet_size={(frames, *self.vit.patch_size)}"
             )
         return resize_kernel(kernel, (height, width)), f"{old} pixels resized to {new} by the pseudo-inverse (FlexiViT)"
 
     def _inflate(self, kernel: Tensor) -> tuple[Tensor, str]:
-        """The kernel with an axis of time, and what was done to it."""
+        """The kernel with an axis of time, and how it was made."""
         method, frames = self.options.tubelet_init, self.config.tubelet_size[0]
         original = self.options.behaviour == "original"
         if method == "random" or (original and self.config.embedding == "uniform_frames"):
@@ -156,7 +155,7 @@ class Plan:
         elif theirs is None:
             self.new[name] = NOT_IN_SOURCE
         elif self.options.behaviour == "original" and self.config.variant == "factorised_encoder":
-            why = "the original has another name for it here, and skips the source's"
+            why = "Scenic has another name for it here, and skips the source's"
             self.new[name], self.unused[theirs.source] = f"as it was: {why}", why
         else:
             self.tensors[name] = theirs
@@ -170,7 +169,7 @@ class Plan:
         size = (1 if self.encoder == "spatial_encoder" else time, height, width)
         original = self.options.behaviour == "original"
         first, grid, how = self._positions_as_original(size) if original else self._positions(size)
-        self.tensors[f"{self.encoder}.positions.grid"] = Incoming(grid, theirs.source, how, adapted=bool(how))
+        self.tensors[f"{self.encoder}.positions.grid"] = MappedTensor(grid, theirs.source, how, adapted=bool(how))
         name = f"{self.encoder}.positions.cls"
         if self.config.pool != "cls":
             return
@@ -179,8 +178,8 @@ class Plan:
         else:
             self.tensors[name] = first
 
-    def _positions(self, size: tuple[int, int, int]) -> tuple[Incoming | None, Tensor, str]:
-        """The class token's position, the grid, and what was done to it."""
+    def _positions(self, size: tuple[int, int, int]) -> tuple[MappedTensor | None, Tensor, str]:
+        """The class token's position, the grid, and how it was made."""
         grid = adapt_positions(self.vit.tensors["positions.grid"].tensor, size, self.options.positions)
         if grid is None:
             fitting = tuple(n * pixels for n, pixels in zip(self.vit.grid, self.config.tubelet_size[1:], strict=True))
@@ -192,29 +191,27 @@ class Plan:
         how += [f"repeated for {size[0]} times"] if size[0] > 1 else []
         return self.vit.tensors.get("positions.cls"), grid, ", ".join(how)
 
-    def _positions_as_original(self, size: tuple[int, int, int]) -> tuple[Incoming | None, Tensor, str]:
-        """On tables [N, D] whose first row is the class token's. Where two have as many rows, one is the other."""
+    def _positions_as_original(self, size: tuple[int, int, int]) -> tuple[MappedTensor | None, Tensor, str]:
+        """The same on tables [N, D] with the class token's row first. Tables of equal length are copied."""
         source = self.vit.tensors["positions.grid"].source
-        table, wanted, own = self.vit.tensors["positions.grid"].tensor.flatten(0, 1), _product(size), self._own_rows()
+        table, wanted = self.vit.tensors["positions.grid"].tensor.flatten(0, 1), math.prod(size)
+        own = int(self.config.pool == "cls")
         first = self.vit.tensors["positions.cls"].tensor if self.vit.has_cls else table[:0]
         if len(first) + len(table) == own + wanted:
             whole = torch.cat([first, table])
-            return (Incoming(whole[:own], source) if own else None), whole[own:].unflatten(0, size), ""
-        # the original divides by the tubelets along time even in model 2, whose table holds one time
+            return (MappedTensor(whole[:own], source) if own else None), whole[own:].unflatten(0, size), ""
+        # Scenic divides by the tubelets along time even in model 2, which has a table for one time step
         times = self.config.sampled_frames or self.config.num_frames // self.config.tubelet_size[0]
         adapted = adapt_table_as_original(table, wanted, times, self.options.positions)
         if len(adapted) != wanted:
             raise WeightsError(
                 f"{self.vit.source}: behaviour='original' with positions={self.options.positions!r} makes "
-                f"{len(adapted)} positions of {len(table)} where the model has {_by(*size)}, and there the original "
+                f"{len(adapted)} positions of {len(table)} where the model has {_by(*size)}, and there Scenic "
                 "fails; use another of tile, resize and resize_tile, or behaviour='default'"
             )
-        how = f"{len(table)} to {wanted} as the original does ({self.options.positions})"
-        first_row = Incoming(first, source) if len(first) else None
+        how = f"{len(table)} to {wanted} as Scenic does ({self.options.positions})"
+        first_row = MappedTensor(first, source) if len(first) else None
         return first_row, adapted.unflatten(0, size), how if len(table) != wanted else ""
-
-    def _own_rows(self) -> int:
-        return int(self.config.pool == "cls")
 
     # --- blocks, norms, head -----------------------------------------------------------------------------------------
 
@@ -226,7 +223,7 @@ class Plan:
             elif name.startswith(("blocks.", "norm.", "input_norm.")):
                 self.tensors[ours] = incoming
 
-    def _plan_factorised(self, name: str, incoming: Incoming) -> None:
+    def _plan_factorised(self, name: str, incoming: MappedTensor) -> None:
         """Model 3 has an attention with its norm for space and one for time where an image has one."""
         space = name.replace(".norm_attention.", ".norm_space.").replace(".attention.", ".space.")
         self.tensors[space] = incoming
@@ -235,11 +232,11 @@ class Plan:
         time = space.replace(".norm_space.", ".norm_time.").replace(".space.", ".time.")
         behaviour = self.options.behaviour
         copy = replace(incoming, how="a copy of the image's attention", adapted=True)
-        zero = Incoming(torch.zeros_like(incoming.tensor), "", "0: the attention over time adds nothing at first")
+        zero = MappedTensor(torch.zeros_like(incoming.tensor), "", "0: the attention over time adds nothing at first")
         if behaviour == "random":
             self.new[time] = "as it was: behaviour='random'"
         elif ".norm_time." in time and behaviour == "original":
-            self.new[time] = "as it was: the original copies no norm to it"
+            self.new[time] = "as it was: Scenic copies no norm to it"
         elif ".norm_time." in time and behaviour == "paper":
             self.new[time] = NO_TIME
         elif behaviour == "paper" or (behaviour == "default" and ".time.out." in time):
@@ -256,8 +253,8 @@ class Plan:
         reason = ""
         if not theirs:
             reason = "the source has no head; leave it out"
-        elif self.vit.head_hindrance:
-            reason = f"the source's head cannot be copied: {self.vit.head_hindrance}"
+        elif self.vit.head_unusable_because:
+            reason = f"the source's head cannot be copied: {self.vit.head_unusable_because}"
         elif not isinstance(self.config.num_classes, int):
             reason = f"the source has one head and the model several ({', '.join(self.config.heads)}); leave it out"
         elif self.config.num_classes != self.vit.num_classes:
@@ -272,7 +269,3 @@ class Plan:
 
 def _by(*size: int) -> str:
     return " x ".join(map(str, size))
-
-
-def _product(size: tuple[int, int, int]) -> int:
-    return size[0] * size[1] * size[2]

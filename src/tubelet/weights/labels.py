@@ -1,8 +1,8 @@
-"""What is known of the classes of published weights.
+"""The classes of published weights.
 
-A class list is only worth something in the order of the logits. For none of the original's checkpoints is that order
+A class list is only worth something in the order of the logits. For none of Scenic's checkpoints is that order
 part of the file, of its configuration or of its code: it comes from whoever prepared the data set. So tubelet ships no
-list of names; what the code of the original does say is how the logits of EPIC-Kitchens are split.
+list of names; what Scenic's code does say is how the logits of EPIC-Kitchens are split.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from tubelet.config import ModelConfig
 
 EPIC_KITCHENS_HEADS = {"noun": 300, "verb": 97}
-"""Heads of EPIC-Kitchens-100 in the order of the original's logits (its configuration for that data set)."""
+"""Heads of EPIC-Kitchens-100 in the order of Scenic's logits (its configuration for that data set)."""
 
 
 def label_notes(config: ModelConfig) -> list[str]:

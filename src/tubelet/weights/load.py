@@ -1,4 +1,4 @@
-"""`tubelet.load`: find out what a source is, and hand it to the reader of its format."""
+"""`tubelet.load` and `tubelet.from_pretrained`: find out which format a source has, and read it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tubelet.weights.adapt import adapt
 from tubelet.weights.json_config import read_json
 from tubelet.weights.native import CONFIG_FILE, WEIGHTS_FILE, is_native, load_native, load_provenance
 from tubelet.weights.scenic import load_scenic
+from tubelet.weights.tensors import as_patterns
 
 
 def load(source: str | Path, *, allow_unexpected: Iterable[str] = (), **fields: Any) -> ViViT:
@@ -25,9 +26,9 @@ def load(source: str | Path, *, allow_unexpected: Iterable[str] = (), **fields: 
     Args:
         source: a folder that `tubelet.save` or a training run wrote; a folder of the `transformers` library with a
             ViViT or VideoMAE; its name on the Hugging Face Hub ("google/vivit-b-16x2-kinetics400"); or a checkpoint of
-            the original (Scenic, Flax msgpack).
+            Scenic (Flax msgpack).
         allow_unexpected: names, or patterns with `*`, of tensors that may be in the source and not in the model.
-        fields: of `ModelConfig`. For a checkpoint of the original they say what the file does not; the error names
+        fields: of `ModelConfig`. For a checkpoint of Scenic they say what the file does not; the error names
             those that are needed. For everything else they ask for a model that is adapted: `num_frames=48`,
             `image_size=288`, `tubelet_size=(4, 16, 16)`, `num_classes=5`, `variant=...` (see `tubelet.weights.adapt`).
 
@@ -39,7 +40,7 @@ def load(source: str | Path, *, allow_unexpected: Iterable[str] = (), **fields: 
         WeightsError: there is nothing there, or it is damaged, or it is something else.
         ConfigError: the fields do not fit the weights.
     """
-    allowed = (allow_unexpected,) if isinstance(allow_unexpected, str) else tuple(allow_unexpected)
+    allowed = as_patterns(allow_unexpected)
     path = Path(source).expanduser()
     if path.is_dir():
         return _with_provenance(_load_folder(path, allowed, fields), path, str(source))
@@ -54,23 +55,58 @@ def load(source: str | Path, *, allow_unexpected: Iterable[str] = (), **fields: 
     from tubelet.weights.hub import download
 
     try:
-        folder = Path(download(name))
+        folder = download(name)
     except WeightsError as error:
         raise WeightsError(f"there is no folder {name} here, and {error}") from error
-    return load_downloaded(folder, name, allow_unexpected=allowed, **fields)
+    return _load_downloaded(folder, name, allow_unexpected=allowed, **fields)
 
 
-def load_downloaded(folder: Path, name: str, *, allow_unexpected: Iterable[str] = (), **fields: Any) -> ViViT:
-    """Load what `tubelet.weights.hub.download` brought; a note of the report says which revision of what.
+def from_pretrained(
+    repo_id: str | Path,
+    *,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+    force_download: bool = False,
+    **fields: Any,
+) -> ViViT:
+    """Load a model from the Hub or a folder: tubelet's own, or a ViViT or VideoMAE of the `transformers` library.
 
     Args:
-        folder: in the cache, called like the commit.
-        name: on the Hub.
-        allow_unexpected, fields: as of `load`.
+        repo_id: owner/name on the Hub, or a folder.
+        revision: branch, tag or commit; the newest of the main branch if None.
+        token: for private models; the stored login, or `HF_TOKEN`, if None.
+        cache_dir: folder of downloads; the cache of `huggingface_hub` if None.
+        local_files_only: use the cache and no network.
+        force_download: download even what is in the cache.
+        fields: as of `tubelet.load`.
+
+    Returns:
+        the model, in evaluation mode, on the CPU; `model.load_report` says what was loaded.
+
+    Raises:
+        WeightsError: the Hub cannot be reached or has no such model, or tubelet cannot read it.
     """
+    if Path(repo_id).expanduser().is_dir():
+        return load(repo_id, **fields)
+    from tubelet.weights.hub import download
+
+    folder = download(
+        str(repo_id),
+        revision,
+        token=token,
+        cache_dir=cache_dir,
+        local_files_only=local_files_only,
+        force_download=force_download,
+    )
+    return _load_downloaded(folder, str(repo_id), **fields)
+
+
+def _load_downloaded(folder: Path, name: str, *, allow_unexpected: Iterable[str] = (), **fields: Any) -> ViViT:
     from tubelet.weights.hub import hub_note
 
-    model = _with_provenance(_load_folder(folder, tuple(allow_unexpected), fields), folder, name)
+    model = _with_provenance(_load_folder(folder, as_patterns(allow_unexpected), fields), folder, name)
     notes = (hub_note(name, folder), *model.load_report.notes)
     model.load_report = dataclasses.replace(model.load_report, source=name, notes=notes)
     return model
@@ -100,7 +136,7 @@ def _load_folder(folder: Path, allowed: tuple[str, ...], fields: dict[str, Any])
             "checkpoints are for resuming; name the folder of the run"
         )
     raise WeightsError(
-        f"{folder}: expected {WEIGHTS_FILE} and {CONFIG_FILE}, or a checkpoint of the original; neither is there"
+        f"{folder}: expected {WEIGHTS_FILE} and {CONFIG_FILE}, or a checkpoint of Scenic; neither is there"
     )
 
 
@@ -140,7 +176,7 @@ def _load_file(file: Path, allowed: tuple[str, ...], fields: dict[str, Any]) -> 
     if start[0] == 0x80:
         raise WeightsError(f"{file}: a pickle, which can run code and is not opened. {_image_hint(file)}")
     if not (0x81 <= start[0] <= 0x8F or start[0] in (0xDE, 0xDF)):  # a msgpack map that is not empty
-        raise WeightsError(f"{file}: not a checkpoint of the original (Flax msgpack), nor anything else that is known")
+        raise WeightsError(f"{file}: not a checkpoint of Scenic (Flax msgpack), nor anything else that is known")
     return load_scenic(file, allow_unexpected=allowed, **fields)
 
 

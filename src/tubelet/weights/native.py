@@ -30,7 +30,7 @@ from tubelet.version import __version__
 from tubelet.weights.json_config import read_json, read_json_text
 from tubelet.weights.saveable import saveable
 from tubelet.weights.tensor_files import load_header, load_tensors, save_tensors
-from tubelet.weights.tensors import FLOATS, Incoming, empty_model, put_tensors
+from tubelet.weights.tensors import FLOATS, MappedTensor, assign_tensors, empty_model, meta_state
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
@@ -88,7 +88,7 @@ def _write(model: ViViT, folder: Path, described: dict[str, Any]) -> None:
 
 
 def save_provenance(model: ViViT, folder: Path) -> None:
-    """Write beside the weights which videos they learned from; what stood there of other weights goes."""
+    """Write the list of training videos beside the weights, or remove that of other weights."""
     if model.provenance is None:
         (folder / PROVENANCE_FILE).unlink(missing_ok=True)
         return
@@ -97,7 +97,7 @@ def save_provenance(model: ViViT, folder: Path) -> None:
 
 
 def load_provenance(folder: Path, source: str) -> Provenance:
-    """What `save_provenance` wrote; without it, that these weights do not list their videos.
+    """Read what `save_provenance` wrote; without it, the training videos of `source` are unknown.
 
     Raises:
         DataError: the file is damaged.
@@ -137,9 +137,9 @@ def load_native(folder: str | Path, *, allow_unexpected: Iterable[str] = ()) -> 
     if len(dtypes) == 1 and (dtype := dtypes.pop()) in FLOATS:
         model.to(dtype)
     ours = set(model.state_dict())
-    model.load_report = put_tensors(
+    model.load_report = assign_tensors(
         model,
-        {name: Incoming(tensor, name) for name, tensor in tensors.items() if name in ours},
+        {name: MappedTensor(tensor, name) for name, tensor in tensors.items() if name in ours},
         source=str(weights_file),
         format="native",
         unexpected=[name for name in tensors if name not in ours],
@@ -217,12 +217,8 @@ def _model_config(described: Mapping[str, Any], shapes: Mapping[str, list[int]],
 
 
 def _check_shapes(config: ModelConfig, shapes: Mapping[str, list[int]], file: Path) -> None:
-    """Compare names and shapes before any memory is taken for the model."""
-    try:
-        with torch.device("meta"):
-            expected = {name: list(tensor.shape) for name, tensor in ViViT(config).state_dict().items()}
-    except RuntimeError as error:
-        raise ConfigError(f"model: sizes that no model can have ({error})") from error
+    """Compare names and shapes before the model's memory is allocated."""
+    expected = {name: list(tensor.shape) for name, tensor in meta_state(config).items()}
     differing = [name for name, shape in shapes.items() if name in expected and shape != expected[name]]
     if differing:
         name = differing[0]

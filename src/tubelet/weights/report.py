@@ -1,4 +1,4 @@
-"""What became of every tensor of a source: loaded as it is, adapted, newly made, or not used."""
+"""Which tensors of a source were loaded as they are, adapted, newly initialised, or not used."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What a load took from where. Prints as a short table; `to_dict` is for `--json` and the run folder.
+    """The tensors that were loaded. Prints as a short table; `to_dict` is for `--json` and the run folder.
 
     Attributes:
         source: the file, folder, or name that was loaded.
-        format: what it turned out to be ("native", "scenic", ...).
+        format: of the source ("native", "scenic", ...).
         entries: one for every tensor of the model and every one of the source that was not used.
-        notes: what else a reader must know: assumptions, labels that are not known.
+        notes: assumptions, unknown labels and the like.
     """
 
     source: str

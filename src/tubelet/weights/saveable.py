@@ -1,4 +1,4 @@
-"""Whether a file can say all of a model, so that what is saved can be loaded again."""
+"""Whether a model can be saved completely, so that it can be loaded again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints of the original (google-research/scenic, `projects/vivit`), read and written without Flax or JAX.
+"""Checkpoints of Scenic (google-research/scenic, `projects/vivit`), the reference code, without Flax or JAX.
 
 Two layouts of the file are read: the older one with the parameters under `optimizer/target`, and the newer one with
 them under `params`. A tree that is nothing but the parameters is read as well.
@@ -23,8 +23,8 @@ from tubelet.weights.labels import label_notes
 from tubelet.weights.msgpack_tree import flatten, read_tree, unflatten, write_tree
 from tubelet.weights.saveable import saveable
 from tubelet.weights.scenic_config import FIXED, deduce
-from tubelet.weights.scenic_layout import rules
-from tubelet.weights.tensors import Incoming, empty_model, put_tensors
+from tubelet.weights.scenic_layout import rules, scenic_tensors
+from tubelet.weights.tensors import MappedTensor, assign_tensors, empty_model, meta_state
 
 Layout = Literal["optimizer", "params"]
 
@@ -32,11 +32,11 @@ SKIPPED = ("opt_state", "ema_params", "rng")
 """Parts of a training state that are large or of no use here."""
 
 PUBLISHED_RESIZE = {224: 256, 256: 288}
-"""Short side by crop, as the original's configurations have it; other crops are scaled like the first."""
+"""Short side by crop, as Scenic's configurations have it; other crops are scaled like the first."""
 
 
 def load_scenic(file: str | Path, *, allow_unexpected: Iterable[str] = (), **fields: Any) -> ViViT:
-    """Read a checkpoint of the original; `model.load_report` says what was loaded and assumed.
+    """Read a checkpoint of Scenic; `model.load_report` says what was loaded and assumed.
 
     Args:
         file: the Flax msgpack file.
@@ -47,23 +47,23 @@ def load_scenic(file: str | Path, *, allow_unexpected: Iterable[str] = (), **fie
             logits into heads, in that order.
 
     Returns:
-        the model, in evaluation mode, on the CPU, with the preprocessing of the original's configurations.
+        the model, in evaluation mode, on the CPU, with the preprocessing of Scenic's configurations.
 
     Raises:
-        WeightsError: the file is damaged, is no ViViT of the original, or says too little without more fields.
+        WeightsError: the file is damaged, is no ViViT of Scenic, or says too little without more fields.
         ConfigError: a field is unknown or not what the file has.
     """
     file = Path(file)
     tree, notes = read_parameters(file)
     config, assumed = deduce(tree, fields, str(file))
     unexpected = _check_tree(tree, config, str(file))
-    incoming: dict[str, Incoming] = {}
+    incoming: dict[str, MappedTensor] = {}
     for rule in rules(config):
         ours = rule.read([tree[path] for path in rule.theirs])
         source = " + ".join(rule.theirs)
-        incoming.update({name: Incoming(x, source, rule.how) for name, x in zip(rule.ours, ours, strict=True)})
+        incoming.update({name: MappedTensor(x, source, rule.how) for name, x in zip(rule.ours, ours, strict=True)})
     model = empty_model(config, original_preprocessing(config))
-    model.load_report = put_tensors(
+    model.load_report = assign_tensors(
         model,
         incoming,
         source=str(file),
@@ -78,7 +78,7 @@ def load_scenic(file: str | Path, *, allow_unexpected: Iterable[str] = (), **fie
 def save_scenic(
     model: ViViT, file: str | Path, *, layout: Layout = "optimizer", overwrite: bool = False
 ) -> tuple[str, ...]:
-    """Write a checkpoint that the original reads (and `tubelet.load`): whole, or not at all.
+    """Write a checkpoint that Scenic reads (and `tubelet.load`): whole, or not at all.
 
     Args:
         model: any variant, on any device.
@@ -91,18 +91,13 @@ def save_scenic(
         what such a file cannot say of the model, in sentences.
 
     Raises:
-        WeightsError: the original has no such model, or the file is there already.
+        WeightsError: Scenic has no such model, or the file is there already.
     """
     file, model = Path(file), fold_head_norm(saveable(model))
     refuse_what_they_lack(model.config)
     if file.exists() and (not overwrite or not file.is_file()):
         raise WeightsError(f"{file} is there already; overwrite=True replaces a file (--overwrite)")
-    state = model.state_dict()
-    parameters: dict[str, Any] = {}
-    for rule in rules(model.config):
-        theirs = rule.write([state[name] for name in rule.ours])
-        parameters.update(zip(rule.theirs, theirs, strict=True))
-    tree = unflatten(parameters)
+    tree = unflatten(scenic_tensors(model.config, model.state_dict()))
     training_state: dict[str, Any] = {
         "global_step": numpy.int32(0),
         "model_state": {},
@@ -146,7 +141,7 @@ def read_parameters(file: Path) -> tuple[dict[str, Tensor], list[str]]:
 
 
 def original_preprocessing(config: ModelConfig) -> PreprocessingConfig:
-    """What the original's configurations do to a video: every second frame, bilinear without antialiasing, [-1, 1]."""
+    """What Scenic's configurations do to a video: every second frame, bilinear without antialiasing, [-1, 1]."""
     short_side = min(config.image_size)
     return PreprocessingConfig(
         num_frames=config.num_frames,
@@ -169,13 +164,8 @@ def _wanted(path: tuple[str, ...]) -> bool | None:
 
 
 def _check_tree(tree: Mapping[str, Tensor], config: ModelConfig, where: str) -> list[str]:
-    """Compare names and shapes with the model's before memory is taken for it; the paths that it has no place for."""
-    with torch.device("meta"):
-        state = ViViT(config).state_dict()
-    expected: dict[str, list[int]] = {}
-    for rule in rules(config):
-        theirs = rule.write([state[name] for name in rule.ours])
-        expected.update({path: list(x.shape) for path, x in zip(rule.theirs, theirs, strict=True)})
+    """Compare names and shapes before memory is allocated for the model; the paths that it does not have."""
+    expected = {path: list(x.shape) for path, x in scenic_tensors(config, meta_state(config)).items()}
     missing = [path for path in expected if path not in tree]
     if missing:
         raise WeightsError(f"{where}: {listing(missing)} missing; the file is not whole, or not this model")
@@ -193,14 +183,14 @@ def _preprocessing_note(config: ModelConfig) -> str:
 
 
 def refuse_what_they_lack(config: ModelConfig) -> None:
-    """Raise a WeightsError if the original's layout cannot say what this model is."""
+    """Raise a WeightsError if Scenic's layout cannot say what this model is."""
     lacking = [f"{name}={getattr(config, name)!r}" for name, value in FIXED.items() if getattr(config, name) != value]
     if config.embedding == "conv_stem":
         lacking.append("embedding='conv_stem'")
     if config.pool == "weighted":
         lacking.append("pool='weighted'")
     if lacking:
-        raise WeightsError(f"the original has no model with {', '.join(lacking)}; use the native format")
+        raise WeightsError(f"Scenic has no model with {', '.join(lacking)}; use the native format")
 
 
 def _what_is_lost(model: ViViT) -> tuple[str, ...]:

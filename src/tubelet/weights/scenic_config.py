@@ -1,8 +1,8 @@
-"""What a tree of the original's parameters says about its model, and what must be asked.
+"""The configuration of a Scenic checkpoint, inferred from its parameters and completed by the caller.
 
-The shapes tell all widths, depths, heads and the tubelet; the names tell the variant, but for model 1 with mean pooling
-and model 4, whose tensors are the same. They do not tell the image's height and width, nor (where the positions do not)
-the number of frames, nor the order of attention of model 3. All that is missing is asked for in one error.
+Shapes give all widths, depths, heads and the tubelet size. Names give the variant, except that model 1 with mean
+pooling and model 4 have the same ones. Neither gives height and width of the image, the order of attention of model 3
+and, in some models, the number of frames. One error names all fields that are missing.
 """
 
 from __future__ import annotations
@@ -28,50 +28,50 @@ FIXED = {
     "input_norm": False,
     "output_norm": "before_pool",
 }
-"""What the original's code does and no option of it changes."""
+"""Fields that are the same in every model of Scenic."""
 
 FREE = ("dropout", "attention_dropout", "drop_path", "token_drop")
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the tree says.
+class InferredConfig:
+    """The part of a configuration that follows from the parameters.
 
     Attributes:
-        fields: of `ModelConfig`, as the tree has them; a field that the tree says nothing of is not there.
-        places: positions of the joint or spatial encoder, without the class token's: t*h*w, or h*w in model 2.
-        times: positions of the temporal encoder, without the class token's; None without one.
+        fields: of `ModelConfig`; those that do not follow are not in it.
+        num_positions: of the joint or spatial encoder, without the class token's: t*h*w, or h*w in model 2.
+        time_steps: positions of the temporal encoder, without the class token's; None without one.
         has_cls: whether there is a class token.
     """
 
     fields: dict[str, Any]
-    places: int
-    times: int | None
+    num_positions: int
+    time_steps: int | None
     has_cls: bool
 
 
 def deduce(tree: Mapping[str, Tensor], given: Mapping[str, Any], where: str) -> tuple[ModelConfig, list[str]]:
-    """The configuration of a tree, out of its tensors and the fields that the caller gave.
+    """The configuration of a tree, from its tensors and the given fields.
 
     Args:
         tree: path ("Transformer/encoder_norm/scale") to tensor.
-        given: fields of `ModelConfig`; those that the tree tells must agree with it.
+        given: fields of `ModelConfig`; those that follow from the tree must agree with it.
         where: the file, for the errors.
 
     Returns:
-        the configuration, and what was assumed, in sentences.
+        the configuration, and notes on what was assumed.
 
     Raises:
-        WeightsError: the tree is no ViViT of the original, or says too little: the error names every missing field.
+        WeightsError: the tree is no ViViT of Scenic, or fields are missing: the error names all of them.
         ConfigError: a given field is unknown, or is not what the tree has.
     """
     given = _checked_fields(given)
-    told = read_tree_shape(tree, where)
-    _check_agreement(told, given, where)
-    fields = {**told.fields, **{name: value for name, value in given.items() if name not in told.fields}}
+    inferred = read_tree_shape(tree, where)
+    _check_agreement(inferred, given, where)
+    fields = {**inferred.fields, **{name: value for name, value in given.items() if name not in inferred.fields}}
     missing: dict[str, str] = {}
-    notes = _settle_variant(told, fields, missing)
-    _settle_sizes(told, fields, missing, where)
+    notes = _settle_variant(inferred, fields, missing)
+    _settle_sizes(inferred, fields, missing, where)
     if missing:
         asked = "; ".join(f"{name} ({why})" for name, why in missing.items())
         raise WeightsError(f"{where}: the file does not say everything about its model. Give by name: {asked}")
@@ -81,19 +81,15 @@ def deduce(tree: Mapping[str, Tensor], given: Mapping[str, Any], where: str) -> 
         config = ModelConfig(**{**FIXED, **fields})
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
-    _check_positions(told, config, where)
+    _check_positions(inferred, config, where)
     return config, notes
 
 
-# --- what the tree tells ---------------------------------------------------------------------------------------------
+# --- from the tree ---------------------------------------------------------------------------------------------------
 
 
-def read_tree_shape(tree: Mapping[str, Tensor], where: str) -> Told:
-    """Everything that names and shapes say.
-
-    Raises:
-        WeightsError: the tree is not a ViViT of the original, or has a part that tubelet's models do not have.
-    """
+def read_tree_shape(tree: Mapping[str, Tensor], where: str) -> InferredConfig:
+    """Infer fields from names and shapes."""
     for needed in ("embedding/kernel", "embedding/bias"):
         if needed not in tree:
             raise WeightsError(f"{where}: expected the parameters of a ViViT, but there is no {needed}")
@@ -107,7 +103,7 @@ def read_tree_shape(tree: Mapping[str, Tensor], where: str) -> Told:
     fields = {**FIXED, **_embedding_fields(tree, where), **_encoder_fields(tree, encoder, where)}
     fields["num_classes"] = _shape(tree, "output_projection/bias")[0] if "output_projection/bias" in tree else 0
     has_cls = f"cls_{encoder}" in tree or "cls" in tree
-    times = None
+    time_steps = None
     if factorised:
         fields.update(variant="factorised_encoder", temporal_layers=_layers(tree, "TemporalTransformer"))
         if fields["temporal_layers"]:
@@ -118,7 +114,7 @@ def read_tree_shape(tree: Mapping[str, Tensor], where: str) -> Told:
                         f"{where}: the spatial encoder has {name}={fields[name]}, the temporal one {temporal[name]}; "
                         "tubelet's factorised encoder has one for both"
                     )
-            times = _num_positions(tree, "TemporalTransformer", where) - has_cls
+            time_steps = _num_positions(tree, "TemporalTransformer", where) - has_cls
     else:
         fields["temporal_layers"] = None
         if any(f"/{ATTENTION}_space/" in path for path in tree):
@@ -129,7 +125,7 @@ def read_tree_shape(tree: Mapping[str, Tensor], where: str) -> Told:
         fields["attention_order"] = None
     if has_cls:
         fields["pool"] = "cls"
-    return Told(fields, _num_positions(tree, encoder, where) - has_cls, times, has_cls)
+    return InferredConfig(fields, _num_positions(tree, encoder, where) - has_cls, time_steps, has_cls)
 
 
 def _embedding_fields(tree: Mapping[str, Tensor], where: str) -> dict[str, Any]:
@@ -189,7 +185,7 @@ def _shape(tree: Mapping[str, Tensor], path: str) -> tuple[int, ...]:
     return tuple(tree[path].shape) or (0,)
 
 
-# --- what the caller says --------------------------------------------------------------------------------------------
+# --- from the caller -------------------------------------------------------------------------------------------------
 
 
 def _checked_fields(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -214,21 +210,21 @@ def _checked_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _check_agreement(told: Told, given: Mapping[str, Any], where: str) -> None:
+def _check_agreement(inferred: InferredConfig, given: Mapping[str, Any], where: str) -> None:
     differing = []
     for name, value in given.items():
-        if name not in told.fields or name in FREE:
+        if name not in inferred.fields or name in FREE:
             continue
-        has = told.fields[name]
+        has = inferred.fields[name]
         if name == "num_classes" and isinstance(value, Mapping) and all(isinstance(n, int) for n in value.values()):
             agrees = sum(value.values()) == has
         else:
             agrees = value == has
         if not agrees:
             differing.append(f"{name}={value!r} was given, but the file has {has!r}")
-    if given.get("pool") == "cls" and not told.has_cls:
+    if given.get("pool") == "cls" and not inferred.has_cls:
         differing.append("pool='cls' was given, but the file has no class token")
-    if given.get("variant") in ("factorised_encoder", "factorised_self_attention") and "variant" not in told.fields:
+    if given.get("variant") in ("factorised_encoder", "factorised_self_attention") and "variant" not in inferred.fields:
         differing.append(f"variant={given['variant']!r} was given, but the file has the tensors of model 1 or 4")
     if differing:
         raise ConfigError(
@@ -237,7 +233,7 @@ def _check_agreement(told: Told, given: Mapping[str, Any], where: str) -> None:
         )
 
 
-def _settle_variant(told: Told, fields: dict[str, Any], missing: dict[str, str]) -> list[str]:
+def _settle_variant(inferred: InferredConfig, fields: dict[str, Any], missing: dict[str, str]) -> list[str]:
     notes = []
     variant = fields.get("variant")
     if variant is None and fields["num_heads"] % 2:
@@ -250,117 +246,114 @@ def _settle_variant(told: Told, fields: dict[str, Any], missing: dict[str, str])
             "'spatio_temporal' or 'factorised_dot_product': without a class token, models 1 and 4 have the same tensors"
         )
     if variant == "factorised_self_attention" and "attention_order" not in fields:
-        missing["attention_order"] = "'space_time' or 'time_space', the default of the original's code"
+        missing["attention_order"] = "'space_time' or 'time_space', the default of Scenic's code"
     if "pool" not in fields:
         fields["pool"] = "mean"
-        notes.append("pool: mean, which is assumed, since there is no class token (the original also has max and sum)")
+        notes.append("pool: mean, which is assumed, since there is no class token (Scenic also has max and sum)")
     return notes
 
 
 # --- frames and pixels -----------------------------------------------------------------------------------------------
 
 
-def _settle_sizes(told: Told, fields: dict[str, Any], missing: dict[str, str], where: str) -> None:
+def _settle_sizes(inferred: InferredConfig, fields: dict[str, Any], missing: dict[str, str], where: str) -> None:
     """Fill in `num_frames` and `sampled_frames` where they follow; name what does not."""
     image_size, num_frames = fields.get("image_size"), fields.get("num_frames")
     frames_of_tubelet = fields["tubelet_size"][0]
     factorised = fields.get("variant") == "factorised_encoder"
-    times = told.times
+    time_steps = inferred.time_steps
     if image_size is None:
-        missing["image_size"] = _why_image_size(told, fields)
+        missing["image_size"] = _why_image_size(inferred, fields)
     elif not factorised:
-        places = _places_of_a_frame(fields, where)
-        if told.places % places:
+        positions = _positions_of_a_frame(fields, where)
+        if inferred.num_positions % positions:
             raise ConfigError(
-                f"{where}: image_size={image_size} gives {places} tokens a frame, but the file has {told.places} "
-                f"positions, which is no multiple; {_squares(told, fields)}"
+                f"{where}: image_size={image_size} gives {positions} tokens a frame, but the file has "
+                f"{inferred.num_positions} positions, which is no multiple; {_squares(inferred, fields)}"
             )
-        times = told.places // places
+        time_steps = inferred.num_positions // positions
     if fields["embedding"] == "uniform_frames":
-        _settle_sampled_frames(times, fields, missing)
-    elif num_frames is None and times is not None:
-        fields["num_frames"] = times * frames_of_tubelet
+        _settle_sampled_frames(time_steps, fields, missing)
+    elif num_frames is None and time_steps is not None:
+        fields["num_frames"] = time_steps * frames_of_tubelet
     elif num_frames is None and factorised:
         missing["num_frames"] = "frames of a clip; nothing in an average over time depends on it"
 
 
-def _settle_sampled_frames(times: int | None, fields: dict[str, Any], missing: dict[str, str]) -> None:
+def _settle_sampled_frames(time_steps: int | None, fields: dict[str, Any], missing: dict[str, str]) -> None:
     num_frames = fields.get("num_frames")
     if num_frames is None:
         missing["num_frames"] = "frames of a clip, out of which some are sampled"
     if fields.get("sampled_frames") is not None:
         return
-    if fields.get("variant") == "factorised_encoder" and times is None:
+    if fields.get("variant") == "factorised_encoder" and time_steps is None:
         missing["sampled_frames"] = "how many frames are embedded; nothing in an average over time depends on it"
-    if times is None or num_frames is None:
+    if time_steps is None or num_frames is None:
         return  # it follows from what is asked for
-    fitting = [n for n in (times - 1, times) if 1 <= n <= num_frames and _sampled(num_frames, n) == times]
+    fitting = [
+        n for n in (time_steps - 1, time_steps) if 1 <= n <= num_frames and _sampled(num_frames, n) == time_steps
+    ]
     if len(fitting) == 1:
         fields["sampled_frames"] = fitting[0]
     else:
         choices = " or ".join(str(n) for n in fitting) or "no number fits; are image_size and num_frames right?"
-        missing["sampled_frames"] = f"{choices}: {times} of {num_frames} frames are embedded"
+        missing["sampled_frames"] = f"{choices}: {time_steps} of {num_frames} frames are embedded"
 
 
-def _check_positions(told: Told, config: ModelConfig, where: str) -> None:
+def _check_positions(inferred: InferredConfig, config: ModelConfig, where: str) -> None:
     time, height, width = config.grid
     gives = f"image_size={config.image_size} and num_frames={config.num_frames} give {time}x{height}x{width} tokens"
-    if config.variant != "factorised_encoder":
-        if time * height * width != told.places:
-            raise ConfigError(
-                f"{where}: {gives}, but the file has {told.places} positions; {_squares(told, to_dict(config))}"
-            )
-    elif height * width != told.places:
-        raise ConfigError(
-            f"{where}: {gives}, but the file has {told.places} positions a frame; {_squares(told, to_dict(config))}"
-        )
-    elif told.times not in (None, time):
-        fits = (
-            f"; num_frames={told.times * config.tubelet_size[0]} has so many" if config.embedding == "tubelet" else ""
-        )
-        raise ConfigError(f"{where}: {gives}, but the file has {told.times} positions over time{fits}")
+    joint = config.variant != "factorised_encoder"
+    if inferred.num_positions != height * width * (time if joint else 1):
+        found = f"{inferred.num_positions} positions{'' if joint else ' a frame'}"
+        raise ConfigError(f"{where}: {gives}, but the file has {found}; {_squares(inferred, to_dict(config))}")
+    if inferred.time_steps not in (None, time):
+        fits = f"; num_frames={inferred.time_steps * config.tubelet_size[0]} has so many"
+        fits = fits if config.embedding == "tubelet" else ""
+        raise ConfigError(f"{where}: {gives}, but the file has {inferred.time_steps} positions over time{fits}")
 
 
-def _why_image_size(told: Told, fields: Mapping[str, Any]) -> str:
+def _why_image_size(inferred: InferredConfig, fields: Mapping[str, Any]) -> str:
     _, height, width = fields["tubelet_size"]
-    if fields.get("variant") == "factorised_encoder":
-        return f"{told.places} positions a frame, patches of {height}x{width} pixels: {_squares(told, fields)}"
-    why = f"{told.places} positions over frames, height and width, patches of {height}x{width} pixels"
-    follows = "; num_frames follows" if fields["embedding"] == "tubelet" and fields.get("num_frames") is None else ""
-    return f"{why}: {_squares(told, fields)}{follows}"
+    joint = fields.get("variant") != "factorised_encoder"
+    over = "over frames, height and width" if joint else "a frame"
+    why = f"{inferred.num_positions} positions {over}, patches of {height}x{width} pixels: {_squares(inferred, fields)}"
+    follows = joint and fields["embedding"] == "tubelet" and fields.get("num_frames") is None
+    return why + ("; num_frames follows" if follows else "")
 
 
-def _squares(told: Told, fields: Mapping[str, Any], at_most: int = 3) -> str:
+def _squares(inferred: InferredConfig, fields: Mapping[str, Any], at_most: int = 3) -> str:
     """Square images that the positions allow, the nearest to 224 first."""
     frames, height, width = fields["tubelet_size"]
     joint = fields.get("variant") != "factorised_encoder"
     found = []
-    for side_h in range(1, math.isqrt(told.places * max(height, width) // min(height, width)) + 1):
-        side = side_h * height
-        places = side_h * (side // width)
-        if side % width or not places or told.places % places or (not joint and places != told.places):
+    for rows in range(1, math.isqrt(inferred.num_positions * max(height, width) // min(height, width)) + 1):
+        side = rows * height
+        positions = rows * (side // width)
+        if side % width or not positions or inferred.num_positions % positions:
             continue
-        if not joint:
+        time_steps = inferred.num_positions // positions
+        if not joint and time_steps == 1:
             found.append((side, f"image_size={side}"))
-        elif fields["embedding"] == "tubelet":
-            found.append((side, f"image_size={side} (num_frames={told.places // places * frames})"))
-        else:
-            found.append((side, f"image_size={side} ({told.places // places} sampled frames)"))
+        elif joint and fields["embedding"] == "tubelet":
+            found.append((side, f"image_size={side} (num_frames={time_steps * frames})"))
+        elif joint:
+            found.append((side, f"image_size={side} ({time_steps} sampled frames)"))
     found.sort(key=lambda choice: abs(math.log(choice[0] / 224)))
     if not found:
         return "no square image has so many"
     return "a square has so many with " + " or ".join(text for _, text in found[:at_most])
 
 
-def _places_of_a_frame(fields: Mapping[str, Any], where: str) -> int:
+def _positions_of_a_frame(fields: Mapping[str, Any], where: str) -> int:
     _, height, width = fields["tubelet_size"]
     image_height, image_width = fields["image_size"]
-    places = (image_height // height) * (image_width // width)
-    if not places:
+    positions = (image_height // height) * (image_width // width)
+    if not positions:
         raise ConfigError(
             f"{where}: image_size={fields['image_size']} is smaller than one patch of {height}x{width} pixels"
         )
-    return places
+    return positions
 
 
 def _sampled(num_frames: int, sampled_frames: int) -> int:

@@ -1,4 +1,4 @@
-"""Which tensor of the original stands where in ours, in both directions.
+"""Scenic's names and layouts of tensors and ours, in both directions.
 
     theirs                                                         ours
     embedding/kernel [t, h, w, C, D] (or [h, w, C, D])             embedding.weight [D, C, t, h, w]
@@ -14,7 +14,7 @@ The names are those of `projects/vivit/model.py` in google-research/scenic.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,7 +34,7 @@ ENCODERS = {
 
 @dataclass(frozen=True)
 class Rule:
-    """Some tensors of ours, and the ones of theirs that hold the same numbers.
+    """Tensors of ours and of Scenic with the same values.
 
     Attributes:
         ours, theirs: the names.
@@ -64,6 +64,14 @@ def rules(config: ModelConfig) -> Iterator[Rule]:
             yield from _block(f"{ours}.blocks.{layer}", f"{theirs}/encoderblock_{layer}", config)
         yield from _norm(f"{ours}.norm", f"{theirs}/encoder_norm")
     yield from _head(config)
+
+
+def scenic_tensors(config: ModelConfig, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict of ours in Scenic's layout: tensor by path."""
+    tensors: dict[str, Tensor] = {}
+    for rule in rules(config):
+        tensors.update(zip(rule.theirs, rule.write([state[name] for name in rule.ours]), strict=True))
+    return tensors
 
 
 def _encoders(config: ModelConfig) -> Iterator[tuple[str, tuple[int, int, int], int]]:

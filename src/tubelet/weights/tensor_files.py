@@ -41,9 +41,6 @@ def load_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors of a safetensors file, on the CPU, and its metadata without the checksum.
 
     A file that `save_tensors` wrote is compared with its checksum; others have none.
-
-    Raises:
-        WeightsError: the file cannot be read, is damaged, or holds a type that torch does not have.
     """
     with _reading(file), safe_open(file, framework="pt") as opened:
         metadata = dict(opened.metadata() or {})
@@ -58,11 +55,7 @@ def load_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def load_header(file: Path) -> tuple[dict[str, list[int]], dict[str, str]]:
-    """Shape by name, and the metadata, of a safetensors file; no numbers are read, so the checksum is not compared.
-
-    Raises:
-        WeightsError: the file cannot be read, or is not a whole safetensors file.
-    """
+    """Shape by name, and the metadata, of a safetensors file; no numbers are read, so the checksum is not compared."""
     with _reading(file), safe_open(file, framework="pt") as opened:
         shapes = {name: list(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118  # not a dict
         return shapes, dict(opened.metadata() or {})

@@ -1,4 +1,4 @@
-"""The one place where tensors are put into a model: everything is checked before anything is written."""
+"""The only place where tensors are written into a model. All of them are checked before the first is written."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True)
-class Incoming:
-    """A tensor on its way into a model, already in our layout.
+class MappedTensor:
+    """A tensor of a source, mapped to our layout.
 
     Attributes:
-        tensor: the numbers.
-        source: the name (or names, joined by " + ") that the source has for it; empty if the numbers are not from the
-            source (a bias of 0 where it has none), which the report then calls new.
-        how: what was done to it.
-        adapted: whether the numbers are others than the source's. A transposed or concatenated tensor is not adapted;
-            an interpolated, tiled or inflated one is.
+        tensor: the values.
+        source: its name (or names, joined by " + ") in the source; empty if the values are not from the source (a bias
+            of 0 where it has none), which the report then calls new.
+        how: how it was mapped.
+        adapted: whether the values differ from the source's. A transposed or concatenated tensor is not adapted; an
+            interpolated, tiled or inflated one is.
     """
 
     tensor: Tensor
@@ -38,9 +38,9 @@ class Incoming:
     adapted: bool = False
 
 
-def put_tensors(
+def assign_tensors(
     model: nn.Module,
-    tensors: Mapping[str, Incoming],
+    tensors: Mapping[str, MappedTensor],
     *,
     source: str,
     format: str,
@@ -54,24 +54,24 @@ def put_tensors(
 
     Args:
         model: receives the tensors; its dtypes and devices stay.
-        tensors: our state-dict name to what belongs there.
+        tensors: by the names of the model's state dict.
         source, format: for the report and the errors.
-        new: our names that the source has nothing for on purpose, and what they are instead ("drawn at random").
-            What stands in the model stays there.
-        unused: the source's names that are left out on purpose, and why.
-        unexpected: the source's names that nobody asked for: an error unless allowed.
+        new: names of the model that the source is known not to have, and their values in words ("drawn at random").
+            These tensors of the model stay as they are.
+        unused: names of the source that are left out on purpose, and why.
+        unexpected: other names of the source: an error unless allowed.
         allow_unexpected: names, or patterns with `*`, that may be unexpected; they are reported as unused.
         notes: for the report.
 
     Returns:
-        the report: every tensor of the model is in it once, and so is every one that was not used.
+        the report, with one entry for every tensor of the model and every unused one of the source.
 
     Raises:
         WeightsError: a tensor is missing, unexpected, of another shape, not of a floating type, or holds NaN or
             infinite numbers. The model is then as it was before.
     """
     new, unused = dict(new or {}), dict(unused or {})
-    allowed = (allow_unexpected,) if isinstance(allow_unexpected, str) else tuple(allow_unexpected)
+    allowed = as_patterns(allow_unexpected)
     state = model.state_dict()
     refused = []
     for name in unexpected:
@@ -84,9 +84,9 @@ def put_tensors(
             f"{source}: {listing(refused)} {_are(refused)} not expected in this model; "
             "if they can be left out, say so: allow_unexpected=[...] (names, or patterns with *)"
         )
-    strangers = [name for name in (*tensors, *new) if name not in state]
-    if strangers:
-        raise WeightsError(f"{source}: the model has no tensor {listing(strangers)}")
+    unknown = [name for name in (*tensors, *new) if name not in state]
+    if unknown:
+        raise WeightsError(f"{source}: the model has no tensor {listing(unknown)}")
     missing = [name for name in state if name not in tensors and name not in new]
     if missing:
         raise WeightsError(f"{source}: {listing(missing)} {_are(missing)} missing; the file does not fit the model")
@@ -105,10 +105,28 @@ def put_tensors(
     return LoadReport(source, format, tuple(entries), tuple(notes))
 
 
+def meta_state(config: ModelConfig) -> dict[str, Tensor]:
+    """The state dict of a model on the meta device: names and shapes without memory.
+
+    Raises:
+        ConfigError: sizes that no model can have.
+    """
+    try:
+        with torch.device("meta"):
+            return dict(ViViT(config).state_dict())
+    except RuntimeError as error:
+        raise ConfigError(f"model: sizes that no model can have ({error})") from error
+
+
+def as_patterns(names: Iterable[str]) -> tuple[str, ...]:
+    """Names or patterns of tensors; a single one may be given as it is."""
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
 def empty_model(
     config: ModelConfig, preprocessing: PreprocessingConfig | None = None, labels: Labels | None = None
 ) -> ViViT:
-    """A model whose parameters hold no numbers yet: for `put_tensors` to fill, without drawing what is replaced anyway.
+    """A model with uninitialised parameters, for `assign_tensors` to fill.
 
     Raises:
         ConfigError: `labels` does not fit, or the sizes are such as no memory can hold.
@@ -145,7 +163,7 @@ def check_tensor(tensor: Tensor, name: str, source: str) -> None:
         )
 
 
-def _entry(name: str, incoming: Incoming | None, new: Mapping[str, str]) -> Entry:
+def _entry(name: str, incoming: MappedTensor | None, new: Mapping[str, str]) -> Entry:
     if incoming is None:
         return Entry(name, "", "new", new[name])
     if not incoming.source:

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from tubelet.fast.layer_norm import layer_norm, layer_norm_backward
-from tubelet.fast.tiles import TILE_NUMBERS
+from tubelet.fast.tiles import TILE_ELEMENTS
 
 
-@pytest.mark.parametrize("tokens", [3, TILE_NUMBERS // 64 + 1, 3 * TILE_NUMBERS // 64 + 17])
+@pytest.mark.parametrize("tokens", [3, TILE_ELEMENTS // 64 + 1, 3 * TILE_ELEMENTS // 64 + 17])
 @pytest.mark.parametrize(
     "wanted", [(True, True, True), (True, False, False), (False, True, True), (False, False, True)]
 )

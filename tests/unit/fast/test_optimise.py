@@ -56,6 +56,7 @@ def test_logits_and_features_are_the_models_own(
     mask = torch.tensor([[True] * 6, [False, False, True, True, True, False]])
     for frame_mask in (None, mask):
         assert same(fast(video, frame_mask), model(video, frame_mask))
+        assert same(fast.forward_pooled(video, frame_mask), model.forward_pooled(video, frame_mask))
         assert same(fast.forward_features(video, frame_mask), model.forward_features(video, frame_mask))
     assert same(fast(video[:, :4, :, :8]), model(video[:, :4, :, :8])), "of another size"
     assert torch.equal(video, before)

@@ -190,11 +190,17 @@ def test_a_configuration_that_does_not_describe_the_weights_is_refused(
     assert told in refusal(folder)
 
 
+def test_null_in_a_configuration_is_its_default(folder: Path) -> None:
+    expected = load_hf_vivit(folder).config
+    edit_config(folder, head_dim=None, qkv_bias=None, num_channels=None)
+    assert load_hf_vivit(folder).config == expected
+
+
 def test_a_folder_without_its_files_says_which(folder: Path, tmp_path: Path) -> None:
     (folder / "model.safetensors").unlink()
     assert "expected model.safetensors or pytorch_model.bin" in refusal(folder)
     (folder / "config.json").write_text("{")
-    assert "expected JSON" in refusal(folder)
+    assert "config.json: not JSON" in refusal(folder)
     (folder / "config.json").unlink()
     assert "there is no config.json" in refusal(folder)
 

@@ -25,11 +25,12 @@ from tubelet.config import ModelConfig, PreprocessingConfig
 from tubelet.errors import WeightsError
 from tubelet.model import ViViT
 from tubelet.provenance import KnownVideo, Provenance
-from tubelet.weights import load
+from tubelet.weights import from_pretrained, load
 from tubelet.weights.hf_vivit import save_hf_vivit
-from tubelet.weights.hub import download, from_pretrained, push_to_hub
+from tubelet.weights.hub import download, push_to_hub
 from tubelet.weights.image_vit_read import read_image_vit
 from tubelet.weights.native import load_native, save
+from tubelet.weights.tensor_files import load_tensors, save_tensors
 
 COMMIT = "c" * 40
 
@@ -171,6 +172,11 @@ def test_a_pushed_model_comes_back_with_its_labels_and_preprocessing(hub: Hub, m
     assert again.preprocessing == model.preprocessing
 
 
+def test_a_model_in_a_wrapper_is_pushed(hub: Hub, model: ViViT) -> None:
+    push_to_hub(torch.nn.DataParallel(model), "me/wrapped", token="hf_test")
+    assert same(from_pretrained("me/wrapped"), model)
+
+
 def test_a_run_is_pushed_with_its_figures_and_without_its_paths(hub: Hub, model: ViViT, tmp_path: Path) -> None:
     run = tmp_path / "run"
     save(model, run)
@@ -187,6 +193,16 @@ def test_a_run_is_pushed_with_its_figures_and_without_its_paths(hub: Hub, model:
     assert "4 x 3 views" in card
     assert "| epochs | 7 |" in card
     assert "secret" not in card
+
+
+def test_one_pattern_of_unexpected_tensors_is_a_pattern_not_its_letters(hub: Hub, model: ViViT, tmp_path: Path) -> None:
+    save(model, tmp_path / "model")
+    tensors, metadata = load_tensors(tmp_path / "model" / "model.safetensors")
+    save_tensors({**tensors, "ema.x": torch.zeros(1)}, tmp_path / "model" / "model.safetensors", metadata)
+    hub.repositories["me/ema"] = files_of(tmp_path / "model")
+    assert from_pretrained("me/ema", allow_unexpected="ema.*").load_report.names("unused") == ["ema.x"]
+    with pytest.raises(WeightsError, match=r"ema\.x is not expected"):
+        from_pretrained("me/ema", allow_unexpected="head.*")
 
 
 def test_what_a_run_learned_from_is_pushed_as_fingerprints(hub: Hub, model: ViViT, tmp_path: Path) -> None:

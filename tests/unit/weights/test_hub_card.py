@@ -86,5 +86,5 @@ def test_the_model_is_described(variant: str) -> None:
 
 def test_a_broken_evaluation_is_named(tmp_path: Path) -> None:
     (tmp_path / "evaluation.json").write_text("{")
-    with pytest.raises(WeightsError, match=r"evaluation.json: expected JSON"):
+    with pytest.raises(WeightsError, match=r"evaluation.json: not JSON"):
         model_card(classifier(), "me/waves", run=tmp_path)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from tubelet import ModelConfig, ViViT, WeightsError
 from tubelet.weights.image_vit import ImageViT
+from tubelet.weights.image_vit_npz import read_npz
 from tubelet.weights.image_vit_read import read_image_vit
 from tubelet.weights.initialise import config_for, initialise
 from tubelet.weights.msgpack_tree import unflatten, write_tree
@@ -39,6 +40,12 @@ def same(one: ImageViT, other: ImageViT) -> bool:
 @pytest.mark.parametrize("prefix", ["params/", "opt/target/", "params/img/"])
 def test_a_tree_under_a_prefix(prefix: str, published_vit: Any) -> None:
     assert same(read_image_vit(published_vit(prefix=prefix, name="b.npz")), read_image_vit(published_vit()))
+
+
+def test_heads_are_those_of_the_blocks_not_of_attention_pooling(published_vit: Any) -> None:
+    arrays = read_npz(published_vit(heads=4))
+    pooling = {"MAPHead_0/MultiHeadDotProductAttention_0/query/kernel": torch.zeros(16, 2, 8)}
+    assert read_image_vit({**pooling, **arrays}).num_heads == 4
 
 
 def test_what_is_outside_the_prefix_is_reported(published_vit: Any) -> None:
@@ -302,7 +309,9 @@ def test_an_array_that_claims_a_trillion_numbers(published_vit: Any) -> None:
 
 def test_a_tensor_that_repeats_one_number_a_trillion_times(tmp_path: Path) -> None:
     torch.save({**timm_state(), "head.weight": torch.ones(1).expand(10**6, 10**6)}, tmp_path / "a.pth")
-    with pytest.raises(WeightsError, match=r"head\.weight claims 1000000000000 numbers"):
+    with pytest.raises(
+        WeightsError, match=r"head\.weight claims the shape \[1000000, 1000000\], which the file does not"
+    ):
         read_image_vit(tmp_path / "a.pth")
 
 

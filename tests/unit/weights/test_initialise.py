@@ -197,6 +197,8 @@ def test_unexpected_tensors_are_an_error_unless_allowed(published_vit: Any) -> N
         initialise(model, file)
     assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
     assert model.config.activation == "gelu"
+    with pytest.raises(WeightsError, match="register is not expected"):
+        initialise(model, file, allow_unexpected="head*")  # a pattern, not its letters, of which * allows all
     assert "register" in initialise(model, file, allow_unexpected=["reg*"]).names("unused")
     assert model.config.activation == "gelu_tanh"
 

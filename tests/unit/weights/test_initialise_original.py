@@ -1,4 +1,4 @@
-"""`behaviour="original"`: the numbers of the original code, worked out here from the file with NumPy and SciPy."""
+"""`behaviour="original"`: the numbers of Scenic, worked out here from the file with NumPy and SciPy."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def snapshot(model: nn.Module) -> dict[str, Tensor]:
 def test_positions_are_the_originals_for_other_grids(
     variant: str, source_cls: bool, pool: str, method: Any, published_vit: Any
 ) -> None:
-    """The original's arithmetic on flat tables, done here with NumPy and SciPy."""
+    """Scenic's arithmetic on flat tables, done here with NumPy and SciPy."""
     ndimage = pytest.importorskip("scipy.ndimage", reason="SciPy comes with the test extra")
     if variant in VARIANTS[2:] and pool == "cls":
         pool = "max"
@@ -56,9 +56,9 @@ def test_where_the_original_fails_this_fails_too(published_vit: Any) -> None:
     model = ViViT(config_for(file, BASE, image_size=48, num_frames=8))  # 4 * 6 * 6 = 144 is a square, 3 * 36 is not
     initialise(model, file, positions="resize", behaviour="original")
     model = ViViT(config_for(file, BASE, image_size=48, num_frames=6))
-    with pytest.raises(WeightsError, match="the original fails"):
+    with pytest.raises(WeightsError, match="Scenic fails"):
         initialise(model, file, positions="resize", behaviour="original")
-    with pytest.raises(WeightsError, match="the original fails"):
+    with pytest.raises(WeightsError, match="Scenic fails"):
         initialise(model, file, positions="tile", behaviour="original")
 
 

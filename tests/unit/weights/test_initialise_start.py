@@ -122,7 +122,7 @@ def test_patches_of_another_size_are_resized_and_said(published_vit: Any) -> Non
     same = ViViT(config_for(file, BASE))
     initialise(same, file)
     torch.testing.assert_close(pooled(model, large), pooled(same, small), atol=0.2, rtol=0)  # image borders differ
-    with pytest.raises(WeightsError, match="the original cannot adapt"):
+    with pytest.raises(WeightsError, match="Scenic cannot adapt"):
         initialise(model, file, behaviour="original")
 
 

@@ -84,7 +84,7 @@ def test_files_that_are_something_else_are_named_and_not_opened(tmp_path: Path) 
         "model.pt": "PyTorch writes its pickles.*tubelet.initialise",
         "old.pth": "a pickle, which can run code and is not opened.*tubelet.initialise",
         "vit.safetensors": "safetensors that do not say of what model they are.*tubelet.initialise",
-        "clip.mp4": "not a checkpoint of the original",
+        "clip.mp4": "not a checkpoint of Scenic",
         "empty": "is empty",
     }
     for name, reason in reasons.items():

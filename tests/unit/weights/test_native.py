@@ -14,9 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import tubelet
-from tubelet import PreprocessingConfig, WeightsError
+from tubelet import PreprocessingConfig, WeightsError, files
 from tubelet.model import ViViT
-from tubelet.weights import files
 from unit.weights.kinds import KINDS, tiny
 
 LABELS = {"label": ["jump", "spring – été", "run"]}
@@ -163,7 +162,7 @@ def test_a_disk_that_fills_up_leaves_the_old_model(folder: Path, model: ViViT, m
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(files, "_flush", full)
+        patched.setattr(files, "flush", full)
         with pytest.raises(OSError, match="No space left"):
             tubelet.save(tiny(num_classes=9), folder, overwrite=True)
     assert same_weights(tubelet.load(folder), model)

@@ -1,4 +1,4 @@
-"""Checkpoints of the original: what is deduced, what is asked for, what is refused."""
+"""Checkpoints of Scenic: what is deduced, what is asked for, what is refused."""
 
 from __future__ import annotations
 
@@ -269,7 +269,7 @@ def test_a_state_without_parameters_says_what_it_has(tmp_path: Path) -> None:
     ],
 )
 def test_a_model_that_the_original_does_not_have_is_not_written(fields: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=f"the original has no model with {next(iter(fields))}="):
+    with pytest.raises(WeightsError, match=f"Scenic has no model with {next(iter(fields))}="):
         save_scenic(tiny(**fields), tmp_path / "x")
     assert not (tmp_path / "x").exists()
 

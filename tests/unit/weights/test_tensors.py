@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tubelet import WeightsError
-from tubelet.weights.tensors import Incoming, put_tensors
+from tubelet.weights.tensors import MappedTensor, assign_tensors
 
 
 @pytest.fixture
@@ -15,13 +15,13 @@ def model() -> nn.Linear:
     return nn.Linear(3, 2)
 
 
-def incoming(**changes: torch.Tensor) -> dict[str, Incoming]:
+def incoming(**changes: torch.Tensor) -> dict[str, MappedTensor]:
     tensors = {"weight": torch.ones(2, 3), "bias": torch.ones(2), **changes}
-    return {name: Incoming(tensor, f"their.{name}") for name, tensor in tensors.items()}
+    return {name: MappedTensor(tensor, f"their.{name}") for name, tensor in tensors.items()}
 
 
-def put(model: nn.Module, tensors: dict[str, Incoming], **options: object) -> None:
-    put_tensors(model, tensors, source="x.bin", format="test", **options)  # type: ignore[arg-type]
+def put(model: nn.Module, tensors: dict[str, MappedTensor], **options: object) -> None:
+    assign_tensors(model, tensors, source="x.bin", format="test", **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_a_missing_tensor_is_an_error_unless_it_is_new_on_purpose(model: nn.Line
     with pytest.raises(WeightsError, match="bias is missing"):
         put(model, only_weight)
     bias = model.bias.detach().clone()
-    report = put_tensors(model, only_weight, source="x.bin", format="test", new={"bias": "zero"})
+    report = assign_tensors(model, only_weight, source="x.bin", format="test", new={"bias": "zero"})
     assert report.counts() == {"loaded": 1, "adapted": 0, "new": 1, "unused": 0}
     assert torch.equal(model.bias, bias)
 
@@ -55,7 +55,7 @@ def test_an_unexpected_tensor_is_an_error_unless_allowed_by_name(model: nn.Linea
         put(model, incoming(), unexpected=["extra.0", "extra.1"])
     with pytest.raises(WeightsError, match=r"extra\.1 is not expected"):
         put(model, incoming(), unexpected=["extra.0", "extra.1"], allow_unexpected=["extra.0"])
-    report = put_tensors(
+    report = assign_tensors(
         model, incoming(), source="x", format="test", unexpected=["extra.0", "extra.1"], allow_unexpected=["extra.*"]
     )
     assert report.names("unused") == ["extra.0", "extra.1"]

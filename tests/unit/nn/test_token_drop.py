@@ -1,4 +1,4 @@
-"""Encoding a part of the places, and training on it: token dropping."""
+"""Token dropping: encoding and training on a part of the spatial positions."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import torch
 
 from contract.configurations import VARIANTS, small
 from tubelet.errors import ConfigError
-from tubelet.model import ViViT, draw_places
+from tubelet.model import ViViT
+from tubelet.nn.token_drop import draw_kept_positions
 
 
 def small_model(variant: str, **fields: object) -> ViViT:
-    """Three times of 2 x 3 places, every parameter drawn, in evaluation mode."""
+    """A 3x2x3 token grid, every parameter drawn, in evaluation mode."""
     model = ViViT(small(variant, **fields)).eval()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -19,11 +20,11 @@ def small_model(variant: str, **fields: object) -> ViViT:
     return model
 
 
-def masked_reference(model: ViViT, tokens: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """The tokens of some places, computed with a grid that is one row of them, positions added beforehand."""
+def masked_reference(model: ViViT, tokens: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    """The kept tokens as a grid of one row, with position embeddings added beforehand."""
     encoder = model.spatial_encoder if model.config.variant == "factorised_encoder" else model.encoder
     placed = encoder.positions(tokens).flatten(2, 3)
-    row = torch.stack([sample[:, chosen] for sample, chosen in zip(placed, places, strict=True)])[:, :, None]
+    row = torch.stack([sample[:, chosen] for sample, chosen in zip(placed, kept, strict=True)])[:, :, None]
     before = encoder.positions.grid.data
     encoder.positions.grid.data = torch.zeros(*row.shape[1:])
     try:
@@ -34,12 +35,12 @@ def masked_reference(model: ViViT, tokens: torch.Tensor, places: torch.Tensor) -
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @torch.no_grad()
-def test_some_places_alone_are_encoded_with_their_own_positions(variant: str) -> None:
+def test_kept_positions_are_encoded_with_their_own_positions(variant: str) -> None:
     model = small_model(variant)
     tokens = torch.randn(2, 3, 2, 3, 32)
-    places = torch.tensor([[0, 2, 5], [1, 3, 4]])
-    ours = model.encode_tokens(tokens, None, places)
-    torch.testing.assert_close(ours, masked_reference(model, tokens, places), atol=2e-6, rtol=1e-5)
+    kept = torch.tensor([[0, 2, 5], [1, 3, 4]])
+    ours = model.encode_tokens(tokens, None, kept)
+    torch.testing.assert_close(ours, masked_reference(model, tokens, kept), atol=2e-6, rtol=1e-5)
     every = torch.arange(6).expand(2, -1)
     torch.testing.assert_close(model.encode_tokens(tokens, None, every), model.encode_tokens(tokens))
 
@@ -60,11 +61,11 @@ def test_token_drop_leaves_out_tubes_in_training_alone(variant: str) -> None:
     torch.manual_seed(1)
     assert torch.equal(model(video, mask), first), "the draw is torch's generator's"
     torch.manual_seed(1)
-    places = draw_places(2, 6, 0.5)
-    assert places.shape == (2, 3)
+    kept = draw_kept_positions(2, 6, 0.5)
+    assert kept.shape == (2, 3)
     time_mask = torch.tensor([[True] * 3, [True, True, False]])
     held = model.embed(video, mask)
-    expected = model.forward_head(whole.encode_tokens(held, time_mask, places), mask)
+    expected = model.forward_head(whole.encode_tokens(held, time_mask, kept), mask)
     torch.testing.assert_close(first, expected)
 
 
