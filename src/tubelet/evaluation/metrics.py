@@ -148,9 +148,6 @@ def head_metrics(
     predictions: Sequence[VideoPrediction], head: str, names: Sequence[str], resampling: Resampling | None = None
 ) -> HeadMetrics:
     """The figures of one head; see `compute_metrics`."""
-    # Here and not above: it takes three seconds, and whoever reads stored figures does not need it.
-    from torchmetrics.functional.classification import multiclass_confusion_matrix
-
     size, total = len(names), len(predictions)
     scores = scores_of(predictions, head, size)
     support = torch.bincount(scores.all_targets, minlength=size)
@@ -158,7 +155,8 @@ def head_metrics(
     loss: float | None = None
     bins: tuple[ReliabilityBin, ...] = ()
     if len(scores.target):
-        confusion = multiclass_confusion_matrix(scores.logits.argmax(dim=1), scores.target, size)
+        cells = scores.target * size + scores.logits.argmax(dim=1)
+        confusion = torch.bincount(cells, minlength=size**2).view(size, size)
         loss = torch.nn.functional.cross_entropy(scores.logits, scores.target).item()
         bins = reliability(scores.logits, scores.target)
     hits, called = confusion.diagonal(), confusion.sum(dim=0)
