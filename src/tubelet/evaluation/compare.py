@@ -16,10 +16,11 @@ from torch import Tensor
 from tubelet.config import to_dict
 from tubelet.errors import DataError
 from tubelet.evaluation.intervals import RESAMPLES, Bootstrap, Resampling
-from tubelet.evaluation.metrics import HeadMetrics, JointMetrics, compute_metrics, joint_hits, scores_of
+from tubelet.evaluation.metrics import HeadMetrics, JointMetrics, compute_metrics, joint_hits
 from tubelet.evaluation.paired import Difference, holm, paired_difference
 from tubelet.evaluation.predictions import VideoPrediction
 from tubelet.evaluation.results import Evaluation
+from tubelet.evaluation.scores import scores_of
 
 ALL_HEADS = "all heads"
 EXAMPLES = 8

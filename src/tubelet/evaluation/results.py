@@ -14,11 +14,12 @@ from tubelet.data.known import describe_uses
 from tubelet.errors import DataError
 from tubelet.evaluation.calibration import Calibration, calibrate, fit_temperature
 from tubelet.evaluation.cost import EvaluationCost
+from tubelet.evaluation.frame_order_metrics import FrameOrderResult
 from tubelet.evaluation.intervals import RESAMPLES, Bootstrap, Resampling
-from tubelet.evaluation.metrics import HeadMetrics, JointMetrics, compute_metrics, scores_of
+from tubelet.evaluation.metrics import HeadMetrics, JointMetrics, compute_metrics
 from tubelet.evaluation.multi_label import MultiLabelMetrics, multi_label_metrics
 from tubelet.evaluation.predictions import VideoPrediction, load_predictions, save_predictions
-from tubelet.evaluation.temporal import TemporalProbe
+from tubelet.evaluation.scores import scores_of
 from tubelet.evaluation.views import ViewPlan, plan_views
 from tubelet.files import replacing
 from tubelet.json_files import read_json_object
@@ -63,7 +64,7 @@ class Evaluation:
         bootstrap: what the intervals of the figures are over; None without intervals.
         calibration: head to what a temperature does that was fitted on other videos (see `calibrated`).
         cost: multiply-adds and views of a video; None where the model is not known.
-        probe: whether time matters to the model; None if that was not asked (see `tubelet.evaluation.probe_temporal`).
+        probe: accuracy with frames in another order (`evaluate_frame_orders`); None if that was not asked.
     """
 
     classes: dict[str, list[str]]
@@ -87,7 +88,7 @@ class Evaluation:
     bootstrap: Bootstrap | None = None
     calibration: dict[str, Calibration] = field(default_factory=dict)
     cost: EvaluationCost | None = None
-    probe: TemporalProbe | None = None
+    probe: FrameOrderResult | None = None
     num_damaged: int = 0
 
     @classmethod

@@ -25,7 +25,7 @@ from tubelet.data.known import KnownVideos
 from tubelet.device import Precision, autocast, resolve_precision
 from tubelet.errors import ConfigError, VideoError
 from tubelet.evaluation import parse_views
-from tubelet.evaluation.evaluator import VIEWS_PER_FORWARD, predict_views
+from tubelet.evaluation.averaging import VIEWS_PER_FORWARD, predict_views
 from tubelet.fast import Evaluating
 from tubelet.prediction.html import thumbnails_of
 from tubelet.prediction.ready import ready

@@ -10,7 +10,7 @@ import pytest
 
 from tubelet.config import TrainConfig
 from tubelet.data import Sample, Table
-from tubelet.evaluation import Evaluation, VideoPrediction, compare, temporal_probe
+from tubelet.evaluation import Evaluation, VideoPrediction, compare, frame_order_metrics
 from tubelet.report import write_comparison, write_report
 from tubelet.studies.folder import Outcome, StudyFolder
 from tubelet.studies.page import Written, write_pages
@@ -35,7 +35,7 @@ def fill(run: Path, turn: int) -> Path:
     classes = {"label": NAMES}
     evaluation = Evaluation.of(predictions(turn), classes, split="test")
     changed = {order: predictions(2 - turn) for order in ("shuffled", "reversed", "single_frame")}
-    evaluation = dataclasses.replace(evaluation, probe=temporal_probe(predictions(turn), changed, classes, seed=0))
+    evaluation = dataclasses.replace(evaluation, probe=frame_order_metrics(predictions(turn), changed, classes, seed=0))
     fitted = Evaluation.of(predictions(turn, "val"), classes, split="val", resamples=0)
     evaluation.calibrated(fitted).save(run)
     Evaluation.of(predictions(turn), classes).save(run / "evaluations" / "another_camera_in_another_room")
