@@ -51,7 +51,7 @@ def evaluate(
 ) -> Evaluation:
     """Predict every video from several views and compare with its labels.
 
-    The views stand where the original puts them: clips evenly from the start of the video to its end (one clip: the
+    Views are placed as in Scenic: clips evenly from the start of the video to its end (one clip: the
     centre), crops along the longer side (section 4.1 of the paper; `tubelet.video.Preprocessing.views`). The logits of
     all views of a video are averaged; the class with the highest mean is the prediction.
 
@@ -211,7 +211,7 @@ def evaluate_clips(
     """`evaluate` for views that are set up already: with a cache, for instance.
 
     Args:
-        model: where it is; put in evaluation mode for the time being. A ViViT, or what takes its place for these clips.
+        model: where it is; put in evaluation mode for the time being. A ViViT, or a head model for cached features.
         clips: `mode="evaluate"`, with the model's classes.
         average: see `evaluate`.
         views_per_forward: see `evaluate`.

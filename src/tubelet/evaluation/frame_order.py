@@ -53,7 +53,7 @@ def evaluate_frame_orders(
     at its end.
 
     The model was not trained on such clips. A loss of accuracy shows what the model uses; no loss does not show that
-    the videos could not be told apart by time.
+    the classes do not differ in time.
 
     Args:
         model: all arguments that are not named here are those of `tubelet.evaluate`.

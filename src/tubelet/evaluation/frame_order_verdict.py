@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tubelet.evaluation.intervals import Bootstrap
 from tubelet.evaluation.paired import Difference
+from tubelet.text import count
 
 
 def verdict(
@@ -57,7 +58,7 @@ def _is_cost(difference: Difference) -> bool:
 
 def _few(bootstrap: Bootstrap) -> str:
     """The caveat of few units: p-values are of these videos alone."""
-    units = f"{bootstrap.units} {bootstrap.unit}{'' if bootstrap.units == 1 else 's'}"
+    units = count(bootstrap.units, bootstrap.unit)
     return f"It is of {units}: too few to say whether it holds for other {bootstrap.unit}s."
 
 

@@ -30,8 +30,8 @@ class ClassMetrics:
     Attributes:
         name: of the class.
         support: videos of this class, unreadable ones included.
-        recall: share of them that were called so; what papers call per-class accuracy. None without support.
-        precision: share of the videos called so that are of this class. None if none was called so.
+        recall: share of them that were predicted as such; per-class accuracy in papers. None without support.
+        precision: share of the videos predicted as this class that are of it. None if there are none.
     """
 
     name: str
@@ -178,7 +178,7 @@ def joint_metrics(
     classes: Mapping[str, Sequence[str]],
     resampling: Resampling | None = None,
 ) -> JointMetrics:
-    """All heads at once: their probabilities multiplied, as the original scores the actions of EPIC-Kitchens."""
+    """All heads at once: their probabilities multiplied, as Scenic scores the actions of EPIC-Kitchens."""
     top1, top5 = joint_hits(predictions, classes)
     enough = math.prod(len(names) for names in classes.values()) > TOP_K
     hits = {"top1": top1, **({"top5": top5} if enough else {})}
@@ -193,11 +193,11 @@ def joint_hits(
 ) -> tuple[Float[Tensor, "N"], Float[Tensor, "N"]]:
     """1 for each video whose combination of classes is the best one; and is among the best five."""
     top1, top5 = torch.zeros(2, len(predictions), dtype=torch.float64)
-    for place, prediction in enumerate(predictions):
+    for index, prediction in enumerate(predictions):
         if prediction.logits is not None:
             truth = tuple(prediction.labels[head] for head in classes)
             best = _best_combinations([prediction.logits[head] for head in classes])
-            top1[place], top5[place] = float(best[0] == truth), float(truth in best)
+            top1[index], top5[index] = float(best[0] == truth), float(truth in best)
     return top1, top5
 
 

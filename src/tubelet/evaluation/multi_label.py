@@ -39,7 +39,7 @@ class MultiLabelMetrics:
     """Figures of a head whose videos may show several classes.
 
     Attributes:
-        mean_average_precision: mean over the classes that some video shows, as the original takes it; None if no class
+        mean_average_precision: mean over the classes that some video shows, as Scenic computes it; None if no class
             is shown.
         num_videos: all.
         num_failures: those that could not be read. They are never retrieved: recall without them stays below 1.

@@ -1,4 +1,4 @@
-"""What a model said about each video: stored once, figures are computed from it."""
+"""Predictions of a model for each video: stored once; metrics are computed from them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PREDICTIONS_FILE = "predictions.jsonl"
 
 @dataclass(frozen=True)
 class VideoPrediction:
-    """What the model said about one video (or one part of a video).
+    """The prediction for one video (or one part of a video).
 
     Attributes:
         path: as the data set names it.

@@ -54,7 +54,7 @@ class Evaluation(KnownVideos):
         seconds: the evaluation took.
         resampled: videos of another frame rate than the model's, sampled by their timestamps.
         split: of the data that this is; None if it is all.
-        data: what was evaluated: a folder, a table; None if that was not said.
+        data: what was evaluated: a folder, a table; None if unknown.
         date: when, ISO 8601.
         multi_label: figures of the heads whose videos show several classes, from stored predictions alone.
         bootstrap: what the intervals of the figures are over; None without intervals.
@@ -235,8 +235,8 @@ class Evaluation(KnownVideos):
             figures["all heads"] = self.joint
         for name, head in figures.items():
             shares = [("top-1", "top1", head.top1)] + ([("top-5", "top5", head.top5)] if head.top5 is not None else [])
-            said = (f"{title} {share:.2%}{_interval(head.intervals.get(key))}" for title, key, share in shares)
-            lines.append(f"  {name}: {'   '.join(said)}")
+            parts = (f"{title} {share:.2%}{_interval(head.intervals.get(key))}" for title, key, share in shares)
+            lines.append(f"  {name}: {'   '.join(parts)}")
         for name, several in self.multi_label.items():
             if several.mean_average_precision is not None:
                 lines.append(f"  {name}: mean average precision {several.mean_average_precision:.2%}")

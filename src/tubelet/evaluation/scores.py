@@ -21,7 +21,7 @@ class Scores:
     Attributes:
         logits: float64 [M, K] of the videos that could be read.
         target: int64 [M], their classes.
-        readable: int64 [M], their places among all.
+        readable: int64 [M], their indices among all.
         all_targets: int64 [N], the classes of all videos.
     """
 
@@ -53,7 +53,7 @@ def scores_of(predictions: Sequence[VideoPrediction], head: str, size: int) -> S
         DataError: a class or a number of logits that does not fit.
     """
     rows, readable, targets = [], [], []
-    for place, prediction in enumerate(predictions):
+    for index, prediction in enumerate(predictions):
         label = prediction.labels.get(head)
         if label is None or not 0 <= label < size:
             raise DataError(f"{prediction.path}: class {label} of head {head!r} is not one of its {size} classes")
@@ -64,7 +64,7 @@ def scores_of(predictions: Sequence[VideoPrediction], head: str, size: int) -> S
         if len(row) != size:
             raise DataError(f"{prediction.path}: {len(row)} logits for the {size} classes of head {head!r}")
         rows.append(row)
-        readable.append(place)
+        readable.append(index)
     logits = torch.tensor(rows, dtype=torch.float64).view(-1, size)
-    places, all_targets = (torch.tensor(numbers, dtype=torch.int64) for numbers in (readable, targets))
-    return Scores(logits, all_targets[places], places, all_targets)
+    indices, all_targets = (torch.tensor(numbers, dtype=torch.int64) for numbers in (readable, targets))
+    return Scores(logits, all_targets[indices], indices, all_targets)

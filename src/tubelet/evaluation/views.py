@@ -1,4 +1,4 @@
-"""Which looks at a video an evaluation takes."""
+"""The views of a video: clips in time, crops in space."""
 
 from __future__ import annotations
 
