@@ -11,8 +11,8 @@ from tubelet.config.intervals import FEWEST_UNITS
 from tubelet.evaluation.intervals import all_alike_bound
 
 CONFIDENCE = 0.95
-ALIKE = 1e-12
-"""Values whose standard deviation is no larger are the same."""
+SMALLEST_SPREAD = 1e-12
+"""Values with no larger standard deviation count as equal."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> In
     if count < 2:
         return Interval(mean, None, count)
     spread = statistics.stdev(values)
-    if spread <= ALIKE:
+    if spread <= SMALLEST_SPREAD:
         return Interval(mean, None, count)
     return Interval(mean, t_quantile(count - 1, confidence) * spread / math.sqrt(count), count)
 

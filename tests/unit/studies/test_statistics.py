@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scipy import stats
 
-from tubelet.studies.results import percent
+from tubelet.studies.rows import percent
 from tubelet.studies.statistics import difference, mean_interval
 
 
