@@ -15,7 +15,7 @@ from importlinter.cli import lint_imports
 import tubelet
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-HEAVY = ("av", "einops", "jaxtyping", "matplotlib", "numpy", "torch", "torchmetrics", "torchvision")
+HEAVY = ("av", "einops", "jaxtyping", "matplotlib", "numpy", "scipy", "torch", "torchvision")
 HELP = "import sys; sys.argv = ['tubelet', '--help']; from tubelet.cli.main import main; sys.exit(main())"
 
 

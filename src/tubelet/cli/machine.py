@@ -19,9 +19,9 @@ from tubelet.video import BACKENDS, open_video, write_video
 REQUIRED = (
     "torch",
     "torchvision",
-    "torchmetrics",
     "av",
     "numpy",
+    "scipy",
     "safetensors",
     "tyro",
     "rich",

@@ -40,11 +40,6 @@ class Selection:
     left_out: int
     unknown: str | None
 
-    def count(self, use: Use) -> int | None:
-        """How many videos had this use; None where that is not known of any."""
-        known = self.unknown is None or any(one is not None for one in self.uses)
-        return sum(one == use for one in self.uses) if known else None
-
 
 def known_videos(
     table: Table, *, run: str, chooses: str | None, learns: Sequence[str] = ("train",)
@@ -154,31 +149,6 @@ def with_known_splits(table: Table, provenance: Provenance, contents: dict[str, 
         splits = {row.split for row in same}
         samples.append(dataclasses.replace(sample, split=splits.pop() if len(splits) == 1 else None))
     return dataclasses.replace(table, samples=tuple(samples))
-
-
-def describe_uses(
-    total: int, *, learned_from: int | None, chosen_on: int | None, left_out: int, unknown: str | None
-) -> list[str]:
-    """What a user must know of the videos of a figure, in sentences; none where all of them are new to the model.
-
-    Args:
-        total: videos that the figure is of.
-        learned_from: of these, what the model learned from; None where that is not known.
-        chosen_on: of these, what chose the weights; None where that is not known.
-        left_out: videos that are not among them because the model learned from them.
-        unknown: why it is not known of all videos.
-    """
-    lines = []
-    if learned_from:
-        lines.append(f"the model learned from {learned_from} of these {total} videos: this is no measure of new ones")
-    if chosen_on:
-        lines.append(f"{chosen_on} of these {total} videos chose the weights (validation)")
-    if left_out:
-        what = "video" if left_out == 1 else "videos"
-        lines.append(f"left out {left_out} {what} that the model learned from")
-    if unknown is not None:
-        lines.append(f"it is not known whether the model learned from these videos: {unknown}")
-    return lines
 
 
 def select_unlearned(

@@ -1,19 +1,29 @@
 """How well a model does on a set of videos: views, predictions that are stored, and figures computed from those."""
 
+from tubelet.evaluation.averaging import predict_views
 from tubelet.evaluation.calibration import Calibration, ReliabilityBin, fit_temperature
 from tubelet.evaluation.compare import Comparison, Pair, compare
 from tubelet.evaluation.cost import EvaluationCost
-from tubelet.evaluation.evaluator import evaluate, evaluate_clips, model_classes, predict_views
+from tubelet.evaluation.evaluator import evaluate, evaluate_clips, model_classes
+from tubelet.evaluation.frame_order import evaluate_frame_orders, reorder
+from tubelet.evaluation.frame_order_metrics import (
+    FrameOrderResult,
+    HeadFrameOrders,
+    OrderFigures,
+    frame_order_metrics,
+)
 from tubelet.evaluation.intervals import Bootstrap, Interval, Resampling
 from tubelet.evaluation.metrics import ClassMetrics, HeadMetrics, JointMetrics, compute_metrics
 from tubelet.evaluation.multi_label import LabelMetrics, MultiLabelMetrics, multi_label_metrics
 from tubelet.evaluation.paired import Difference, holm, mcnemar, paired_difference
 from tubelet.evaluation.predictions import VideoPrediction, load_predictions
-from tubelet.evaluation.probe import probe_temporal, reorder
 from tubelet.evaluation.results import Evaluation, VideoFailure
 from tubelet.evaluation.stored import evaluate_stored
-from tubelet.evaluation.temporal import HeadProbe, OrderFigures, TemporalProbe, temporal_probe
 from tubelet.video.views import ViewPlan, format_views, parse_views, plan_views
+
+HeadProbe, TemporalProbe = HeadFrameOrders, FrameOrderResult
+probe_temporal, temporal_probe = evaluate_frame_orders, frame_order_metrics
+"""Former names."""
 
 __all__ = [
     "Bootstrap",
@@ -23,6 +33,8 @@ __all__ = [
     "Difference",
     "Evaluation",
     "EvaluationCost",
+    "FrameOrderResult",
+    "HeadFrameOrders",
     "HeadMetrics",
     "HeadProbe",
     "Interval",
@@ -41,9 +53,11 @@ __all__ = [
     "compute_metrics",
     "evaluate",
     "evaluate_clips",
+    "evaluate_frame_orders",
     "evaluate_stored",
     "fit_temperature",
     "format_views",
+    "frame_order_metrics",
     "holm",
     "load_predictions",
     "mcnemar",

@@ -63,12 +63,12 @@ class Calibration:
 
 def reliability(logits: Float[Tensor, "N K"], target: Int[Tensor, "N"]) -> tuple[ReliabilityBin, ...]:
     """Confidence and accuracy in 15 bins of equal width; a bin holds its lower edge, the last one both."""
-    confidence, said = logits.softmax(dim=1).max(dim=1)
-    place = (confidence * BINS).long().clamp(max=BINS - 1)
-    right = (said == target).double()
-    counts = torch.bincount(place, minlength=BINS).tolist()
+    confidence, predicted = logits.softmax(dim=1).max(dim=1)
+    bins = (confidence * BINS).long().clamp(max=BINS - 1)
+    right = (predicted == target).double()
+    counts = torch.bincount(bins, minlength=BINS).tolist()
     sums = torch.zeros(BINS, dtype=torch.float64)
-    confidences, rights = sums.index_add(0, place, confidence).tolist(), sums.index_add(0, place, right).tolist()
+    confidences, rights = sums.index_add(0, bins, confidence).tolist(), sums.index_add(0, bins, right).tolist()
     return tuple(
         ReliabilityBin(n / BINS, (n + 1) / BINS, count, *((conf / count, hit / count) if count else (None, None)))
         for n, (count, conf, hit) in enumerate(zip(counts, confidences, rights, strict=True))

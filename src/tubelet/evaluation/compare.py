@@ -16,10 +16,11 @@ from torch import Tensor
 from tubelet.config import to_dict
 from tubelet.errors import DataError
 from tubelet.evaluation.intervals import RESAMPLES, Bootstrap, Resampling
-from tubelet.evaluation.metrics import HeadMetrics, JointMetrics, compute_metrics, joint_hits, scores_of
+from tubelet.evaluation.metrics import HeadMetrics, JointMetrics, compute_metrics, joint_hits
 from tubelet.evaluation.paired import Difference, holm, paired_difference
 from tubelet.evaluation.predictions import VideoPrediction
 from tubelet.evaluation.results import Evaluation
+from tubelet.evaluation.scores import scores_of
 
 ALL_HEADS = "all heads"
 EXAMPLES = 8
@@ -35,7 +36,7 @@ class Pair:
         head: that is compared; `all heads` asks that every head is right.
         difference: of the second against the first.
         adjusted_p_value: allows for the number of pairs on this head (Holm).
-        examples: places in `Comparison.videos` that only one of them gets right; first those whose right class the
+        examples: indices into `Comparison.videos` that only one of them gets right; first those whose right class the
             other found least likely.
     """
 
@@ -64,7 +65,7 @@ class Comparison:
         provenance_unknown: run to the reason why it is not known whether it learned from the shared videos; only runs
             that have one.
         splits: run to the split that it was evaluated on; None for all videos.
-        data: run to the data that it was evaluated on; None where that was not said.
+        data: run to the data that it was evaluated on; None if unknown.
         bootstrap: what the intervals are over.
         views: run to the views that it looked at.
         multiply_adds: run to those of a video, where they are known.
@@ -113,7 +114,7 @@ def compare(evaluations: Mapping[str, Evaluation], *, resamples: int = RESAMPLES
     for name, predictions in shared.items():
         metrics[name], joint[name] = compute_metrics(predictions, classes, resampling)
     pairs = _pairs(shared, classes, resampling)
-    wanted = sorted({place for pair in pairs for place in pair.examples})
+    wanted = sorted({index for pair in pairs for index in pair.examples})
     return Comparison(
         names=names,
         classes=classes,
@@ -133,7 +134,7 @@ def compare(evaluations: Mapping[str, Evaluation], *, resamples: int = RESAMPLES
             name: None if evaluation.cost is None else evaluation.cost.multiply_adds
             for name, evaluation in evaluations.items()
         },
-        videos={place: _video(place, shared) for place in wanted},
+        videos={index: _video(index, shared) for index in wanted},
     )
 
 
@@ -198,7 +199,7 @@ def _by_key(name: str, evaluation: Evaluation) -> dict[Any, VideoPrediction]:
         raise DataError(f"{name} has no stored predictions; `tubelet evaluate` writes them")
     by_key = {(os.path.normpath(one.path), *one.key[1:]): one for one in evaluation.predictions}
     if len(by_key) < len(evaluation.predictions):
-        raise DataError(f"{name} has a video twice, so that its predictions cannot be told apart")
+        raise DataError(f"{name} has a video twice, so that its predictions are ambiguous")
     return by_key
 
 
@@ -207,7 +208,7 @@ def _reordered(prediction: VideoPrediction, orders: Mapping[str, Sequence[int]])
     labels = {head: order.index(prediction.labels[head]) for head, order in orders.items()}
     logits = prediction.logits
     if logits is not None:
-        logits = {head: tuple(logits[head][place] for place in order) for head, order in orders.items()}
+        logits = {head: tuple(logits[head][index] for index in order) for head, order in orders.items()}
     return dataclasses.replace(prediction, labels=labels, logits=logits)
 
 
@@ -240,24 +241,24 @@ def _hits(predictions: Sequence[VideoPrediction], classes: Mapping[str, Sequence
 def _doubts(predictions: Sequence[VideoPrediction], heads: Sequence[str]) -> Float[Tensor, "N"]:
     """Cross entropy of the right classes; 0 for a video that could not be read, which shows nothing."""
     doubts = torch.zeros(len(predictions), dtype=torch.float64)
-    for place, prediction in enumerate(predictions):
+    for index, prediction in enumerate(predictions):
         for head in heads if prediction.logits is not None else ():
             logits = torch.tensor(prediction.logits[head], dtype=torch.float64)  # type: ignore[index]
-            doubts[place] -= logits.log_softmax(0)[prediction.labels[head]]
+            doubts[index] -= logits.log_softmax(0)[prediction.labels[head]]
     return doubts
 
 
-def _video(place: int, shared: Mapping[str, Sequence[VideoPrediction]]) -> dict[str, Any]:
-    """What the page shows of a video: where it is, what it shows, and what each run said."""
-    one = next(iter(shared.values()))[place]
-    said = {
-        name: None if predictions[place].logits is None else _said(predictions[place])
+def _video(index: int, shared: Mapping[str, Sequence[VideoPrediction]]) -> dict[str, Any]:
+    """What the page shows of a video: where it is, what it shows, and what each run predicts."""
+    one = next(iter(shared.values()))[index]
+    predicted = {
+        name: None if predictions[index].logits is None else _predicted(predictions[index])
         for name, predictions in shared.items()
     }
-    return {"path": one.path, "start": one.start, "end": one.end, "labels": one.labels, "said": said}
+    return {"path": one.path, "start": one.start, "end": one.end, "labels": one.labels, "said": predicted}
 
 
-def _said(prediction: VideoPrediction) -> dict[str, tuple[int, float]]:
+def _predicted(prediction: VideoPrediction) -> dict[str, tuple[int, float]]:
     """Head to the class with the highest logit, and its probability."""
     found = {}
     for head, logits in (prediction.logits or {}).items():

@@ -35,8 +35,8 @@ def evaluation_cost(
     model: ModelConfig, preprocessing: PreprocessingConfig, predictions: Sequence[VideoPrediction], device: str
 ) -> EvaluationCost | None:
     """What these predictions cost; None if no video could be read."""
-    looks = [(one.views, one.frames) for one in predictions if one.views is not None and one.frames is not None]
-    if not looks:
+    read = [(one.views, one.frames) for one in predictions if one.views is not None and one.frames is not None]
+    if not read:
         return None
     costs = {
         frames: cost(
@@ -44,13 +44,13 @@ def evaluation_cost(
                 model, num_frames=max(frames, model.sampled_frames or 0), image_size=preprocessing.crop_size
             )
         )
-        for frames in {frames for _, frames in looks}
+        for frames in {frames for _, frames in read}
     }
-    views = sum(views for views, _ in looks)
+    views = sum(views for views, _ in read)
     return EvaluationCost(
-        multiply_adds=sum(views * costs[frames].multiply_adds for views, frames in looks) / len(looks),
-        views=views / len(looks),
-        frames=sum(views * frames for views, frames in looks) / views,
+        multiply_adds=sum(views * costs[frames].multiply_adds for views, frames in read) / len(read),
+        views=views / len(read),
+        frames=sum(views * frames for views, frames in read) / views,
         parameters=cost(model).parameters,
         device=device,
     )

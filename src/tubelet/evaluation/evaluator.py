@@ -4,40 +4,33 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import islice, zip_longest
-from typing import Literal
+from itertools import zip_longest
 
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import nn
 
-from tubelet.data import Batch, ClipDataset, Failure, Item, Sample, Table, make_loader, read_table, split_name
+from tubelet.data import ClipDataset, Failure, Item, Sample, Table, read_table, split_name
 from tubelet.data.known import Selection, select_unlearned
 from tubelet.data.run_table import require_any, run_table
 from tubelet.device import Precision, autocast, resolve_device, resolve_precision, usable_cores
 from tubelet.distributed.world import ALONE, World
 from tubelet.errors import ConfigError, DataError
+from tubelet.evaluation.averaging import VIEWS_PER_FORWARD, Average, predict_views
 from tubelet.evaluation.cost import evaluation_cost
 from tubelet.evaluation.predictions import VideoPrediction
+from tubelet.evaluation.reading import read_ahead
 from tubelet.evaluation.results import Evaluation
-from tubelet.evaluation.tubelets import forward_sharing, shared_tubelets
 from tubelet.fast import Evaluating
-from tubelet.given_model import logits_by_head, unwrapped
+from tubelet.given_model import unwrapped
 from tubelet.model import ViViT
 from tubelet.text import moment
 from tubelet.video.views import ViewPlan, plan_views
 from tubelet.weights import load
 
-Average = Literal["logits", "probabilities"]
-
-VIEWS_PER_FORWARD = 4
-AHEAD = 2
-"""Videos that are decoded before the model is ready for them."""
+Progress = Callable[[int, int], None]
 
 
 def evaluate(
@@ -53,12 +46,12 @@ def evaluate(
     workers: int | None = None,
     device: str | torch.device | None = None,
     precision: Precision = "float32",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     world: World = ALONE,
 ) -> Evaluation:
     """Predict every video from several views and compare with its labels.
 
-    The views stand where the original puts them: clips evenly from the start of the video to its end (one clip: the
+    Views are placed as in Scenic: clips evenly from the start of the video to its end (one clip: the
     centre), crops along the longer side (section 4.1 of the paper; `tubelet.video.Preprocessing.views`). The logits of
     all views of a video are averaged; the class with the highest mean is the prediction.
 
@@ -96,73 +89,82 @@ def evaluate(
         ConfigError: the model does not say how to preprocess, or views that do not exist.
         DataError: no videos but those that the model learned from, or classes that the model does not know.
     """
-    task = set_up(
-        model,
-        data,
+    options = EvaluationOptions(
         split=split,
-        views=views,
+        views=plan_views(views),
+        average=average,
         include_learned=include_learned,
         resample=resample,
+        views_per_forward=views_per_forward,
         workers=workers,
         device=device,
-        world=world,
-    )
-    evaluation = evaluate_clips(
-        task.model,
-        task.clips,
-        average=average,
-        views_per_forward=views_per_forward,
-        workers=task.workers,
         precision=precision,
-        progress=progress,
-        world=world,
     )
-    return task.described(evaluation)
+    return set_up(model, data, options, world).evaluate(progress=progress)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationOptions:
+    """How to evaluate; the fields are the arguments of `evaluate`."""
+
+    split: str | None
+    views: ViewPlan
+    average: Average
+    include_learned: bool
+    resample: bool
+    views_per_forward: int
+    workers: int | None
+    device: str | torch.device | None
+    precision: Precision
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be evaluated.
+    """A model and the videos to evaluate it on.
 
     Attributes:
-        model: where it shall run.
+        model: on its device.
         clips: the views of the videos, with the model's classes.
-        workers: processes that decode.
-        selection: the videos, and what the model did with them before.
+        selection: the videos and their use in the model's training.
         data: where they are from.
-        split: of the data.
+        options: `split` and `workers` are settled.
+        world: processes that share the videos.
     """
 
     model: ViViT
     clips: ClipDataset
-    workers: int
     selection: Selection
     data: str
-    split: str | None
+    options: EvaluationOptions
+    world: World
 
-    def described(self, evaluation: Evaluation) -> Evaluation:
-        """An evaluation of these clips with what it is of."""
-        chosen = self.selection
+    def evaluate(self, clips: ClipDataset | None = None, progress: Progress | None = None) -> Evaluation:
+        """Evaluate these clips, or others of the same videos."""
+        options, chosen = self.options, self.selection
+        evaluation = evaluate_clips(
+            self.model,
+            self.clips if clips is None else clips,
+            average=options.average,
+            views_per_forward=options.views_per_forward,
+            workers=options.workers or 0,
+            precision=options.precision,
+            progress=progress,
+            world=self.world,
+        )
+        split = None if options.split is None else split_name(options.split)
         return replace(evaluation, date=moment()).measured_on(
-            chosen.uses, left_out=chosen.left_out, unknown=chosen.unknown, data=self.data, split=self.split
+            chosen.uses, left_out=chosen.left_out, unknown=chosen.unknown, data=self.data, split=split
         )
 
 
 def set_up(
     model: nn.Module | str | os.PathLike[str],
     data: Table | str | os.PathLike[str] | None,
-    *,
-    split: str | None,
-    views: str | tuple[int, int] | ViewPlan,
-    include_learned: bool,
-    resample: bool = True,
-    workers: int | None,
-    device: str | torch.device | None,
+    options: EvaluationOptions,
     world: World = ALONE,
 ) -> Task:
-    """What `evaluate` evaluates. The arguments and the errors are those of `evaluate`."""
-    model = unwrapped(model)
-    plan_views(views)  # before the model is loaded, which takes seconds
+    """Load the model, choose the videos and the device. Arguments and errors are those of `evaluate`."""
+    model, split, device, workers = unwrapped(model), options.split, options.device, options.workers
     if data is None:
         if isinstance(model, ViViT):
             raise ConfigError("a model was given and no data; name a run, or the videos to evaluate")
@@ -177,17 +179,17 @@ def set_up(
         raise ConfigError("the model does not say how videos are preprocessed; set model.preprocessing")
     if data is None:
         require_any(table)
-    selection = select_unlearned(table, model.provenance, split=split, include_learned=include_learned)
+    selection = select_unlearned(table, model.provenance, split=split, include_learned=options.include_learned)
     table = selection.table.with_classes(model_classes(model, table))
     if device is not None:
         model.to(resolve_device(device, world))
     if workers is None:
         on_cpu = next(model.parameters()).device.type == "cpu"
         workers = 0 if on_cpu else min(8, max(1, usable_cores() // world.local_size))
-    plan = plan_views(views, tubelet_frames=model.config.tubelet_size[0])
-    preprocessing = replace(model.preprocessing, resample=model.preprocessing.resample and resample)
+    plan = plan_views(options.views, tubelet_frames=model.config.tubelet_size[0])
+    preprocessing = replace(model.preprocessing, resample=model.preprocessing.resample and options.resample)
     clips = ClipDataset(table, preprocessing, mode="evaluate", clips=plan.clips, crops=plan.crops)
-    return Task(model, clips, workers, selection, source, None if split is None else split_name(split))
+    return Task(model, clips, selection, source, replace(options, split=split, workers=workers), world)
 
 
 def own_split(table: Table) -> str | None:
@@ -203,13 +205,13 @@ def evaluate_clips(
     views_per_forward: int = VIEWS_PER_FORWARD,
     workers: int = 0,
     precision: Precision = "float32",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     world: World = ALONE,
 ) -> Evaluation:
     """`evaluate` for views that are set up already: with a cache, for instance.
 
     Args:
-        model: where it is; put in evaluation mode for the time being. A ViViT, or what takes its place for these clips.
+        model: where it is; put in evaluation mode for the time being. A ViViT, or a head model for cached features.
         clips: `mode="evaluate"`, with the model's classes.
         average: see `evaluate`.
         views_per_forward: see `evaluate`.
@@ -226,7 +228,7 @@ def evaluate_clips(
     with (
         Evaluating(model)() as forward,
         autocast(device, resolve_precision(precision, device)),
-        closing(_loaded(clips, workers, world)) as items,
+        closing(read_ahead(clips, workers, world)) as items,
     ):
         samples = world.share(clips.table.samples)
         stopped: Exception | None = None
@@ -275,103 +277,9 @@ def model_classes(model: ViViT, table: Table) -> dict[str, list[str]]:
     return table.classes
 
 
-@torch.no_grad()  # not inference_mode: its tensors could not be changed in place by who gets them
-def predict_views(
-    model: nn.Module,
-    video: Float[Tensor, "V T C H W"],
-    frame_mask: Bool[Tensor, "V T"] | None = None,
-    *,
-    frames: Sequence[Sequence[int]] | None = None,
-    views_per_forward: int = VIEWS_PER_FORWARD,
-    average: Average = "logits",
-) -> dict[str, Float[Tensor, "K"]]:
-    """Average what the model says about all views of one video.
-
-    Args:
-        model: in evaluation mode.
-        video: the views, on any device.
-        frame_mask: True where a frame is real.
-        frames: of each clip, the frames of the video that it holds. With these a factorised encoder encodes tubelets
-            once that several clips hold; logits change in the last digits at most (1e-5 in float32).
-        views_per_forward: at most so many views at once.
-        average: `logits`, or `probabilities` (the result is then their logarithm, so that softmax gives them back).
-
-    Returns:
-        {head: float64 [K]}, on the CPU.
-    """
-    if frames is not None and isinstance(model, ViViT) and shared_tubelets(model.config, frames):
-        batch = views_per_forward * model.config.grid_of(video.shape[1], *video.shape[-2:])[0]
-        parts = [logits_by_head(model, forward_sharing(model, video, frames, frame_mask, batch=batch))]
-    else:
-        parts = _forward_in_parts(model, video, frame_mask, views_per_forward)
-    averaged = {}
-    for head in parts[0]:
-        logits = torch.cat([part[head] for part in parts]).cpu().double()
-        averaged[head] = (
-            logits.mean(dim=0) if average == "logits" else logits.softmax(dim=1).mean(dim=0).clamp_min(1e-300).log()
-        )
-    return averaged
-
-
-def _forward_in_parts(
-    model: nn.Module, video: Tensor, frame_mask: Tensor | None, views_per_forward: int
-) -> list[dict[str, Tensor]]:
-    device = next(model.parameters()).device
-    parts = []
-    for first in range(0, len(video), views_per_forward):
-        chunk = slice(first, first + views_per_forward)
-        mask = None if frame_mask is None else frame_mask[chunk].to(device)
-        parts.append(logits_by_head(model, model(video[chunk].to(device, non_blocking=True), mask)))
-    return parts
-
-
 def _in_order(parts: Sequence[list[VideoPrediction]]) -> list[VideoPrediction]:
     """The predictions that the processes made of every `len(parts)`-th video, in the order of the videos."""
     return [prediction for row in zip_longest(*parts) for prediction in row if prediction is not None]
-
-
-def _loaded(clips: ClipDataset, workers: int, world: World) -> Generator[Item | Failure, None, None]:
-    """The items of this process in order, read ahead by a thread or by processes."""
-    if workers:
-        loader = make_loader(
-            clips,
-            world.size,
-            workers=workers,
-            shuffle=False,
-            pin_memory=False,
-            rank=world.rank,
-            world_size=world.size,
-        )
-        for batch in loader:
-            if batch.failures or len(batch):
-                yield batch.failures[0] if batch.failures else _item(batch)
-        return
-    with ThreadPoolExecutor(1, thread_name_prefix="tubelet-decode") as pool:
-        wanted = iter(world.share(range(len(clips))))
-        ahead: deque[Future[Item | Failure]] = deque(pool.submit(clips.__getitem__, n) for n in islice(wanted, AHEAD))
-        try:
-            while ahead:
-                item = ahead.popleft().result()
-                ahead.extend(pool.submit(clips.__getitem__, n) for n in islice(wanted, 1))
-                yield item
-        finally:
-            for future in ahead:
-                future.cancel()
-
-
-def _item(batch: Batch) -> Item:
-    mask = None if batch.frame_mask is None else batch.frame_mask[0]
-    targets = {head: int(target[0]) for head, target in batch.targets.items()}
-    frames = None if batch.frames is None else batch.frames[0]
-    return Item(
-        video=batch.video[0],
-        frame_mask=mask,
-        targets=targets,
-        index=int(batch.indices[0]),
-        frames=frames,
-        damaged=batch.damaged[0],
-        resampled=batch.resampled[0],
-    )
 
 
 def _predict(

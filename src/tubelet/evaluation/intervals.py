@@ -36,6 +36,16 @@ Range = tuple[float, float]
 Method = Literal["bootstrap", "binomial"]
 
 
+def all_alike_bound(units: int, level: float = LEVEL) -> float:
+    """The share of other units that there may be though none is among `units`: the exact binomial bound.
+
+    It is the upper end of the two-sided interval of Clopper and Pearson (1934).
+    """
+    from scipy import special  # not above: its import takes a fifth of a second
+
+    return float(special.bdtri(0, units, (1 - level) / 2))
+
+
 @dataclass(frozen=True)
 class Interval:
     """A confidence interval and how it was made.
@@ -146,7 +156,7 @@ class Resampling:
             return None
         if bool((hits == hits[0]).all()):
             bound = self._bound()
-            return Interval(bound, 1.0, "binomial") if hits[0] else Interval(0.0, 1 - bound, "binomial")
+            return Interval(1 - bound, 1.0, "binomial") if hits[0] else Interval(0.0, bound, "binomial")
         return self.interval(lambda weights: weights @ hits / weights.sum(dim=1))
 
     def change(self, change: Float[Tensor, "N"]) -> Interval | None:
@@ -159,14 +169,13 @@ class Resampling:
         if bool((change == change[0]).all()):
             bound, all_of_them = self._bound(), float(change[0])
             if not all_of_them:
-                return Interval(bound - 1, 1 - bound, "binomial")
-            ends = sorted((all_of_them, all_of_them * (2 * bound - 1)))
+                return Interval(-bound, bound, "binomial")
+            ends = sorted((all_of_them, all_of_them * (1 - 2 * bound)))
             return Interval(ends[0], ends[1], "binomial")
         return self.interval(lambda weights: weights @ change / weights.sum(dim=1))
 
     def _bound(self) -> float:
-        """The smallest share that is seen in all units with a probability of half of what `level` leaves."""
-        return ((1 - self.bootstrap.level) / 2) ** (1 / self.bootstrap.units)
+        return all_alike_bound(self.bootstrap.units, self.bootstrap.level)
 
     def class_mean(self, hits: Float[Tensor, "N"], target: Int[Tensor, "N"], classes: int) -> Interval | None:
         """The interval of the mean over the classes of the share of each; a class that is not drawn is left out."""

@@ -15,14 +15,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tubelet.evaluation.frame_order import ORDERS_FOLDER
 from tubelet.evaluation.predictions import PREDICTIONS_FILE
-from tubelet.evaluation.probe import PROBE_FOLDER
 from tubelet.evaluation.results import EVALUATION_FILE, Evaluation
 from tubelet.evaluation.stored import CALIBRATION_FOLDER
 from tubelet.paths import require_free
 
 EVALUATIONS_FOLDER = "evaluations"
-FILES = (PREDICTIONS_FILE, CALIBRATION_FOLDER, PROBE_FOLDER, EVALUATION_FILE)
+FILES = (PREDICTIONS_FILE, CALIBRATION_FOLDER, ORDERS_FOLDER, EVALUATION_FILE)
 """What an evaluation consists of; the file that names it is moved last."""
 
 

@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from tubelet.errors import DataError
 from tubelet.evaluation.calibration import ReliabilityBin, calibration_error, reliability
 from tubelet.evaluation.intervals import Interval, Range, Resampling
 from tubelet.evaluation.predictions import VideoPrediction
+from tubelet.evaluation.scores import Scores, scores_of
 
 TOP_K = 5
 
@@ -29,8 +30,8 @@ class ClassMetrics:
     Attributes:
         name: of the class.
         support: videos of this class, unreadable ones included.
-        recall: share of them that were called so; what papers call per-class accuracy. None without support.
-        precision: share of the videos called so that are of this class. None if none was called so.
+        recall: share of them that were predicted as such; per-class accuracy in papers. None without support.
+        precision: share of the videos predicted as this class that are of it. None if there are none.
     """
 
     name: str
@@ -91,38 +92,6 @@ class JointMetrics:
     methods: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, eq=False)
-class Scores:
-    """What the figures of a head are made of.
-
-    Attributes:
-        logits: float64 [M, K] of the videos that could be read.
-        target: int64 [M], their classes.
-        readable: int64 [M], their places among all.
-        all_targets: int64 [N], the classes of all videos.
-    """
-
-    logits: Float[Tensor, "M K"]
-    target: Int[Tensor, "M"]
-    readable: Int[Tensor, "M"]
-    all_targets: Int[Tensor, "N"]
-
-    def hits(self, k: int) -> Float[Tensor, "N"]:
-        """1 for each video whose class is among the `k` with the highest logits, else 0; 0 if it could not be read."""
-        found = torch.zeros(len(self.all_targets), dtype=torch.float64)
-        if len(self.target):
-            best = self.logits.argmax(dim=1, keepdim=True) if k == 1 else self.logits.topk(k, dim=1).indices
-            found[self.readable] = (best == self.target[:, None]).any(dim=1).double()
-        return found
-
-    def losses(self) -> Float[Tensor, "N"]:
-        """Cross entropy of each video; not a number for one that could not be read."""
-        found = torch.full((len(self.all_targets),), math.nan, dtype=torch.float64)
-        if len(self.target):
-            found[self.readable] = torch.nn.functional.cross_entropy(self.logits, self.target, reduction="none")
-        return found
-
-
 def compute_metrics(
     predictions: Sequence[VideoPrediction],
     classes: Mapping[str, Sequence[str]],
@@ -148,9 +117,6 @@ def head_metrics(
     predictions: Sequence[VideoPrediction], head: str, names: Sequence[str], resampling: Resampling | None = None
 ) -> HeadMetrics:
     """The figures of one head; see `compute_metrics`."""
-    # Here and not above: it takes three seconds, and whoever reads stored figures does not need it.
-    from torchmetrics.functional.classification import multiclass_confusion_matrix
-
     size, total = len(names), len(predictions)
     scores = scores_of(predictions, head, size)
     support = torch.bincount(scores.all_targets, minlength=size)
@@ -158,7 +124,8 @@ def head_metrics(
     loss: float | None = None
     bins: tuple[ReliabilityBin, ...] = ()
     if len(scores.target):
-        confusion = multiclass_confusion_matrix(scores.logits.argmax(dim=1), scores.target, size)
+        cells = scores.target * size + scores.logits.argmax(dim=1)
+        confusion = torch.bincount(cells, minlength=size**2).view(size, size)
         loss = torch.nn.functional.cross_entropy(scores.logits, scores.target).item()
         bins = reliability(scores.logits, scores.target)
     hits, called = confusion.diagonal(), confusion.sum(dim=0)
@@ -211,7 +178,7 @@ def joint_metrics(
     classes: Mapping[str, Sequence[str]],
     resampling: Resampling | None = None,
 ) -> JointMetrics:
-    """All heads at once: their probabilities multiplied, as the original scores the actions of EPIC-Kitchens."""
+    """All heads at once: their probabilities multiplied, as Scenic scores the actions of EPIC-Kitchens."""
     top1, top5 = joint_hits(predictions, classes)
     enough = math.prod(len(names) for names in classes.values()) > TOP_K
     hits = {"top1": top1, **({"top5": top5} if enough else {})}
@@ -226,11 +193,11 @@ def joint_hits(
 ) -> tuple[Float[Tensor, "N"], Float[Tensor, "N"]]:
     """1 for each video whose combination of classes is the best one; and is among the best five."""
     top1, top5 = torch.zeros(2, len(predictions), dtype=torch.float64)
-    for place, prediction in enumerate(predictions):
+    for index, prediction in enumerate(predictions):
         if prediction.logits is not None:
             truth = tuple(prediction.labels[head] for head in classes)
             best = _best_combinations([prediction.logits[head] for head in classes])
-            top1[place], top5[place] = float(best[0] == truth), float(truth in best)
+            top1[index], top5[index] = float(best[0] == truth), float(truth in best)
     return top1, top5
 
 
@@ -250,30 +217,6 @@ def _best_combinations(logits: Sequence[Sequence[float]]) -> list[tuple[int, ...
         ]
         best = sorted(longer, key=lambda pair: -pair[0])[:TOP_K]
     return [chosen for _, chosen in best]
-
-
-def scores_of(predictions: Sequence[VideoPrediction], head: str, size: int) -> Scores:
-    """The logits and classes of a head.
-
-    Raises:
-        DataError: a class or a number of logits that does not fit.
-    """
-    rows, readable, targets = [], [], []
-    for place, prediction in enumerate(predictions):
-        label = prediction.labels.get(head)
-        if label is None or not 0 <= label < size:
-            raise DataError(f"{prediction.path}: class {label} of head {head!r} is not one of its {size} classes")
-        targets.append(label)
-        if prediction.logits is None:
-            continue
-        row = prediction.logits.get(head, ())
-        if len(row) != size:
-            raise DataError(f"{prediction.path}: {len(row)} logits for the {size} classes of head {head!r}")
-        rows.append(row)
-        readable.append(place)
-    logits = torch.tensor(rows, dtype=torch.float64).view(-1, size)
-    places, all_targets = (torch.tensor(numbers, dtype=torch.int64) for numbers in (readable, targets))
-    return Scores(logits, all_targets[places], places, all_targets)
 
 
 def _share(part: int, whole: int) -> float | None:

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from tubelet.errors import DataError
 from tubelet.evaluation.predictions import VideoPrediction
@@ -37,7 +39,7 @@ class MultiLabelMetrics:
     """Figures of a head whose videos may show several classes.
 
     Attributes:
-        mean_average_precision: mean over the classes that some video shows, as the original takes it; None if no class
+        mean_average_precision: mean over the classes that some video shows, as Scenic computes it; None if no class
             is shown.
         num_videos: all.
         num_failures: those that could not be read. They are never retrieved: recall without them stays below 1.
@@ -73,8 +75,6 @@ def _names(classes: Mapping[str, Sequence[str]], head: str) -> Sequence[str]:
 
 
 def _head_metrics(predictions: Sequence[VideoPrediction], head: str, names: Sequence[str]) -> MultiLabelMetrics:
-    from torchmetrics.functional.classification import binary_average_precision  # three seconds, as in `metrics`
-
     size = len(names)
     rows, shown, support = [], [], torch.zeros(size, dtype=torch.int64)
     for prediction in predictions:
@@ -90,21 +90,28 @@ def _head_metrics(predictions: Sequence[VideoPrediction], head: str, names: Sequ
     truth = torch.stack(shown) if shown else torch.zeros(0, size, dtype=torch.int64)
     per_class = []
     for number, (name, count) in enumerate(zip(names, support.tolist(), strict=True)):
-        precision = None
-        if count:
-            retrieved = int(truth[:, number].sum())
-            # Ranks, not scores: torchmetrics would squash logits through a sigmoid, where large ones become equal.
-            ranks = logits[:, number].unique(return_inverse=True)[1]
-            ranked = (ranks + 1) / (len(ranks) + 1)
-            area = binary_average_precision(ranked, truth[:, number]).item() if retrieved else 0.0
-            precision = area * retrieved / count
+        precision = _average_precision(logits[:, number], truth[:, number], count) if count else None
         per_class.append(LabelMetrics(name, count, precision))
     found = [one.average_precision for one in per_class if one.average_precision is not None]
     mean = math.fsum(found) / len(found) if found else None
     return MultiLabelMetrics(mean, len(predictions), len(predictions) - len(rows), tuple(per_class))
 
 
-def _membership(prediction: VideoPrediction, head: str, size: int) -> torch.Tensor:
+def _average_precision(scores: Float[Tensor, "N"], truth: Int[Tensor, "N"], count: int) -> float:
+    """The precision at each distinct score, from the highest, weighted by the recall that it adds.
+
+    Args:
+        scores: of the videos that could be read.
+        truth: 1 where the video shows the class.
+        count: of videos that show the class, unreadable ones included.
+    """
+    groups = scores.unique(return_inverse=True)[1]
+    shown = torch.bincount(groups, weights=truth.double()).flip(0)
+    precision = shown.cumsum(0) / torch.bincount(groups).flip(0).cumsum(0)
+    return float(precision @ shown) / count
+
+
+def _membership(prediction: VideoPrediction, head: str, size: int) -> Tensor:
     """int64 [K], 1 for each class that the video shows."""
     shown = (prediction.label_sets or {}).get(head)
     if shown is None:

@@ -1,4 +1,4 @@
-"""What a model said about each video: stored once, figures are computed from it."""
+"""Predictions of a model for each video: stored once; metrics are computed from them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tubelet.config import from_dict, to_dict
 from tubelet.errors import DataError
-from tubelet.files import replacing
+from tubelet.files import write_text
 from tubelet.json_files import read_json_lines
 from tubelet.provenance import Use
 
@@ -18,7 +18,7 @@ PREDICTIONS_FILE = "predictions.jsonl"
 
 @dataclass(frozen=True)
 class VideoPrediction:
-    """What the model said about one video (or one part of a video).
+    """The prediction for one video (or one part of a video).
 
     Attributes:
         path: as the data set names it.
@@ -64,8 +64,7 @@ def save_predictions(predictions: Sequence[VideoPrediction], folder: Path) -> No
     for prediction in predictions:
         fields = {key: value for key, value in to_dict(prediction).items() if value is not None}
         lines.append(json.dumps(fields) + "\n")
-    with replacing(folder / PREDICTIONS_FILE) as path:
-        path.write_text("".join(lines), encoding="utf-8")
+    write_text(folder / PREDICTIONS_FILE, "".join(lines))
 
 
 def load_predictions(source: str | Path) -> list[VideoPrediction]:

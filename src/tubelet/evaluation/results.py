@@ -10,18 +10,20 @@ from typing import Any, Literal
 
 from tubelet.config import from_dict, to_dict
 from tubelet.config.cost import multiply_adds_text
-from tubelet.data.known import describe_uses
 from tubelet.errors import DataError
 from tubelet.evaluation.calibration import Calibration, calibrate, fit_temperature
 from tubelet.evaluation.cost import EvaluationCost
+from tubelet.evaluation.frame_order_metrics import FrameOrderResult
 from tubelet.evaluation.intervals import RESAMPLES, Bootstrap, Resampling
-from tubelet.evaluation.metrics import HeadMetrics, JointMetrics, compute_metrics, scores_of
+from tubelet.evaluation.known_videos import KnownVideos
+from tubelet.evaluation.metrics import HeadMetrics, JointMetrics, compute_metrics
 from tubelet.evaluation.multi_label import MultiLabelMetrics, multi_label_metrics
 from tubelet.evaluation.predictions import VideoPrediction, load_predictions, save_predictions
-from tubelet.evaluation.temporal import TemporalProbe
-from tubelet.files import replacing
+from tubelet.evaluation.scores import scores_of
+from tubelet.files import write_text
 from tubelet.json_files import read_json_object
 from tubelet.provenance import Use
+from tubelet.text import count
 from tubelet.video.views import ViewPlan, plan_views
 
 EVALUATION_FILE = "evaluation.json"
@@ -36,8 +38,8 @@ class VideoFailure:
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """Predictions for a set of videos, and their metrics.
+class Evaluation(KnownVideos):
+    """Predictions for a set of videos, and their metrics. `KnownVideos` has the fields on what the model knew of them.
 
     Attributes:
         classes: head to class names; a single head is called `label`.
@@ -52,18 +54,13 @@ class Evaluation:
         seconds: the evaluation took.
         resampled: videos of another frame rate than the model's, sampled by their timestamps.
         split: of the data that this is; None if it is all.
-        data: what was evaluated: a folder, a table; None if that was not said.
+        data: what was evaluated: a folder, a table; None if unknown.
         date: when, ISO 8601.
-        learned_from: evaluated videos that the model, or one that it was started from, learned from; None where that is
-            not known. Other than 0 only if they were asked for.
-        chosen_on: evaluated videos that chose the weights (validation); None where that is not known.
-        left_out: videos that are in no figure because the model learned from them.
-        provenance_unknown: why it is not known of all videos whether the model learned from them; None if it is.
         multi_label: figures of the heads whose videos show several classes, from stored predictions alone.
         bootstrap: what the intervals of the figures are over; None without intervals.
         calibration: head to what a temperature does that was fitted on other videos (see `calibrated`).
         cost: multiply-adds and views of a video; None where the model is not known.
-        probe: whether time matters to the model; None if that was not asked (see `tubelet.evaluation.probe_temporal`).
+        probe: accuracy with frames in another order (`evaluate_frame_orders`); None if that was not asked.
     """
 
     classes: dict[str, list[str]]
@@ -79,15 +76,11 @@ class Evaluation:
     split: str | None = None
     data: str | None = None
     date: str | None = None
-    learned_from: int | None = None
-    chosen_on: int | None = None
-    left_out: int = 0
-    provenance_unknown: str | None = None
     multi_label: dict[str, MultiLabelMetrics] = field(default_factory=dict)
     bootstrap: Bootstrap | None = None
     calibration: dict[str, Calibration] = field(default_factory=dict)
     cost: EvaluationCost | None = None
-    probe: TemporalProbe | None = None
+    probe: FrameOrderResult | None = None
     num_damaged: int = 0
 
     @classmethod
@@ -173,10 +166,10 @@ class Evaluation:
             split: that these are of.
         """
         found = {}
-        for head, (temperature, count) in temperatures.items():
+        for head, (temperature, videos) in temperatures.items():
             scores = scores_of(self.predictions, head, len(self.classes[head]))
             if len(scores.target):
-                found[head] = calibrate(scores.logits, scores.target, temperature, count, split)
+                found[head] = calibrate(scores.logits, scores.target, temperature, videos, split)
         return replace(self, calibration=found)
 
     def measured_on(
@@ -198,31 +191,15 @@ class Evaluation:
             split: of the data.
         """
         predictions = tuple(replace(one, use=use) for one, use in zip(self.predictions, uses, strict=True))
-        known = unknown is None or any(use is not None for use in uses)
-        return replace(
-            self,
-            predictions=predictions,
-            learned_from=sum(use == "learned" for use in uses) if known else None,
-            chosen_on=sum(use == "chose" for use in uses) if known else None,
-            left_out=left_out,
-            provenance_unknown=unknown,
-            data=data,
-            split=split,
-        )
+        known = vars(KnownVideos.counted(uses, left_out, unknown))
+        return replace(self, predictions=predictions, data=data, split=split, **known)
 
     @property
     def origin(self) -> list[str]:
         """Which videos the figures are of, in sentences: split and data, and what the model did with them before."""
         what = f"{self.split} videos" if self.split is not None else "all videos"
         first = f"{what} of {self.data}" if self.data is not None else what
-        uses = describe_uses(
-            self.num_videos,
-            learned_from=self.learned_from,
-            chosen_on=self.chosen_on,
-            left_out=self.left_out,
-            unknown=self.provenance_unknown,
-        )
-        return [first, *uses]
+        return [first, *self.describe(self.num_videos)]
 
     @property
     def top1(self) -> float:
@@ -243,14 +220,14 @@ class Evaluation:
 
     def __str__(self) -> str:
         first, *more = self.origin
-        lines = [f"{first}: {_count(self.num_videos, 'video')}, {self.views} views, {self.seconds:.1f} s"]
+        lines = [f"{first}: {count(self.num_videos, 'video')}, {self.views} views, {self.seconds:.1f} s"]
         if self.cost is not None:
             lines[0] += f", {multiply_adds_text(self.cost.multiply_adds)} multiply-adds a video"
         lines += [f"  {line}" for line in more]
         if self.resampled:
             have = "has" if self.resampled == 1 else "have"
             lines.append(
-                f"  {_count(self.resampled, 'video')} {have} another frame rate than the model and "
+                f"  {count(self.resampled, 'video')} {have} another frame rate than the model and "
                 f"{'was' if self.resampled == 1 else 'were'} sampled by timestamps"
             )
         figures: dict[str, HeadMetrics | JointMetrics] = {**self.metrics}
@@ -258,8 +235,8 @@ class Evaluation:
             figures["all heads"] = self.joint
         for name, head in figures.items():
             shares = [("top-1", "top1", head.top1)] + ([("top-5", "top5", head.top5)] if head.top5 is not None else [])
-            said = (f"{title} {share:.2%}{_interval(head.intervals.get(key))}" for title, key, share in shares)
-            lines.append(f"  {name}: {'   '.join(said)}")
+            parts = (f"{title} {share:.2%}{_interval(head.intervals.get(key))}" for title, key, share in shares)
+            lines.append(f"  {name}: {'   '.join(parts)}")
         for name, several in self.multi_label.items():
             if several.mean_average_precision is not None:
                 lines.append(f"  {name}: mean average precision {several.mean_average_precision:.2%}")
@@ -309,8 +286,7 @@ class Evaluation:
         folder.mkdir(parents=True, exist_ok=True)
         if predictions:
             save_predictions(self.predictions, folder)
-        with replacing(folder / EVALUATION_FILE) as path:
-            path.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+        write_text(folder / EVALUATION_FILE, json.dumps(self.to_dict(), indent=2) + "\n")
         return folder / EVALUATION_FILE
 
     @classmethod
@@ -330,10 +306,6 @@ class Evaluation:
             raise DataError(f"{path} does not exist; `tubelet evaluate {folder}` writes it")
         data = read_json_object(path, f"`tubelet evaluate --from {folder}` computes it again from its predictions")
         return cls.from_dict(data, load_predictions(folder) if predictions else ())
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -13,7 +13,7 @@ from tubelet.config import NO_AUGMENTATION
 from tubelet.data import ClipDataset, Draw, Failure, Item, Table, make_loader
 from tubelet.device import autocast
 from tubelet.errors import ConfigError
-from tubelet.evaluation.evaluator import VIEWS_PER_FORWARD
+from tubelet.evaluation.averaging import VIEWS_PER_FORWARD
 from tubelet.features.identity import describe
 from tubelet.features.split_model import Stage, as_video, feature_shape, features_of, require_stage
 from tubelet.features.store import Features, FeatureStore

@@ -24,7 +24,7 @@ from tubelet.data import Sample
 from tubelet.data.known import KnownVideos
 from tubelet.device import Precision, autocast, resolve_precision
 from tubelet.errors import ConfigError, VideoError
-from tubelet.evaluation.evaluator import VIEWS_PER_FORWARD, predict_views
+from tubelet.evaluation.averaging import VIEWS_PER_FORWARD, predict_views
 from tubelet.fast import Evaluating
 from tubelet.prediction.ready import ready
 from tubelet.prediction.result import IN_MEMORY, TOP, Result, head_results

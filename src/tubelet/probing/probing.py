@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from tubelet.config import to_dict
 from tubelet.data import Failure, Table, assign_splits, hold_out, read_table
-from tubelet.data.known import describe_uses, select_unlearned, with_known_splits
+from tubelet.data.known import select_unlearned, with_known_splits
 from tubelet.data.run_table import run_table
 from tubelet.device import Precision, resolve_device, resolve_precision
 from tubelet.errors import ConfigError, DataError
+from tubelet.evaluation.known_videos import KnownVideos
 from tubelet.features import FeatureClips, default_folder
 from tubelet.given_model import unwrapped
 from tubelet.model import ViViT
@@ -56,7 +57,7 @@ class HeadProbe:
 
 
 @dataclass(frozen=True)
-class ProbeResult:
+class ProbeResult(KnownVideos):
     """The result of a probe.
 
     Attributes:
@@ -69,11 +70,6 @@ class ProbeResult:
         neighbours: that vote.
         data: where the videos are from.
         date: when, ISO 8601.
-        learned_from: test videos that the model, or one that it was started from, learned from; other than 0 only if
-            they were asked for. None where that is not known.
-        chosen_on: test videos that chose the model's weights (validation); None where that is not known.
-        left_out: videos of the test split that were left out because the model learned from them.
-        provenance_unknown: why it is not known of all videos whether the model learned from them; None if it is.
         failures: videos that could not be read.
         notes: decisions about splits and penalties, in words.
         seconds: that it took.
@@ -88,10 +84,6 @@ class ProbeResult:
     neighbours: int
     data: str | None = None
     date: str | None = None
-    learned_from: int | None = None
-    chosen_on: int | None = None
-    left_out: int = 0
-    provenance_unknown: str | None = None
     failures: tuple[Failure, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
@@ -100,14 +92,7 @@ class ProbeResult:
         where = f" of {self.data}" if self.data is not None else ""
         lines = [f"classifiers fitted on {self.num_train} {self.train_split} videos{where}"]
         lines[0] += f", tested on {self.num_test} {self.test_split} videos"
-        uses = describe_uses(
-            self.num_test,
-            learned_from=self.learned_from,
-            chosen_on=self.chosen_on,
-            left_out=self.left_out,
-            unknown=self.provenance_unknown,
-        )
-        lines += [f"  {line}" for line in uses]
+        lines += [f"  {line}" for line in self.describe(self.num_test)]
         for name, head in self.heads.items():
             lines.append(
                 f"  {name}: linear {head.linear:.2%}   {self.neighbours} nearest neighbours {head.knn:.2%}   "
@@ -227,13 +212,10 @@ def probe(
         neighbours=min(neighbours, len(vectors[0].table)),
         data=source,
         date=moment(),
-        learned_from=chosen.count("learned"),
-        chosen_on=chosen.count("chose"),
-        left_out=chosen.left_out,
-        provenance_unknown=chosen.unknown,
         failures=tuple(failure for each in vectors for failure in each.failures),
         notes=(*notes, *more),
         seconds=time.perf_counter() - started,
+        **vars(KnownVideos.counted(chosen.uses, chosen.left_out, chosen.unknown)),
     )
 
 

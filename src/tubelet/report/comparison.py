@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from tubelet.report.page import environment, write_page
 from tubelet.report.pictures import picture
 from tubelet.report.run_files import RunFiles, read_run
 from tubelet.report.state import setting, training_state
-from tubelet.version import __version__
 
 ALL_HEADS = "all heads"
 EXAMPLES = 4
@@ -47,8 +45,6 @@ def write_comparison(
     template = environment().get_template("comparison.html.j2")
     html = template.render(
         title=" · ".join(files),
-        version=__version__,
-        written=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         comparison=comparison,
         problems=_problems(files),
         compared=[_what(number, name, one) for number, (name, one) in enumerate(files.items(), 1)],

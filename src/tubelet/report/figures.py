@@ -1,4 +1,4 @@
-"""Plots as inline SVG whose colours are those of the page, light or dark."""
+"""Plots as inline SVG in the colours of the page, light or dark."""
 
 from __future__ import annotations
 

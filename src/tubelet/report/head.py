@@ -12,6 +12,7 @@ from tubelet.data.table import split_name
 from tubelet.report.measured import between, percent, views_text
 from tubelet.report.run_files import RunFiles, Table
 from tubelet.report.state import delivered_epoch, is_number, keeps_best, setting, training_state
+from tubelet.text import count
 
 SPLITS = {"train": "training", "val": "validation"}
 """Splits whose name says more when it is written in full."""
@@ -70,15 +71,15 @@ def chosen_on(files: RunFiles, evaluation: Table) -> int | None:
 def what_it_is_of(files: RunFiles) -> str:
     """The sentence above the figures: how many videos, of which split, and what that makes them."""
     evaluation = files.evaluation
-    count = evaluation.get("num_videos")
-    if not is_number(count):
+    total = evaluation.get("num_videos")
+    if not is_number(total):
         return ""
-    videos = f"{count:,} video{'' if count == 1 else 's'}"
+    videos = count(int(total), "video")
     split = evaluation.get("split")
     where = f"of the {split_words(evaluation)} split" if split else "(all that were given, without a split)"
     role, chose = "", chosen_on(files, evaluation)
     if chose:
-        which = "These videos" if chose >= count else f"{chose:,} of them"
+        which = "These videos" if chose >= total else f"{chose:,} of them"
         role = f" {which} chose the weights, so the figures are likely too good: this is not a test."
     elif split and split_name(str(split)) == "train":
         role = " The model was trained on this split: the figures do not say how it does on new videos."
@@ -91,10 +92,10 @@ def warnings(files: RunFiles) -> list[str]:
     if state is not None and state.finished is False:
         found.append(f"This training is not finished: it {state.words}.")
     if evaluation.get("num_videos"):
-        count, learned = evaluation["num_videos"], learned_from(files, evaluation)
+        total, learned = evaluation["num_videos"], learned_from(files, evaluation)
         if learned:
             found.append(
-                f"The model, or one that it was started from, learned from {learned:,} of these {count:,} videos. The "
+                f"The model, or one that it was started from, learned from {learned:,} of these {total:,} videos. The "
                 "figures do not say how it does on new ones."
             )
         left_out = evaluation.get("left_out")
@@ -108,7 +109,7 @@ def warnings(files: RunFiles) -> list[str]:
 
 
 def headline(files: RunFiles) -> list[Figure]:
-    """The figures that everybody looks for first, each with the split that it is of."""
+    """The main metrics, each with the split that it is of."""
     evaluation, shown = files.evaluation, []
     of = split_words(evaluation)
     for head, metrics in evaluation.get("metrics", {}).items():
@@ -219,7 +220,7 @@ def duration_text(seconds: float) -> str:
 
 def _evaluated(files: RunFiles, evaluation: Table) -> str:
     data = evaluation.get("data") or ("" if files.of_run else setting(files, "data", "source"))
-    videos = f"{evaluation['num_videos']:,} video{'' if evaluation['num_videos'] == 1 else 's'}"
+    videos = count(evaluation["num_videos"], "video")
     parts = [f"{split_words(evaluation)}, {videos}" if evaluation.get("split") else f"all {videos}"]
     parts += [f"of {data}"] if data else []
     parts += [f"on {date_text(evaluation['date'])}"] if evaluation.get("date") else []

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 
 from tubelet.errors import DataError
@@ -82,8 +82,6 @@ def render(files: RunFiles, title: str, extra: Sequence[Section] = ()) -> str:
     template = environment().get_template("run.html.j2")
     return template.render(
         title=title,
-        version=__version__,
-        written=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         files=files,
         subtitle=_subtitle(files),
         what_it_is_of=head.what_it_is_of(files),
@@ -106,15 +104,17 @@ def render(files: RunFiles, title: str, extra: Sequence[Section] = ()) -> str:
     )
 
 
-def environment() -> Environment:
-    """Jinja with the package's templates; everything is escaped that does not say it is HTML."""
+def environment(*packages: str) -> Environment:
+    """Jinja with the report's templates and those of other packages; everything but marked HTML is escaped."""
     made = Environment(
-        loader=PackageLoader("tubelet.report"),
+        loader=ChoiceLoader([PackageLoader(package) for package in (*packages, "tubelet.report")]),
         autoescape=select_autoescape(("html", "j2")),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.globals["version"] = __version__
+    made.globals["written"] = datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
     made.filters["percent"] = measured.percent
     made.filters["probability"] = measured.probability
     made.filters["breakable"] = breakable

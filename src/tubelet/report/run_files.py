@@ -40,7 +40,7 @@ class RunFiles:
         splits: `splits.csv`, one entry for each sample.
         failures: `failures.jsonl`: videos that training could not read.
         others: by name, the `evaluation.json` of other evaluations in `evaluations/NAME`.
-        of_run: where the folder is such an evaluation itself, the name of its run, whose training the page tells of.
+        of_run: where the folder is such an evaluation itself, the name of its run.
         problems: files that are there and cannot be read, in words.
     """
 

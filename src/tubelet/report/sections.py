@@ -13,6 +13,7 @@ from tubelet.report import figures
 from tubelet.report.pictures import Picture, picture
 from tubelet.report.run_files import RunFiles
 from tubelet.report.state import is_number
+from tubelet.text import count
 
 MISTAKES = 8
 EXAMPLES = 12
@@ -33,8 +34,8 @@ class Shown:
     Attributes:
         path: of the video.
         name: its file name, and its part in seconds.
-        truth: what it shows.
-        said: what the model said, if that is known.
+        truth: its class.
+        said: the predicted class, if known.
         probability: that the model gave it.
         truth_probability: that the model gave what it shows.
         picture: None if the video is gone.
@@ -51,7 +52,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Curves:
-    """The curves of a training as SVG: what everybody looks at, how it was optimised, how fast the machine was."""
+    """The curves of a training as SVG: loss and accuracy, optimisation, speed."""
 
     main: list[str]
     optimisation: list[str]
@@ -209,11 +210,7 @@ def unreadable(files: RunFiles) -> list[tuple[str, list[tuple[str, str]]]]:
     trained = {str(one.get("path")): str(one.get("reason", "")) for one in files.failures}
     trained = {path: reason for path, reason in trained.items() if path not in evaluated}
     groups = (("In the evaluation; they count as wrong.", evaluated), ("They were left out of the training.", trained))
-    return [
-        (f"{len(found)} video{'' if len(found) == 1 else 's'}. {words}", sorted(found.items()))
-        for words, found in groups
-        if found
-    ]
+    return [(f"{count(len(found), 'video')}. {words}", sorted(found.items())) for words, found in groups if found]
 
 
 def spikes(files: RunFiles) -> list[dict[str, Any]]:
@@ -242,11 +239,21 @@ def settings(files: RunFiles) -> list[tuple[str, list[tuple[str, str]]]]:
         "training": {**(config if isinstance(config, Mapping) else {}), **run},
     }
     if isinstance(config, Mapping):
-        tables |= {key: value for key, value in config.items() if isinstance(value, Mapping) and key not in tables}
+        tables |= {key: value for key, value in config.items() if key not in tables}
+    return setting_groups(tables)
+
+
+def setting_groups(tables: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The settings of each table as text. Tables inside `training` are left out: each is a group of its own."""
     groups = []
     for title, table in tables.items():
         if isinstance(table, Mapping):
-            rows = [(str(key), value_text(value)) for key, value in table.items() if _is_setting(value, title)]
+            nested = title == "training"
+            rows = [
+                (str(key), value_text(value))
+                for key, value in table.items()
+                if not (nested and isinstance(value, Mapping))
+            ]
             if rows:
                 groups.append((title, rows))
     return groups
@@ -288,13 +295,8 @@ def value_text(value: Any) -> str:
     return str(value)
 
 
-def _is_setting(value: Any, title: str) -> bool:
-    """Not a group of settings, each of which has a heading of its own."""
-    return not (title == "training" and isinstance(value, Mapping))
-
-
 def _predictions(files: RunFiles, head: str) -> Iterable[tuple[dict[str, Any], int, int, list[float]]]:
-    """(prediction, true class, class said, probabilities) of every video that was read."""
+    """(prediction, true class, predicted class, probabilities) of every video that was read."""
     classes = len(files.evaluation.get("classes", {}).get(head, []))
     for prediction in files.predictions:
         logits, truth = (prediction.get("logits") or {}).get(head), prediction.get("labels", {}).get(head)

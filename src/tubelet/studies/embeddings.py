@@ -9,9 +9,9 @@ from tubelet.config import TrainConfig
 from tubelet.errors import ConfigError
 from tubelet.studies import images
 from tubelet.studies.models import model_of, with_model
-from tubelet.studies.study import Cell, Claim, Plan, Setting, Study
+from tubelet.studies.study import Cell, Hypothesis, Plan, Setting, Study
 
-CLAIMS = (
+HYPOTHESES = (
     ("Central-frame initialisation is better than a random tubelet kernel", "central", "random", "79.2 against 73.2"),
     ("Inflating the kernel is better than a random one", "inflation", "random", "77.6 against 73.2"),
     ("Central-frame initialisation is better than inflation", "central", "inflation", "79.2 against 77.6"),
@@ -58,17 +58,19 @@ def plan(setting: Setting) -> Plan:
         )
     scratch = replace(with_model(base, **tubelets), init=None)
     cells.append(Cell(name="scratch", label="tubelets, everything random", config=scratch, facts={"start": "random"}))
-    claims = [Claim(text, better, worse, f"{figures} on Kinetics-400") for text, better, worse, figures in CLAIMS]
-    claims += [
-        Claim("Starting from the image model helps", "central", "scratch"),
-        Claim("A convolutional stem is better than cutting tubelets from pixels", "conv-stem", "central"),
+    hypotheses = [
+        Hypothesis(text, better, worse, f"{figures} on Kinetics-400") for text, better, worse, figures in HYPOTHESES
+    ]
+    hypotheses += [
+        Hypothesis("Starting from the image model helps", "central", "scratch"),
+        Hypothesis("A convolutional stem is better than cutting tubelets from pixels", "conv-stem", "central"),
     ]
     notes = [
         f"Sampling takes {sampled['sampled_frames']} of {model.num_frames} frames, so that all have as many tokens; it "
         "does not see the frames in between.",
         *([] if given else [images.NOTE]),
     ]
-    return Plan(tuple(cells), tuple(claims), () if given else (images.image_source(base),), tuple(notes))
+    return Plan(tuple(cells), tuple(hypotheses), () if given else (images.image_source(base),), tuple(notes))
 
 
 def _adapted(config: TrainConfig, kernel: Any) -> TrainConfig:

@@ -16,8 +16,10 @@ from tubelet.errors import ConfigError
 from tubelet.folder_lock import FolderLock
 from tubelet.studies.catalogue import find_study
 from tubelet.studies.folder import Outcome, Run, StudyFolder, read_outcome, require_unchanged
+from tubelet.studies.outcomes import rows_of
 from tubelet.studies.page import Written, write_pages
-from tubelet.studies.results import Judgement, Row, judge, results_dict, rows_of, verdict_in_words
+from tubelet.studies.results import Verdict, judge, results_dict, summarise
+from tubelet.studies.rows import Row
 from tubelet.studies.schedule import run_all
 from tubelet.studies.study import Plan, Setting, Study, StudyOptions, Task
 from tubelet.studies.videos import GeneratedClips, generated_config, study_table, with_watching, write_generated
@@ -35,7 +37,7 @@ class StudyResult:
         folder: of everything.
         page: the page.
         rows: the table.
-        judgements: the claims, each with its verdict.
+        verdicts: on each hypothesis.
         verdict: the answer in a few sentences.
     """
 
@@ -43,7 +45,7 @@ class StudyResult:
     folder: Path
     page: Path
     rows: tuple[Row, ...]
-    judgements: tuple[Judgement, ...]
+    verdicts: tuple[Verdict, ...]
     verdict: tuple[str, ...]
 
     @property
@@ -58,7 +60,7 @@ class StudyResult:
             "folder": str(self.folder),
             "report": str(self.page),
             "verdict": list(self.verdict),
-            **results_dict(self.rows, self.judgements),
+            **results_dict(self.rows, self.verdicts),
         }
 
 
@@ -102,7 +104,7 @@ def run_study(
         clips: how many videos are generated.
         command: what the user typed, for the page.
         publish: a folder that gets the answer once more, without links to the runs, to be kept or shown without them.
-        reporter: is told how it goes.
+        reporter: of the progress.
         fields: of the configuration, by their own names: `epochs=5, batch_size=4`.
 
     Raises:
@@ -170,12 +172,12 @@ def _bring_to_end(folder: StudyFolder, runs: list[Run], jobs: int, reporter: Rep
     count = len(runs) - len(left)
     reporter.message(f"{len(runs)} runs, {count} of them done before" if count else f"{len(runs)} runs")
 
-    def told(run: Run, outcome: Outcome) -> None:
+    def report(run: Run, outcome: Outcome) -> None:
         nonlocal count
         count += 1
         reporter.message(f"{count}/{len(runs)}  {run.name}: {_in_words(outcome)}")
 
-    run_all(folder, left, jobs, told)
+    run_all(folder, left, jobs, report)
 
 
 def _in_words(outcome: Outcome) -> str:
@@ -197,11 +199,11 @@ def _finish(folder: StudyFolder, written: Written, published: StudyFolder | None
     }
     rows = rows_of(plan.cells, outcomes)
     by_key = {row.key: row for row in rows}
-    judgements = [judge(claim, by_key) for claim in plan.claims]
-    verdict = [*verdict_in_words(rows, judgements), *written.study.remarks(rows)]
-    for place in filter(None, (folder, published)):
-        write_pages(place, written, rows, judgements, verdict)
-    return StudyResult(written.study.name, folder.path, folder.page, tuple(rows), tuple(judgements), tuple(verdict))
+    verdicts = [judge(hypothesis, by_key) for hypothesis in plan.hypotheses]
+    verdict = [*summarise(rows, verdicts), *written.study.remarks(rows)]
+    for target in filter(None, (folder, published)):
+        write_pages(target, written, rows, verdicts, verdict)
+    return StudyResult(written.study.name, folder.path, folder.page, tuple(rows), tuple(verdicts), tuple(verdict))
 
 
 def _description(

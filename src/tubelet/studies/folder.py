@@ -14,10 +14,11 @@ from tubelet.config import from_dict, to_dict
 from tubelet.data import Table, write_table
 from tubelet.data.run_table import read_splits
 from tubelet.errors import ConfigError
-from tubelet.files import replacing
+from tubelet.files import write_text
 from tubelet.folder_lock import LOCK_FILE
 from tubelet.json_files import dump_json
-from tubelet.studies.study import Cell, Source, Task, cell_from_dict, source_from_dict
+from tubelet.studies.study import Cell, Source, Task
+from tubelet.training.setup import MAY_CHANGE
 
 STUDY_FILE = "study.json"
 
@@ -130,8 +131,7 @@ class StudyFolder:
 
     def write_study(self, description: Mapping[str, Any]) -> None:
         """Write `study.json`, whole or not at all."""
-        with replacing(self.study) as path:
-            path.write_text(dump_json(description, indent=2) + "\n", encoding="utf-8")
+        write_text(self.study, dump_json(description, indent=2) + "\n")
 
     def store_table(self, table: Table) -> None:
         """Write the videos down for the runs, or hold that they are the ones that are there.
@@ -142,9 +142,8 @@ class StudyFolder:
         stored = self.path / "classes.json"
         if not stored.is_file():
             write_table(table, self.data)
-            with replacing(stored) as path:
-                content = {"root": table.root, "classes": table.classes, "digest": digest(table)}
-                path.write_text(dump_json(content) + "\n", encoding="utf-8")
+            content = {"root": table.root, "classes": table.classes, "digest": digest(table)}
+            write_text(stored, dump_json(content) + "\n")
         elif json.loads(stored.read_text(encoding="utf-8"))["digest"] != digest(table):
             raise ConfigError(
                 f"{self.path} was begun with other videos, labels or splits; its cells and new ones could not be "
@@ -168,8 +167,7 @@ def write_state(run: Run, outcome: Outcome) -> None:
     kind = "cell" if isinstance(run.task, Cell) else "source"
     content = {kind: to_dict(run.task), "learned": run.task.what_is_learned(), "outcome": to_dict(outcome)}
     run.state.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(run.state) as path:
-        path.write_text(dump_json(content) + "\n", encoding="utf-8")
+    write_text(run.state, dump_json(content) + "\n")
 
 
 def read_outcome(run: Run) -> Outcome:
@@ -183,7 +181,12 @@ def read_outcome(run: Run) -> Outcome:
 def read_run(state: Path) -> Run:
     """The run that a state file describes."""
     stored = json.loads(state.read_text(encoding="utf-8"))
-    task: Cell | Source = cell_from_dict(stored["cell"]) if "cell" in stored else source_from_dict(stored["source"])
+    is_cell = "cell" in stored
+    task: Task = (
+        from_dict(Cell, stored["cell"], where="cell")
+        if is_cell
+        else from_dict(Source, stored["source"], where="source")
+    )
     return Run(task, task.config.seed, state.with_suffix(""))
 
 
@@ -206,18 +209,12 @@ def require_unchanged(runs: Iterable[Run]) -> None:
             )
 
 
-IRRELEVANT = {
-    "config.recipe",
-    "config.runtime",
-    "config.data.workers",
-    "config.data.cache",
-    "config.data.cache_gigabytes",
-}
-"""Settings that do not change what is learned; the training's own resume leaves them free, too."""
+LEARNED_ALIKE = {f"config.{name}" for name in MAY_CHANGE - {"optimisation.minutes", "validation.patience"}}
+"""Settings that do not change what is learned. How long a training lasts does, beside runs that are done."""
 
 
 def _first_difference(stored: Any, wanted: Any, where: str = "") -> str:
-    if where in IRRELEVANT or stored == wanted:
+    if where in LEARNED_ALIKE or stored == wanted:
         return ""
     if isinstance(stored, dict) and isinstance(wanted, dict):
         for name in {**stored, **wanted}:

@@ -11,7 +11,7 @@ from tubelet.config import TrainConfig
 from tubelet.data import Sample, Table
 from tubelet.errors import ConfigError
 from tubelet.studies.models import model_of, with_model
-from tubelet.studies.study import Cell, Claim, Plan, Setting, Study
+from tubelet.studies.study import Cell, Hypothesis, Plan, Setting, Study
 from tubelet.video import open_video, window
 
 OPENED = 8
@@ -51,8 +51,8 @@ def plan(setting: Setting) -> Plan:
                 facts={"of the video": f"{min(1.0, count * stride / length):.0%}"},
             )
         )
-    claims = [
-        Claim(
+    hypotheses = [
+        Hypothesis(
             f"In one view {more} frames are better than {fewer}",
             _key(cells, more),
             _key(cells, fewer),
@@ -63,23 +63,25 @@ def plan(setting: Setting) -> Plan:
     for cell, count in zip(cells[:-1], counts[:-1], strict=True):
         if len(cell.views) > 1:
             several = cell.views[1]
-            claims.append(
-                Claim(
+            hypotheses.append(
+                Hypothesis(
                     f"{longest} frames in one view are better than {count} in {several} views, at the same cost",
                     cells[-1].row("1x1"),
                     cell.row(several),
                     PAPER,
                 )
             )
-            claims.append(
-                Claim(f"With {count} frames {several} views are better than one", cell.row(several), cell.row("1x1"))
+            hypotheses.append(
+                Hypothesis(
+                    f"With {count} frames {several} views are better than one", cell.row(several), cell.row("1x1")
+                )
             )
     notes = [
         f"The videos have about {length} frames (the middle one of {OPENED}); every {_ordinal(stride)} is taken. Views "
         "share a training: only the evaluation differs.",
         *([note] if note else []),
     ]
-    return Plan(tuple(cells), tuple(claims), notes=tuple(notes))
+    return Plan(tuple(cells), tuple(hypotheses), notes=tuple(notes))
 
 
 def video_length(table: Table) -> int:

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import datetime
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from jinja2 import ChoiceLoader, PackageLoader
 from markupsafe import Markup
 
 from tubelet.config import TrainConfig, to_dict
 from tubelet.data import Table
-from tubelet.files import replacing
+from tubelet.files import write_text
 from tubelet.json_files import dump_json
-from tubelet.report.page import environment
-from tubelet.studies.figures import cost_plot, save_cost_plot
+from tubelet.report.page import environment, write_page
+from tubelet.report.sections import setting_groups
+from tubelet.studies.cost_plot import cost_plot, save_cost_plot
 from tubelet.studies.folder import StudyFolder
-from tubelet.studies.results import Judgement, Row, percent, points, results_dict
+from tubelet.studies.results import Verdict, results_dict
+from tubelet.studies.rows import Row, percent, points
 from tubelet.studies.study import Plan, Study
 from tubelet.text import printable_lines
-from tubelet.version import __version__
-
-IN_COMMAND = {("data", "source")}
-"""Settings that the page leaves to the command that it shows."""
 
 VERDICTS = {"agrees": "holds here", "contradicts": "the other way round here", "open": "cannot be told"}
 
@@ -52,14 +46,14 @@ class Written:
 
 
 def write_pages(
-    folder: StudyFolder, written: Written, rows: Sequence[Row], judgements: Sequence[Judgement], verdict: Sequence[str]
+    folder: StudyFolder, written: Written, rows: Sequence[Row], verdicts: Sequence[Verdict], summary: Sequence[str]
 ) -> None:
     """Write `report.html`, `results.md`, `results.json` and `plot.png`, each whole or not at all."""
     columns, lines = table_of(written, rows)
-    _write(folder.page, _html(folder, written, rows, judgements, verdict))
-    _write(folder.markdown, _markdown(written, columns, lines, judgements, verdict))
-    results = {"study": written.study.name, "verdict": list(verdict), **results_dict(rows, judgements)}
-    _write(folder.results, dump_json(results, indent=2) + "\n")
+    write_page(_html(folder, written, rows, verdicts, summary), folder.page)
+    write_text(folder.markdown, printable_lines(_markdown(written, rows, columns, lines, verdicts, summary)))
+    results = {"study": written.study.name, "verdict": list(summary), **results_dict(rows, verdicts)}
+    write_text(folder.results, dump_json(results, indent=2) + "\n")
     save_cost_plot(rows, folder.plot)
 
 
@@ -72,7 +66,7 @@ def table_of(written: Written, rows: Sequence[Row]) -> tuple[list[str], list[lis
         columns["views"] = [row.views for row in rows]
     columns["top-1"] = [percent(row.top1) for row in rows]
     columns["training videos"] = [_share(row.train_top1) for row in rows]
-    columns["gap"] = ["–" if row.gap is None else f"{100 * row.gap:+.1f}" for row in rows]
+    columns["gap"] = [_gap(row) for row in rows]
     varying = {
         "parameters, M": [_number(row.parameters / 1e6) for row in rows],
         "multiply-adds, M": [_number(row.multiply_adds / 1e6) for row in rows],
@@ -89,50 +83,67 @@ def table_of(written: Written, rows: Sequence[Row]) -> tuple[list[str], list[lis
 
 
 def _html(
-    folder: StudyFolder, written: Written, rows: Sequence[Row], judgements: Sequence[Judgement], verdict: Sequence[str]
+    folder: StudyFolder, written: Written, rows: Sequence[Row], verdicts: Sequence[Verdict], summary: Sequence[str]
 ) -> str:
-    pages = environment()
-    pages.loader = ChoiceLoader([PackageLoader("tubelet.studies"), PackageLoader("tubelet.report")])
     columns, lines = table_of(written, rows)
     links = [_links(folder, written, row) for row in rows]
-    return pages.get_template("study.html.j2").render(
-        study=written.study,
-        verdict=verdict,
-        columns=columns,
-        words={"views", "runs", *(name for row in rows for name in row.facts)},
-        lines=list(zip(rows, lines, strict=True)),
-        links=links,
-        runs=any(links) or any(row.failures for row in rows),
-        plot=Markup(cost_plot(rows, written.study.title)),  # drawn by matplotlib
-        judgements=[(judgement, VERDICTS[judgement.verdict], points(judgement.difference)) for judgement in judgements],
-        failures=_failures(rows),
-        notes=notes_of(written),
-        command=written.command,
-        settings=_settings(written.base),
-        version=__version__,
-        written=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+    return (
+        environment("tubelet.studies")
+        .get_template("study.html.j2")
+        .render(
+            title=written.study.title,
+            study=written.study,
+            summary=summary,
+            columns=columns,
+            words={"views", "runs", *(name for row in rows for name in row.facts)},
+            lines=list(zip(rows, lines, strict=True)),
+            links=links,
+            runs=any(links) or any(row.failures for row in rows),
+            plot=Markup(cost_plot(rows, written.study.title)),  # drawn by matplotlib
+            findings=[(verdict.conclusion, _finding(verdict, rows)) for verdict in verdicts],
+            finding_columns=FINDING_COLUMNS,
+            failures=_failures(rows),
+            notes=notes_of(written),
+            command=written.command,
+            settings=_settings(written.base),
+        )
     )
+
+
+FINDING_COLUMNS = ("hypothesis", "difference, points", "here", "training videos", "gap", "why", "in the paper")
+
+
+def _finding(verdict: Verdict, rows: Sequence[Row]) -> list[str]:
+    """A line of the table of findings; training accuracy and gap are those of the better and the worse row."""
+    by_key = {row.key: row for row in rows}
+    pair = by_key[verdict.hypothesis.better], by_key[verdict.hypothesis.worse]
+    return [
+        verdict.hypothesis.text,
+        points(verdict.difference),
+        VERDICTS[verdict.conclusion],
+        " / ".join(_share(row.train_top1) for row in pair),
+        " / ".join(_gap(row) for row in pair),
+        verdict.reason,
+        verdict.hypothesis.paper or "–",
+    ]
 
 
 def _markdown(
     written: Written,
+    rows: Sequence[Row],
     columns: Sequence[str],
     lines: Sequence[Sequence[str]],
-    judgements: Sequence[Judgement],
-    verdict: Sequence[str],
+    verdicts: Sequence[Verdict],
+    summary: Sequence[str],
 ) -> str:
-    parts = [f"# {written.study.title}", written.study.question, " ".join(verdict)]
+    parts = [f"# {written.study.title}", written.study.question, " ".join(summary)]
     if written.command:
         parts.append(f"```\n{written.command}\n```")
     parts.append(_markdown_table(columns, lines))
     parts.append("![top-1 and cost](plot.png)")
-    if judgements:
-        claims = [
-            [j.claim.text, points(j.difference), VERDICTS[j.verdict], j.claim.paper or "–", j.reason]
-            for j in judgements
-        ]
+    if verdicts:
         parts.append("## Findings")
-        parts.append(_markdown_table(["claim", "difference, points", "verdict", "paper", "why"], claims))
+        parts.append(_markdown_table(FINDING_COLUMNS, [_finding(verdict, rows) for verdict in verdicts]))
     parts.append("## How to read it")
     parts += [written.study.paper, *notes_of(written)]
     return "\n\n".join(parts) + "\n"
@@ -194,18 +205,14 @@ def _runs(row: Row) -> str:
 
 
 def _settings(base: TrainConfig) -> list[tuple[str, list[tuple[str, str]]]]:
-    groups: list[tuple[str, list[tuple[str, str]]]] = [("training", [])]
-    for name, value in to_dict(base).items():
-        if isinstance(value, dict):
-            told = [(key, _text(inner)) for key, inner in value.items() if (name, key) not in IN_COMMAND]
-            groups.append((name, told))
-        elif name != "seed":
-            groups[0][1].append((name, _text(value)))
-    return [(name, entries) for name, entries in groups if entries]
+    """The settings that all runs share. The seed is left out, and the source of the data, which the command has."""
+    shared = to_dict(base)
+    del shared["seed"], shared["data"]["source"]
+    return setting_groups({"training": shared, **shared})
 
 
-def _text(value: Any) -> str:
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+def _gap(row: Row) -> str:
+    return "–" if row.gap is None else f"{100 * row.gap:+.1f}"
 
 
 def _share(value: float | None) -> str:
@@ -218,8 +225,3 @@ def _number(value: float) -> str:
         return "–"
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:,.{digits}f}"
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing(path) as partial:
-        partial.write_text(printable_lines(text), encoding="utf-8")

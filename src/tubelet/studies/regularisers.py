@@ -1,4 +1,4 @@
-"""The study `regularisers`: the ladder of the paper's Table 4, and each regulariser left out alone."""
+"""The study `regularisers`: the ablation of the paper's Table 4, and each regulariser left out alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from tubelet.config import NO_AUGMENTATION, ModelConfig, TrainConfig, override
 from tubelet.errors import ConfigError
 from tubelet.presets import preset
-from tubelet.studies.study import Cell, Claim, Plan, Setting, Study
+from tubelet.studies.study import Cell, Hypothesis, Plan, Setting, Study
 from tubelet.text import did_you_mean
 
 EPIC = "EPIC-Kitchens' actions"
@@ -21,14 +21,14 @@ MODEL = ("drop_path", "dropout", "attention_dropout", "token_drop")
 
 @dataclass(frozen=True)
 class Regulariser:
-    """One rung.
+    """One step.
 
     Attributes:
         name: on the command line, and of folders.
         label: in tables.
         off: the fields that it consists of, with the values of a training without it.
         default: their values where the base has it off.
-        paper: top-1 of the paper's ladder with it and all before it (Table 4: actions of EPIC-Kitchens, ViViT-B/16x2
+        paper: top-1 of the paper's ablation with it and all before it (Table 4: actions of EPIC-Kitchens, ViViT-B/16x2
             factorised encoder); None where it is not of the paper's.
     """
 
@@ -62,7 +62,7 @@ def _time_jitter(base: TrainConfig) -> Mapping[str, Any]:
 
 _NONE = {name: getattr(NO_AUGMENTATION, name) for name in (*BASIC, *TIME)}
 
-LADDER = (
+STEPS = (
     Regulariser(
         "basic",
         "crop, flip, jitter",
@@ -90,11 +90,11 @@ LADDER = (
 )
 """The paper's first, in its order, with the values of its EPIC-Kitchens recipe (Table 7) as defaults; then ours."""
 
-NAMES = tuple(rung.name for rung in LADDER)
+NAMES = tuple(step.name for step in STEPS)
 
 
 def value_of(config: TrainConfig, name: str) -> Any:
-    """A field of the training or of its groups; of the model, what the preset has where nothing else is said."""
+    """A field of the training or of its groups; of the model, the preset's value unless it is set."""
     if name in MODEL:
         if name in config.model:
             return config.model[name]
@@ -114,58 +114,56 @@ def with_fields(config: TrainConfig, fields: Mapping[str, Any]) -> TrainConfig:
     return override(config, **others, **({"model": model} if model else {}))
 
 
-def chosen_rungs(base: TrainConfig, names: tuple[str, ...]) -> tuple[Regulariser, ...]:
-    """The rungs that were asked for; else the paper's and those that the base has besides."""
-    known = {rung.name: rung for rung in LADDER}
+def chosen_steps(base: TrainConfig, names: tuple[str, ...]) -> tuple[Regulariser, ...]:
+    """The steps that were asked for; else the paper's and those that the base has besides."""
+    known = {step.name: step for step in STEPS}
     for name in names:
         if name not in known:
             raise ConfigError(f"rungs: no regulariser is called {name!r}{did_you_mean(name, known)}")
     if "init" in names and base.init is None:
-        raise ConfigError("rungs: pretrained weights are a rung only where there are some; name them with init")
+        raise ConfigError("rungs: pretrained weights are a step only where there are some; name them with init")
     if names:
         return tuple(known[name] for name in dict.fromkeys(names))
     return tuple(
-        rung for rung in LADDER if rung.is_on(base) or (rung.paper is not None and rung.name not in ("init", "basic"))
+        step for step in STEPS if step.is_on(base) or (step.paper is not None and step.name not in ("init", "basic"))
     )
 
 
 def plan(setting: Setting) -> Plan:
     """From nothing, one more at a time; then all but one."""
     base = setting.base
-    rungs = chosen_rungs(base, setting.options.rungs)
+    steps = chosen_steps(base, setting.options.rungs)
     notes = [_basic_note(base)]
     if base.init is not None and base.preset is None:
-        rungs = tuple(rung for rung in rungs if rung.name != "init")
+        steps = tuple(step for step in steps if step.name != "init")
         notes.append(
-            f"all cells start from {base.init}, which the architecture is taken from; name a preset for a rung"
+            f"all cells start from {base.init}, which the architecture is taken from; name a preset for a step"
         )
-    bare = with_fields(
-        base, {name: value for rung in LADDER if rung.name != "init" for name, value in rung.off.items()}
-    )
-    if any(rung.name == "init" for rung in rungs):
+    bare = with_fields(base, {name: value for step in STEPS if step.name != "init" for name, value in step.off.items()})
+    if any(step.name == "init" for step in steps):
         bare = replace(bare, init=None)
     cells, config = [Cell(name="none", label="none", config=bare)], bare
-    for rung in rungs:
-        config = with_fields(config, rung.of(base))
-        paper = {} if rung.paper is None else {"EPIC action": rung.paper}
-        fields = _in_words(rung, base)
+    for step in steps:
+        config = with_fields(config, step.of(base))
+        paper = {} if step.paper is None else {"EPIC action": step.paper}
+        fields = _in_words(step, base)
         cells.append(
-            Cell(name=f"plus-{rung.name}", label=f"+ {rung.label}", config=config, paper=paper, facts={"value": fields})
+            Cell(name=f"plus-{step.name}", label=f"+ {step.label}", config=config, paper=paper, facts={"value": fields})
         )
-    claims = _ladder_claims(cells, rungs)
+    hypotheses = _step_hypotheses(cells, steps)
     if setting.options.leave_one_out:
-        for rung in rungs[:-1]:  # without the last one is the cell before it
-            without = with_fields(config, rung.off)
-            label = f"all but {rung.label}"
-            cells.append(Cell(name=f"without-{rung.name}", label=label, config=without, facts={"value": "off"}))
-        claims += _leave_out_claims(cells, rungs)
-    return Plan(tuple(cells), tuple(claims), notes=tuple(notes))
+        for step in steps[:-1]:  # without the last one is the cell before it
+            without = with_fields(config, step.off)
+            label = f"all but {step.label}"
+            cells.append(Cell(name=f"without-{step.name}", label=label, config=without, facts={"value": "off"}))
+        hypotheses += _leave_out_hypotheses(cells, steps)
+    return Plan(tuple(cells), tuple(hypotheses), notes=tuple(notes))
 
 
-def _in_words(rung: Regulariser, base: TrainConfig) -> str:
-    on = {name: value for name, value in rung.of(base).items() if value != rung.off[name]}
+def _in_words(step: Regulariser, base: TrainConfig) -> str:
+    on = {name: value for name, value in step.of(base).items() if value != step.off[name]}
     text = ", ".join(f"{name} {_number(value)}" for name, value in on.items())
-    return text if rung.is_on(base) else f"{text} (the recipe has it off)"
+    return text if step.is_on(base) else f"{text} (the recipe has it off)"
 
 
 def _number(value: Any) -> str:
@@ -182,32 +180,33 @@ def _basic_note(base: TrainConfig) -> str:
     return f"The basic augmentation is the recipe's, which has no {' and no '.join(off)}."
 
 
-def _ladder_claims(cells: list[Cell], rungs: tuple[Regulariser, ...]) -> list[Claim]:
-    before = {rung.name: below.paper for below, rung in pairwise(LADDER)}
-    claims = []
-    for below, cell, rung in zip(cells, cells[1:], rungs, strict=False):
-        step = before.get(rung.name)
-        paper = "" if rung.paper is None or step is None else f"{rung.paper:.1f} against {step:.1f} % of {EPIC}"
-        claims.append(Claim(f"Adding {rung.label} helps", cell.name, below.name, paper))
-    if len(rungs) > 1:
-        claims.append(
-            Claim(
-                f"All of them together are better than {rungs[0].label} alone",
+def _step_hypotheses(cells: list[Cell], steps: tuple[Regulariser, ...]) -> list[Hypothesis]:
+    before = {step.name: below.paper for below, step in pairwise(STEPS)}
+    hypotheses = []
+    for below, cell, step in zip(cells, cells[1:], steps, strict=False):
+        without = before.get(step.name)
+        paper = "" if step.paper is None or without is None else f"{step.paper:.1f} against {without:.1f} % of {EPIC}"
+        hypotheses.append(Hypothesis(f"Adding {step.label} helps", cell.name, below.name, paper))
+    if len(steps) > 1:
+        hypotheses.append(
+            Hypothesis(
+                f"All of them together are better than {steps[0].label} alone",
                 cells[-1].name,
                 cells[1].name,
                 f"43.7 against 38.4 % of {EPIC}, pretrained weights among them; 65.4 against 60.4 % on "
                 "Something-Something v2"
-                if rungs[0].name == "basic"
+                if steps[0].name == "basic"
                 else "",
             )
         )
-    return claims
+    return hypotheses
 
 
-def _leave_out_claims(cells: list[Cell], rungs: tuple[Regulariser, ...]) -> list[Claim]:
-    full = f"plus-{rungs[-1].name}"
+def _leave_out_hypotheses(cells: list[Cell], steps: tuple[Regulariser, ...]) -> list[Hypothesis]:
+    full = f"plus-{steps[-1].name}"
     return [
-        Claim(f"All of them are better than all but {rung.label}", full, f"without-{rung.name}") for rung in rungs[:-1]
+        Hypothesis(f"All of them are better than all but {step.label}", full, f"without-{step.name}")
+        for step in steps[:-1]
     ]
 
 

@@ -21,45 +21,47 @@ POLL_SECONDS = 0.2
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 """What the processes import is what this one has."""
 
-Told = Callable[[Run, Outcome], None]
-"""Is told of every run that ended."""
+OnEnd = Callable[[Run, Outcome], None]
+"""Called for every run that ended."""
 
 
-def run_all(folder: StudyFolder, runs: Sequence[Run], jobs: int, told: Told, reporter: Reporter | None = None) -> None:
+def run_all(
+    folder: StudyFolder, runs: Sequence[Run], jobs: int, on_end: OnEnd, reporter: Reporter | None = None
+) -> None:
     """Bring runs to their end; those that a failed source was to start from fail with it.
 
     Args:
         folder: of the study.
         runs: sources before the cells that need them.
         jobs: how many at a time. One runs in this process; more run in processes of their own, with one thread each.
-        told: is told of each.
+        on_end: called for each.
         reporter: of the training, if there is one at a time.
 
     Raises:
         TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP came; every run has written a checkpoint.
     """
     if jobs > 1:
-        _in_processes(folder, list(runs), jobs, told)
+        _in_processes(folder, list(runs), jobs, on_end)
         return
     for run in runs:
         state = _source_state(folder, run)
         if state is not None and state.status != "done":
-            told(run, _fail(run, _without_source(run, state)))
+            on_end(run, _fail(run, _without_source(run, state)))
         else:
-            told(run, run_task(folder, run, reporter))
+            on_end(run, run_task(folder, run, reporter))
 
 
-def _in_processes(folder: StudyFolder, waiting: list[Run], jobs: int, told: Told) -> None:
+def _in_processes(folder: StudyFolder, waiting: list[Run], jobs: int, on_end: OnEnd) -> None:
     running: dict[subprocess.Popen[bytes], Run] = {}
     with StopRequest() as stop:
         try:
             while (waiting or running) and not stop:
-                while len(running) < jobs and (run := _next(folder, waiting, told)) is not None:
+                while len(running) < jobs and (run := _next(folder, waiting, on_end)) is not None:
                     running[_start(folder, run)] = run
                 time.sleep(POLL_SECONDS)
                 for process in [process for process in running if process.poll() is not None]:
                     run = running.pop(process)
-                    told(run, _ended(run, process.returncode))
+                    on_end(run, _ended(run, process.returncode))
         finally:
             for process in running:
                 process.terminate()
@@ -69,7 +71,7 @@ def _in_processes(folder: StudyFolder, waiting: list[Run], jobs: int, told: Told
             raise TrainingInterrupted("stopped", stop.signal_number or 0)
 
 
-def _next(folder: StudyFolder, waiting: list[Run], told: Told) -> Run | None:
+def _next(folder: StudyFolder, waiting: list[Run], on_end: OnEnd) -> Run | None:
     """The first run that can begin, taken out of the list; those whose source failed are dealt with on the way."""
     for run in list(waiting):
         state = _source_state(folder, run)
@@ -78,7 +80,7 @@ def _next(folder: StudyFolder, waiting: list[Run], told: Told) -> Run | None:
         waiting.remove(run)
         if state is None or state.status == "done":
             return run
-        told(run, _fail(run, _without_source(run, state)))
+        on_end(run, _fail(run, _without_source(run, state)))
     return None
 
 

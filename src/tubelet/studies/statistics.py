@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tubelet.config.intervals import FEWEST_UNITS
+from tubelet.evaluation.intervals import all_alike_bound
 
 CONFIDENCE = 0.95
-ALIKE = 1e-12
-"""Values whose standard deviation is no larger are the same."""
+SMALLEST_SPREAD = 1e-12
+"""Values with no larger standard deviation count as equal."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> In
     if count < 2:
         return Interval(mean, None, count)
     spread = statistics.stdev(values)
-    if spread <= ALIKE:
+    if spread <= SMALLEST_SPREAD:
         return Interval(mean, None, count)
     return Interval(mean, t_quantile(count - 1, confidence) * spread / math.sqrt(count), count)
 
@@ -77,42 +78,20 @@ def difference(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]
 def _over_videos(differences: Sequence[float]) -> float:
     """Half the interval of a mean difference over videos.
 
-    Where all differ alike there is no spread, and the exact binomial bound says how many others may not (Clopper and
-    Pearson, 1934).
+    Where all differ alike there is no spread, and the exact binomial bound says how many others may not.
     """
     interval = mean_interval(differences)
     if interval.half is not None:
         return interval.half
-    others = 1 - ((1 - CONFIDENCE) / 2) ** (1 / len(differences))
+    others = all_alike_bound(len(differences), CONFIDENCE)
     return others * (1 + abs(interval.mean))
 
 
 def t_quantile(degrees: int, confidence: float = CONFIDENCE) -> float:
-    """How many standard errors a two-sided interval of Student's t reaches to each side.
+    """How many standard errors a two-sided interval of Student's t reaches to each side."""
+    from scipy import special  # not above: its import takes a fifth of a second
 
-    The distribution function has a closed form for whole degrees of freedom (Abramowitz and Stegun, 26.7.3 and 26.7.4),
-    which is inverted by halving.
-    """
-    low, high = 0.0, 1.0
-    while _within(high, degrees) < confidence:
-        high *= 2
-    for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _within(middle, degrees) < confidence else (low, middle)
-    return (low + high) / 2
-
-
-def _within(t: float, degrees: int) -> float:
-    """The probability that a variable with Student's t-distribution lies between -t and t."""
-    angle = math.atan(t / math.sqrt(degrees))
-    sine, cosine = math.sin(angle), math.cos(angle)
-    odd = degrees % 2
-    term = cosine if odd else 1.0
-    total = 0.0
-    for power in range(1 + odd, degrees, 2):
-        total += term
-        term *= cosine**2 * power / (power + 1)
-    return 2 / math.pi * (angle + sine * total) if odd else sine * total
+    return float(special.stdtrit(degrees, (1 + confidence) / 2))
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tubelet.config import PretrainConfig, TrainConfig, from_dict, to_dict
+from tubelet.config import PretrainConfig, TrainConfig, to_dict
 from tubelet.config.serialise import check_types
 from tubelet.data import Table
 from tubelet.errors import ConfigError
-
-if TYPE_CHECKING:
-    from tubelet.studies.results import Row
+from tubelet.studies.rows import Row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,11 +118,11 @@ Task = Cell | Source
 
 
 @dataclass(frozen=True)
-class Claim:
+class Hypothesis:
     """That one row is better than another, as the paper (or the question) has it.
 
     Attributes:
-        text: the claim in words, a sentence without its full stop.
+        text: in words, a sentence without its full stop.
         better: key of a row.
         worse: key of a row.
         paper: the paper's figures for it; empty if it has none.
@@ -157,13 +155,13 @@ class Plan:
 
     Attributes:
         cells: in the order of the table.
-        claims: what is asked of them.
+        hypotheses: that are tested on them.
         sources: what cells start from.
         notes: what was decided, for the reader.
     """
 
     cells: tuple[Cell, ...]
-    claims: tuple[Claim, ...]
+    hypotheses: tuple[Hypothesis, ...]
     sources: tuple[Source, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -195,16 +193,6 @@ class Study:
     options: tuple[str, ...] = ()
     generated: Mapping[str, Any] = field(default_factory=dict)
     remarks: Callable[[Sequence[Row]], list[str]] = _no_remarks
-
-
-def cell_from_dict(data: Mapping[str, Any]) -> Cell:
-    """The inverse of `to_dict`."""
-    return from_dict(Cell, data, where="cell")
-
-
-def source_from_dict(data: Mapping[str, Any]) -> Source:
-    """The inverse of `to_dict`."""
-    return from_dict(Source, data, where="source")
 
 
 def _plain(value: Any) -> Any:

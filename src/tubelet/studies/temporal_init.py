@@ -8,7 +8,7 @@ from typing import Any
 from tubelet.config import TrainConfig
 from tubelet.studies import images
 from tubelet.studies.models import with_model
-from tubelet.studies.study import Cell, Claim, Plan, Setting, Study
+from tubelet.studies.study import Cell, Hypothesis, Plan, Setting, Study
 
 STARTS = (
     ("zero-output", "zero at the output", "default", "queries, keys, values of the image; output 0"),
@@ -32,16 +32,16 @@ def plan(setting: Setting) -> Plan:
         )
         for name, label, behaviour, what in STARTS
     ]
-    claims = (
-        Claim(
+    hypotheses = (
+        Hypothesis(
             "Starting at zero at the output is better than starting at zero in full",
             "zero-output",
             "zero",
         ),
-        Claim("Starting at zero at the output is better than a copy", "zero-output", "copied"),
-        Claim("Starting at zero at the output is better than a random start", "zero-output", "random"),
-        Claim("A copy is better than a random start", "copied", "random"),
-        Claim("A random start is better than zero in full", "random", "zero"),
+        Hypothesis("Starting at zero at the output is better than a copy", "zero-output", "copied"),
+        Hypothesis("Starting at zero at the output is better than a random start", "zero-output", "random"),
+        Hypothesis("A copy is better than a random start", "copied", "random"),
+        Hypothesis("A random start is better than zero in full", "random", "zero"),
     )
     notes = (
         "Weights that are all 0, queries, keys, values and output, get no gradient: they stay 0, whatever the paper's "
@@ -49,7 +49,7 @@ def plan(setting: Setting) -> Plan:
         "full” measures.",
         *([] if given else [images.NOTE]),
     )
-    return Plan(tuple(cells), claims, () if given else (images.image_source(base),), notes)
+    return Plan(tuple(cells), hypotheses, () if given else (images.image_source(base),), notes)
 
 
 def _starting(base: TrainConfig, behaviour: Any) -> TrainConfig:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from tubelet.config import TrainConfig
 from tubelet.errors import ConfigError
 from tubelet.studies.models import model_of, with_model, with_size
-from tubelet.studies.study import Cell, Claim, Plan, Setting, Study
+from tubelet.studies.study import Cell, Hypothesis, Plan, Setting, Study
 
 LENGTHS = (2, 4, 8)
 SIZES = {224: 80.3, 288: 80.7, 320: 81.0}
@@ -37,8 +37,8 @@ def plan(setting: Setting) -> Plan:
     for size in sizes:
         if size != side:
             cells.append(_cell(f"size{size}", with_size(sized, size), base_length, size))
-    claims = [
-        Claim(
+    hypotheses = [
+        Hypothesis(
             f"Tubelets of {short} frames are better than of {long}",
             f"t{short}",
             f"t{long}",
@@ -48,8 +48,8 @@ def plan(setting: Setting) -> Plan:
     ]
     names = {size: f"t{base_length}" if size == side else f"size{size}" for size in {*sizes, side}}
     ordered = sorted(names)
-    claims += [
-        Claim(
+    hypotheses += [
+        Hypothesis(
             f"Frames of {large} pixels are better than of {small}",
             names[large],
             names[small],
@@ -57,7 +57,7 @@ def plan(setting: Setting) -> Plan:
         )
         for small, large in pairwise(ordered)
     ]
-    return Plan(tuple(cells), tuple(claims))
+    return Plan(tuple(cells), tuple(hypotheses))
 
 
 def _cell(name: str, config: TrainConfig, length: int, size: int) -> Cell:

@@ -8,8 +8,8 @@ from typing import Any
 
 from tubelet.config import TrainConfig
 from tubelet.studies.models import VARIANTS, model_of, with_model
-from tubelet.studies.results import CLOSE, Row
-from tubelet.studies.study import Cell, Claim, Plan, Setting, Study
+from tubelet.studies.rows import CLOSE, Row
+from tubelet.studies.study import Cell, Hypothesis, Plan, Setting, Study
 
 AVERAGE = "average-pool"
 
@@ -22,7 +22,7 @@ PAPER = {
 }
 """Table 2, ViViT-B/16x2."""
 
-CLAIMS = (
+HYPOTHESES = (
     (
         "With little data the factorised encoder is better than attention over everything",
         "model-2",
@@ -82,15 +82,15 @@ def plan(setting: Setting) -> Plan:
                     facts=facts,
                 )
             )
-    claims = [Claim(*claim) for claim in CLAIMS]
+    hypotheses = [Hypothesis(*hypothesis) for hypothesis in HYPOTHESES]
     notes = []
     if len(fractions) > 1:
-        claims = [*_with_all_and_with_least(fractions), _about_data(fractions)]
+        hypotheses = [*_with_all_and_with_least(fractions), _about_data(fractions)]
         notes.append(
             "With a part of the training videos the epochs are as many more, so that every cell takes about as many "
             "steps."
         )
-    return Plan(tuple(cells), tuple(claims), notes=tuple(notes))
+    return Plan(tuple(cells), tuple(hypotheses), notes=tuple(notes))
 
 
 def _models(base: TrainConfig) -> list[tuple[str, str, TrainConfig]]:
@@ -115,18 +115,18 @@ def _as_many_steps(config: TrainConfig, share: float) -> TrainConfig:
     return replace(config, optimisation=longer)
 
 
-def _with_all_and_with_least(fractions: Sequence[float]) -> list[Claim]:
-    """Each claim of the paper for the largest and for the smallest share of the videos."""
+def _with_all_and_with_least(fractions: Sequence[float]) -> list[Hypothesis]:
+    """Each hypothesis of the paper for the largest and for the smallest share of the videos."""
     least = f"-{fractions[0]:g}"
     return [
-        Claim(f"{text} ({share:.0%} of the videos)", better + suffix, worse + suffix, paper)
-        for text, better, worse, paper in CLAIMS
+        Hypothesis(f"{text} ({share:.0%} of the videos)", better + suffix, worse + suffix, paper)
+        for text, better, worse, paper in HYPOTHESES
         for share, suffix in ((fractions[-1], ""), (fractions[0], least))
     ]
 
 
-def _about_data(fractions: Sequence[float]) -> Claim:
-    return Claim(
+def _about_data(fractions: Sequence[float]) -> Hypothesis:
+    return Hypothesis(
         f"More videos help the factorised encoder ({fractions[-1]:.0%} against {fractions[0]:.0%})",
         "model-2",
         f"model-2-{fractions[0]:g}",
@@ -134,7 +134,7 @@ def _about_data(fractions: Sequence[float]) -> Claim:
 
 
 def remarks(rows: Sequence[Row]) -> list[str]:
-    """How the order changes with the amount of data, and who overfits most."""
+    """How the order changes with the amount of data, and which row overfits most."""
     by_share: dict[str, list[Row]] = {}
     for row in rows:
         if row.top1 is not None:

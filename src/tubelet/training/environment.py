@@ -12,7 +12,7 @@ import torch
 
 from tubelet.version import __version__
 
-PACKAGES = ("torch", "torchvision", "torchmetrics", "av", "numpy", "safetensors")
+PACKAGES = ("torch", "torchvision", "av", "numpy", "scipy", "safetensors")
 
 
 def describe_environment(device: torch.device, processes: int = 1) -> dict[str, Any]:

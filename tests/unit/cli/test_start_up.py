@@ -16,7 +16,7 @@ from tubelet.cli import main as command
 from tubelet.config import PreprocessingConfig
 
 SOURCE = Path(command.__file__).resolve().parents[2]
-SLOW = ("torchvision", "torchmetrics", "matplotlib", "torch._dynamo", "sympy")
+SLOW = ("torchvision", "scipy", "matplotlib", "torch._dynamo", "sympy")
 """Modules that take from 0.3 to 3 seconds to import, and that no prediction needs."""
 
 

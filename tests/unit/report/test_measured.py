@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tubelet.evaluation import Evaluation, VideoPrediction, temporal_probe
+from tubelet.evaluation import Evaluation, VideoPrediction, frame_order_metrics
 from tubelet.report import write_report
 from unit.report.html_page import Page
 
@@ -38,7 +38,7 @@ def evaluation() -> Evaluation:
         "single_frame": predictions([number % 2 > 0 for number in range(40)]),
     }
     made = Evaluation.of(ordinary, CLASSES, views="2x1", split="test").calibrated(fitted_on)
-    return replace(made, probe=temporal_probe(ordinary, changed, CLASSES, seed=0), seconds=4.0)
+    return replace(made, probe=frame_order_metrics(ordinary, changed, CLASSES, seed=0), seconds=4.0)
 
 
 def test_calibration_is_drawn_with_and_without_the_temperature(evaluation: Evaluation, tmp_path: Path) -> None:

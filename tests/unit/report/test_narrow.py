@@ -10,12 +10,13 @@ import pytest
 
 from tubelet.config import TrainConfig
 from tubelet.data import Sample, Table
-from tubelet.evaluation import Evaluation, VideoPrediction, compare, temporal_probe
+from tubelet.evaluation import Evaluation, VideoPrediction, compare, frame_order_metrics
 from tubelet.report import write_comparison, write_report
 from tubelet.studies.folder import Outcome, StudyFolder
+from tubelet.studies.outcomes import rows_of
 from tubelet.studies.page import Written, write_pages
-from tubelet.studies.results import judge, rows_of, verdict_in_words
-from tubelet.studies.study import Cell, Claim, Plan, Study
+from tubelet.studies.results import judge, summarise
+from tubelet.studies.study import Cell, Hypothesis, Plan, Study
 from unit.report.chromium import PHONE, measured, needs_chromium, said_by
 
 NAMES = [f"two_hand_front_clap_and_{number}_more/things-to-do" for number in range(27)]
@@ -35,7 +36,7 @@ def fill(run: Path, turn: int) -> Path:
     classes = {"label": NAMES}
     evaluation = Evaluation.of(predictions(turn), classes, split="test")
     changed = {order: predictions(2 - turn) for order in ("shuffled", "reversed", "single_frame")}
-    evaluation = dataclasses.replace(evaluation, probe=temporal_probe(predictions(turn), changed, classes, seed=0))
+    evaluation = dataclasses.replace(evaluation, probe=frame_order_metrics(predictions(turn), changed, classes, seed=0))
     fitted = Evaluation.of(predictions(turn, "val"), classes, split="val", resamples=0)
     evaluation.calibrated(fitted).save(run)
     Evaluation.of(predictions(turn), classes).save(run / "evaluations" / "another_camera_in_another_room")
@@ -106,7 +107,7 @@ def test_a_study_fits_on_a_phone(tmp_path: Path, costs: list[int]) -> None:
     }
     rows = rows_of(cells, outcomes)
     by_key = {row.key: row for row in rows}
-    judgements = [judge(Claim("More frames are better than fewer", rows[1].key, rows[0].key, "2 to 1"), by_key)]
+    verdicts = [judge(Hypothesis("More frames are better than fewer", rows[1].key, rows[0].key, "2 to 1"), by_key)]
     samples = [Sample(f"{n}.mp4", {"label": 0}, split="test" if n % 2 else "train") for n in range(200)]
     study = Study("frames", "How many frames a model should see", "Do more help?", "They do.", lambda _: Plan((), ()))
     written = Written(
@@ -114,5 +115,5 @@ def test_a_study_fits_on_a_phone(tmp_path: Path, costs: list[int]) -> None:
     )
     folder = StudyFolder(tmp_path / "study")
     folder.path.mkdir()
-    write_pages(folder, written, rows, judgements, verdict_in_words(rows, judgements))
+    write_pages(folder, written, rows, verdicts, summarise(rows, verdicts))
     fits(folder.page)

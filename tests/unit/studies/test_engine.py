@@ -16,7 +16,7 @@ from tubelet.errors import ConfigError
 from tubelet.studies import StudyResult, run_study
 from tubelet.studies import cell as cell_module
 from tubelet.studies.catalogue import STUDIES
-from tubelet.studies.study import Cell, Claim, Plan, Setting, Study
+from tubelet.studies.study import Cell, Hypothesis, Plan, Setting, Study
 from tubelet.training import SilentReporter, TrainingInterrupted
 
 
@@ -27,8 +27,8 @@ def two_cells(setting: Setting) -> Plan:
         Cell(name="narrow", label="narrow", config=setting.base, paper={"K400": 70.0}),
         Cell(name="wide", label="wide", config=wide, views=("1x1", "2x1"), paper={"K400": 71.0}),
     )
-    claims = (Claim("Wide is better", "wide 1x1", "narrow", "71 against 70 % on Kinetics-400"),)
-    return Plan(cells, claims, notes=("A note for the reader.",))
+    hypotheses = (Hypothesis("Wide is better", "wide 1x1", "narrow", "71 against 70 % on Kinetics-400"),)
+    return Plan(cells, hypotheses, notes=("A note for the reader.",))
 
 
 WIDTHS = Study("widths", "Widths", "Is wide better?", "The paper says nothing.", two_cells, ("leave_one_out",))

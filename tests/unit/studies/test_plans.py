@@ -24,7 +24,7 @@ def planned(name: str, clips: Path, base: TrainConfig | None = None, **options: 
 
 @pytest.mark.parametrize("name", list(STUDIES))
 @pytest.mark.parametrize("recipe", [None, "small-data", "kinetics400"])
-def test_every_cell_can_be_built_and_every_claim_is_about_rows(name: str, recipe: str | None, clips: Path) -> None:
+def test_every_cell_can_be_built_and_every_hypothesis_is_about_rows(name: str, recipe: str | None, clips: Path) -> None:
     plan = planned(name, clips, None if recipe is None else train_config(recipe))
     keys = {cell.row(views) for cell in plan.cells for views in cell.views}
     assert len({cell.name for cell in plan.cells}) == len(plan.cells)
@@ -33,8 +33,8 @@ def test_every_cell_can_be_built_and_every_claim_is_about_rows(name: str, recipe
         preprocessing = preprocessing_for(model, cell.config.preprocessing)
         check_temporal(cell.config.augmentation, preprocessing)  # as every training does
         assert cell.needs is None or cell.needs in {source.name for source in plan.sources}
-    for claim in plan.claims:
-        assert {claim.better, claim.worse} <= keys
+    for hypothesis in plan.hypotheses:
+        assert {hypothesis.better, hypothesis.worse} <= keys
 
 
 def test_variants_differ_in_the_model_alone_and_take_as_many_steps(clips: Path) -> None:

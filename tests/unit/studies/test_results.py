@@ -6,8 +6,10 @@ from typing import Any
 
 from tubelet.config import TrainConfig
 from tubelet.studies.folder import Outcome
-from tubelet.studies.results import Row, judge, rows_of, verdict_in_words
-from tubelet.studies.study import Cell, Claim
+from tubelet.studies.outcomes import rows_of
+from tubelet.studies.results import judge, summarise
+from tubelet.studies.rows import Row
+from tubelet.studies.study import Cell, Hypothesis
 from tubelet.studies.variants import remarks
 
 VIDEOS = 100
@@ -30,25 +32,26 @@ def table(scores: dict[str, list[float]], train: dict[str, float] | None = None)
 
 def judged(scores: dict[str, list[float]], train: dict[str, float] | None = None, **fields: Any) -> Any:
     rows = {row.key: row for row in table(scores, train)}
-    return judge(Claim("a is better", "a", "b", **fields), rows)
+    return judge(Hypothesis("a is better", "a", "b", **fields), rows)
 
 
 def test_a_clear_difference_agrees_or_contradicts() -> None:
-    assert judged({"a": [0.8, 0.82, 0.81], "b": [0.5, 0.52, 0.51]}).verdict == "agrees"
-    assert judged({"a": [0.5, 0.52, 0.51], "b": [0.8, 0.82, 0.81]}).verdict == "contradicts"
+    assert judged({"a": [0.8, 0.82, 0.81], "b": [0.5, 0.52, 0.51]}).conclusion == "agrees"
+    assert judged({"a": [0.5, 0.52, 0.51], "b": [0.8, 0.82, 0.81]}).conclusion == "contradicts"
 
 
 def test_a_difference_within_chance_stays_open() -> None:
-    judgement = judged({"a": [0.8, 0.5, 0.65], "b": [0.6, 0.62, 0.61]})
-    assert judgement.verdict == "open"
-    assert judgement.difference is not None
-    assert judgement.difference.mean > 0
+    verdict = judged({"a": [0.8, 0.5, 0.65], "b": [0.6, 0.62, 0.61]})
+    assert verdict.conclusion == "open"
+    assert verdict.difference is not None
+    assert verdict.difference.mean > 0
 
 
 def test_a_contradiction_is_explained_by_the_training_videos() -> None:
     scores = {"a": [0.5, 0.5, 0.5], "b": [0.8, 0.8, 0.8]}
     assert "not learned enough" in judged(scores, {"a": 0.5, "b": 0.9}).reason
-    assert "(30 against 10 points): it generalises worse" in judged(scores, {"a": 0.8, "b": 0.9}).reason
+    assert "generalises worse" in judged(scores, {"a": 0.8, "b": 0.9}).reason
+    assert [round(row.gap or 0.0, 9) for row in table(scores, {"a": 0.8, "b": 0.9})] == [0.3, 0.1]
     assert "overfits" in judged(scores, {"a": 1.0, "b": 0.9}).reason
     assert "generalises worse" in judged(scores, {"a": 0.9, "b": 0.9}).reason
 
@@ -58,12 +61,12 @@ def test_views_of_one_training_are_not_said_to_generalise_worse() -> None:
     right = {views: [1.0] * count + [0.0] * (VIDEOS - count) for views, count in (("1x1", 80), ("2x1", 50))}
     done = {seed: Outcome("done", top1={"1x1": 0.8, "2x1": 0.5}, right=right, train_top1=0.9) for seed in range(3)}
     rows = {row.views: row for row in rows_of([cell], {"a": done})}
-    judgement = judge(
-        Claim("more views are better", rows["2x1"].key, rows["1x1"].key), {row.key: row for row in rows.values()}
+    verdict = judge(
+        Hypothesis("more views are better", rows["2x1"].key, rows["1x1"].key), {row.key: row for row in rows.values()}
     )
-    assert judgement.verdict == "contradicts"
-    assert "one training" in judgement.reason
-    assert "2x1" in judgement.reason
+    assert verdict.conclusion == "contradicts"
+    assert "one training" in verdict.reason
+    assert "2x1" in verdict.reason
 
 
 def test_who_overfits_most_is_said_where_it_is_more_than_chance() -> None:
@@ -82,7 +85,7 @@ def test_cells_of_one_label_are_told_apart_in_sentences_and_each_failure_counts(
     failed = Outcome("failed", error="out of memory")
     rows = rows_of(cells, {"a-25%": {0: outcome(0.5), 1: failed}, "a-100%": {0: outcome(0.9), 1: failed}})
     assert [row.title for row in rows] == ["a, 25%", "a, 100%"]
-    words = " ".join(verdict_in_words(rows, []))
+    words = " ".join(summarise(rows, []))
     assert "“a, 100%”" in words
     assert "2 runs failed" in words
 
@@ -93,17 +96,20 @@ def test_videos_that_are_too_easy_are_said_to_be() -> None:
 
 def test_only_seeds_that_both_have_are_compared() -> None:
     rows = {row.key: row for row in table({"a": [0.9, 0.9, 0.1], "b": [0.5, 0.5]})}
-    judgement = judge(Claim("", "a", "b"), rows)
-    assert judgement.difference is not None
-    assert judgement.difference.count == 2
-    assert judgement.difference.mean == 0.4
+    verdict = judge(Hypothesis("", "a", "b"), rows)
+    assert verdict.difference is not None
+    assert verdict.difference.count == 2
+    assert verdict.difference.mean == 0.4
 
 
 def test_the_verdict_names_the_best_what_it_beats_and_the_papers_findings() -> None:
     rows = table({"a": [0.8, 0.82, 0.81], "b": [0.5, 0.52, 0.51], "c": [0.8, 0.83, 0.79]})
     by_key = {row.key: row for row in rows}
-    judgements = [judge(Claim("", "a", "b", "80 against 70"), by_key), judge(Claim("", "b", "a", "2 to 1"), by_key)]
-    text = " ".join(verdict_in_words(rows, judgements))
+    verdicts = [
+        judge(Hypothesis("", "a", "b", "80 against 70"), by_key),
+        judge(Hypothesis("", "b", "a", "2 to 1"), by_key),
+    ]
+    text = " ".join(summarise(rows, verdicts))
     assert "Best is “a”" in text
     assert "better than 1 of 2 other rows" in text
     assert "not than: c" in text
@@ -111,9 +117,9 @@ def test_the_verdict_names_the_best_what_it_beats_and_the_papers_findings() -> N
 
 
 def test_a_best_row_that_beats_nothing_is_said_to_beat_nothing() -> None:
-    alike = verdict_in_words(table({"a": [0.8, 0.5, 0.65], "b": [0.6, 0.62, 0.61]}), [])
+    alike = summarise(table({"a": [0.8, 0.5, 0.65], "b": [0.6, 0.62, 0.61]}), [])
     assert alike[1] == "It is not significantly better than any other row."
-    single = verdict_in_words(table({"a": [0.8], "b": [0.3]}), [])
+    single = summarise(table({"a": [0.8], "b": [0.3]}), [])
     assert "one seed, which says nothing about chance" in single[1]
 
 

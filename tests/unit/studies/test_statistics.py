@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from scipy import stats  # comes with scikit-learn
+from scipy import stats
 
-from tubelet.studies.results import percent
-from tubelet.studies.statistics import difference, mean_interval, t_quantile
-
-
-@pytest.mark.parametrize("degrees", [1, 2, 3, 4, 9, 10, 429])
-@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.99])
-def test_the_quantile_is_students(degrees: int, confidence: float) -> None:
-    assert t_quantile(degrees, confidence) == pytest.approx(stats.t.ppf((1 + confidence) / 2, degrees), rel=1e-9)
+from tubelet.studies.rows import percent
+from tubelet.studies.statistics import difference, mean_interval
 
 
 def test_the_interval_is_the_textbooks() -> None:

@@ -1,7 +1,4 @@
-"""Whether time matters to a model: what becomes of its accuracy when the frames of a clip lose their order.
-
-The figures, out of stored predictions; `tubelet.evaluation.probe` makes these.
-"""
+"""Accuracy with the frames of a clip in another order, out of stored predictions: does time matter to a model?"""
 
 from __future__ import annotations
 
@@ -13,16 +10,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tubelet.evaluation.intervals import Bootstrap, Range, Resampling
-from tubelet.evaluation.metrics import Scores, scores_of
+from tubelet.evaluation.frame_order_verdict import verdict
+from tubelet.evaluation.intervals import Range, Resampling
 from tubelet.evaluation.paired import Difference, paired_difference
 from tubelet.evaluation.predictions import VideoPrediction
+from tubelet.evaluation.scores import Scores, scores_of
 
 SHUFFLED, REVERSED, SINGLE_FRAME = "shuffled", "reversed", "single_frame"
 ORDERS = (SHUFFLED, REVERSED, SINGLE_FRAME)
 """Frames in random order; last frame first; the middle frame in place of all."""
 
-TURNED = 8
+MOST_REVERSED = 8
 """Pairs of classes that are named."""
 
 
@@ -58,8 +56,8 @@ class ClassOrders:
 
 
 @dataclass(frozen=True)
-class Turned:
-    """Videos of a class that were called right, and are called `said` when they are played backwards."""
+class ReversalConfusion:
+    """Videos of a class that are predicted right, and as class `said` when they are played backwards."""
 
     truth: str
     said: str
@@ -67,7 +65,7 @@ class Turned:
 
 
 @dataclass(frozen=True)
-class HeadProbe:
+class HeadFrameOrders:
     """Whether time matters to one head.
 
     Attributes:
@@ -86,13 +84,13 @@ class HeadProbe:
     chance: float
     orders: dict[str, OrderFigures]
     per_class: tuple[ClassOrders, ...]
-    turned: tuple[Turned, ...]
+    turned: tuple[ReversalConfusion, ...]
     verdict: str
     method: str | None = None
 
 
 @dataclass(frozen=True)
-class TemporalProbe:
+class FrameOrderResult:
     """Whether time matters to a model.
 
     Attributes:
@@ -101,15 +99,15 @@ class TemporalProbe:
     """
 
     seed: int
-    heads: dict[str, HeadProbe]
+    heads: dict[str, HeadFrameOrders]
 
 
-def temporal_probe(
+def frame_order_metrics(
     ordinary: Sequence[VideoPrediction],
     changed: Mapping[str, Sequence[VideoPrediction]],
     classes: Mapping[str, Sequence[str]],
     seed: int,
-) -> TemporalProbe:
+) -> FrameOrderResult:
     """The figures and the verdict.
 
     Args:
@@ -119,21 +117,21 @@ def temporal_probe(
         seed: that the orders were drawn with.
     """
     resampling = Resampling.over(ordinary)
-    return TemporalProbe(
-        seed, {head: _head_probe(ordinary, changed, head, names, resampling) for head, names in classes.items()}
+    return FrameOrderResult(
+        seed, {head: _head_metrics(ordinary, changed, head, names, resampling) for head, names in classes.items()}
     )
 
 
-def _head_probe(
+def _head_metrics(
     ordinary: Sequence[VideoPrediction],
     changed: Mapping[str, Sequence[VideoPrediction]],
     head: str,
     names: Sequence[str],
     resampling: Resampling,
-) -> HeadProbe:
+) -> HeadFrameOrders:
     scores = scores_of(ordinary, head, len(names))
     others = {order: scores_of(changed[order], head, len(names)) for order in ORDERS}
-    hits, said = scores.hits(1), _said(scores)
+    hits, predicted = scores.hits(1), _predicted(scores)
     orders = {}
     for order, other in others.items():
         theirs = other.hits(1)
@@ -142,36 +140,43 @@ def _head_probe(
             top1=float(theirs.mean()),
             interval=None if between is None else between.range,
             difference=paired_difference(hits, theirs, resampling),
-            same=float((said == _said(other)).double().mean()),
+            same=float((predicted == _predicted(other)).double().mean()),
             method=None if between is None else between.method,
         )
-    targets, interval = scores.all_targets, resampling.share(hits)
+    targets, top1, interval = scores.all_targets, float(hits.mean()), resampling.share(hits)
     majority = (targets == torch.bincount(targets).argmax()).double()
     chance = float(majority.mean())
     turned: Counter[tuple[int, int]] = Counter()
-    for truth, before, after in zip(targets.tolist(), said.tolist(), _said(others[REVERSED]).tolist(), strict=True):
+    backwards = _predicted(others[REVERSED])
+    for truth, before, after in zip(targets.tolist(), predicted.tolist(), backwards.tolist(), strict=True):
         if before == truth and after not in (truth, -1):
             turned[truth, after] += 1
-    return HeadProbe(
-        top1=float(hits.mean()),
+    return HeadFrameOrders(
+        top1=top1,
         interval=None if interval is None else interval.range,
         chance=chance,
         orders=orders,
         per_class=_per_class(names, hits, {order: other.hits(1) for order, other in others.items()}, targets),
-        turned=tuple(Turned(names[a], names[b], count) for (a, b), count in turned.most_common(TURNED)),
+        turned=tuple(ReversalConfusion(names[a], names[b], n) for (a, b), n in turned.most_common(MOST_REVERSED)),
         verdict=verdict(
-            float(hits.mean()), chance, paired_difference(majority, hits, resampling), orders, resampling.bootstrap
+            top1,
+            chance,
+            paired_difference(majority, hits, resampling),
+            resampling.bootstrap,
+            shuffled=orders[SHUFFLED].difference,
+            backwards=orders[REVERSED].difference,
+            single_frame=orders[SINGLE_FRAME].difference,
         ),
         method=None if interval is None else interval.method,
     )
 
 
-def _said(scores: Scores) -> Tensor:
+def _predicted(scores: Scores) -> Tensor:
     """int64 [N], the class with the highest logit; -1 for a video that could not be read."""
-    said = torch.full((len(scores.all_targets),), -1, dtype=torch.int64)
+    predicted = torch.full((len(scores.all_targets),), -1, dtype=torch.int64)
     if len(scores.target):
-        said[scores.readable] = scores.logits.argmax(dim=1)
-    return said
+        predicted[scores.readable] = scores.logits.argmax(dim=1)
+    return predicted
 
 
 def _per_class(
@@ -184,81 +189,3 @@ def _per_class(
         recalls = {order: float(values[of_class].mean()) if count else None for order, values in others.items()}
         rows.append(ClassOrders(name, count, float(hits[of_class].mean()) if count else None, **recalls))
     return tuple(rows)
-
-
-def verdict(
-    top1: float,
-    chance: float,
-    against_majority: Difference,
-    orders: Mapping[str, OrderFigures],
-    bootstrap: Bootstrap,
-) -> str:
-    """What the figures say, and what they do not.
-
-    A difference counts as shown where McNemar's exact test says so (p < 0.05) and no interval that there is holds 0.
-
-    Args:
-        top1: accuracy with the frames in order.
-        chance: accuracy of always naming the most frequent class.
-        against_majority: the model against that, video for video.
-        orders: each of `ORDERS` to its figures.
-        bootstrap: what the intervals are over.
-    """
-    accuracy = f"Accuracy {_percent(top1)}, majority class {_percent(chance)}"
-    caveat = "" if bootstrap.enough else f" {_few(bootstrap)}"
-    if not (against_majority.shown and against_majority.difference > 0):
-        return (
-            f"{accuracy}: not shown to be better than always naming the most frequent class "
-            f"({_evidence(against_majority)}), so this says nothing about time.{caveat}"
-        )
-    shuffled, backwards, single = (orders[order].difference for order in ORDERS)
-    sentences = [f"{accuracy} ({_p(against_majority)})."]
-    if _is_cost(shuffled):
-        sentences.append(f"The order of frames matters to this model: shuffling costs {_points(shuffled, -1)}.")
-    else:
-        sentences.append(f"It is not shown that the order of frames matters: shuffling changes {_points(shuffled)}.")
-    if _is_cost(backwards):
-        sentences.append(f"The direction of time matters: playing backwards costs {_points(backwards, -1)}.")
-    else:
-        sentences.append(f"It is not shown that the direction matters: playing backwards changes {_points(backwards)}.")
-    alone = f"accuracy on the middle frame alone is {_percent(orders[SINGLE_FRAME].top1)}"
-    if _is_cost(single):
-        sentences.append(f"One frame is not enough: {alone} ({_evidence(single)}).")
-    else:
-        sentences.append(f"It is not shown that one frame is not enough: {alone} ({_evidence(single)}).")
-    return " ".join(sentences) + caveat
-
-
-def _is_cost(difference: Difference) -> bool:
-    return difference.shown and difference.difference < 0
-
-
-def _few(bootstrap: Bootstrap) -> str:
-    """What the p-values do not know."""
-    units = f"{bootstrap.units} {bootstrap.unit}{'' if bootstrap.units == 1 else 's'}"
-    return f"It is of {units}: too few to say whether it holds for other {bootstrap.unit}s."
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def _p(difference: Difference) -> str:
-    return f"p = {difference.p_value:.2g}"
-
-
-def _points(difference: Difference, sign: int = 1) -> str:
-    """The difference in points with its interval and p, signed; or as a loss where `sign` is -1."""
-    form = "+.1f" if sign == 1 else ".1f"
-    return f"{sign * 100 * difference.difference:{form}} points ({_evidence(difference, sign)})"
-
-
-def _evidence(difference: Difference, sign: int = 1) -> str:
-    """The interval and p; and which of them speaks against it where they disagree."""
-    form = "+.1f" if sign == 1 else ".1f"
-    ends = sorted(sign * 100 * end for end in difference.interval or ())
-    parts = [f"{ends[0]:{form}} to {ends[1]:{form}}"] if ends else []
-    parts.append(_p(difference))
-    if difference.significant and not difference.shown:
-        parts.append("but the interval reaches 0")
-    return ", ".join(parts)

@@ -9,7 +9,7 @@ import torch
 
 from tubelet.data import read_table
 from tubelet.data.draws import generator_of
-from tubelet.evaluation import Evaluation, evaluate, probe_temporal, reorder, temporal_probe
+from tubelet.evaluation import Evaluation, evaluate, evaluate_frame_orders, frame_order_metrics, reorder
 from tubelet.evaluation.predictions import VideoPrediction
 from tubelet.model import ViViT
 from tubelet.video import Preprocessing, open_video
@@ -56,7 +56,7 @@ def test_each_order_is_predicted_as_if_the_views_had_been_turned_round_by_hand(
 ) -> None:
     """Clips overlap, so that a model that shares work between them has to notice that these frames are others."""
     table = read_table(folder)
-    evaluation = probe_temporal(model, table, views="3x1", out=tmp_path)
+    evaluation = evaluate_frame_orders(model, table, views="3x1", out=tmp_path)
     assert evaluation.probe is not None
     assert [one.logits for one in evaluation.predictions] == [
         one.logits for one in evaluate(model, table, views="3x1").predictions
@@ -75,7 +75,7 @@ def test_a_random_order_depends_on_the_video_alone(model: ViViT, folder: Path, t
     table = read_table(folder)
 
     def shuffled(selection: list[int], name: str, seed: int = 0) -> dict[str, object]:
-        probe_temporal(model, table.select(selection), seed=seed, out=tmp_path / name)
+        evaluate_frame_orders(model, table.select(selection), seed=seed, out=tmp_path / name)
         stored = Evaluation.load(tmp_path / name / "probe-temporal" / "shuffled")
         return {one.path: one.logits for one in stored.predictions}
 
@@ -99,7 +99,7 @@ def probed(
     ordinary: list[bool], shuffled: list[bool], backwards: list[bool], single: list[bool], people: int | None = None
 ) -> str:
     changed = {"shuffled": shuffled, "reversed": backwards, "single_frame": single}
-    probe = temporal_probe(
+    probe = frame_order_metrics(
         predictions(ordinary, people),
         {order: predictions(hits, people) for order, hits in changed.items()},
         CLASSES,
@@ -160,6 +160,6 @@ def test_what_becomes_of_a_class_that_is_played_backwards_is_named() -> None:
     right = [True] * 40
     turned = [n % 2 == 1 for n in range(40)]
     changed = {order: predictions(right) for order in ("shuffled", "single_frame")} | {"reversed": predictions(turned)}
-    head = temporal_probe(predictions(right), changed, CLASSES, seed=0).heads["label"]
+    head = frame_order_metrics(predictions(right), changed, CLASSES, seed=0).heads["label"]
     assert [dataclasses.astuple(one) for one in head.turned] == [("a", "b", 20)]
     assert [(one.name, one.ordinary, one.reversed) for one in head.per_class] == [("a", 1.0, 0.0), ("b", 1.0, 1.0)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tubelet.studies.figures import ON_PAPER, study_figure
-from tubelet.studies.results import Row
+from tubelet.studies.cost_plot import ON_PAPER, study_figure
+from tubelet.studies.rows import Row
 from tubelet.studies.statistics import Interval
 
 

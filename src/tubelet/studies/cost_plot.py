@@ -13,7 +13,7 @@ from matplotlib.transforms import Bbox
 
 from tubelet.files import replacing
 from tubelet.report.figures import FIRST, INK, LINE, MUTED, SECOND, SETTINGS, log_axis, to_svg, wants_log
-from tubelet.studies.results import Row
+from tubelet.studies.rows import Row
 
 ON_PAPER = {INK: "#1b1d21", MUTED: "#62666e", LINE: "#dcdad5", FIRST: "#2f6db5", SECOND: "#c2641b"}
 """Colours of the PNG, where no stylesheet says them."""
@@ -57,24 +57,22 @@ def study_figure(rows: Sequence[Row], colours: dict[str, str]) -> Figure:
     same_cost = max(costs) < 1.02 * min(costs)
     figure = Figure(figsize=(7.2, 1.5 + 0.36 * len(shown)) if same_cost else (7.2, 4.6), layout="constrained")
     axes: Axes = figure.subplots()
-    (_ladder if same_cost else _scatter)(axes, shown, costs, colours)
+    (_lines if same_cost else _scatter)(axes, shown, costs, colours)
     if all(row.top1 is not None and row.top1.count == 1 for row in shown):
         axes.set_title(ONE_SEED, fontsize=TEXT_SIZE, color=colours[MUTED])
     return figure
 
 
-def _ladder(axes: Axes, rows: Sequence[Row], costs: Sequence[float], colours: dict[str, str]) -> None:
+def _lines(axes: Axes, rows: Sequence[Row], costs: Sequence[float], colours: dict[str, str]) -> None:
     """All rows cost the same: one line for each, in the order of the table."""
-    places = range(len(rows))
+    positions = range(len(rows))
     means, halves = _means(rows)
-    _points(axes, means, list(places), halves, "x", colours[FIRST])
-    trained = [
-        (100 * row.train_top1, place) for place, row in zip(places, rows, strict=True) if row.train_top1 is not None
-    ]
+    _points(axes, means, list(positions), halves, "x", colours[FIRST])
+    trained = [(100 * row.train_top1, y) for y, row in zip(positions, rows, strict=True) if row.train_top1 is not None]
     axes.plot(
         [x for x, _ in trained], [y for _, y in trained], "|", color=colours[SECOND], markersize=11, markeredgewidth=2
     )
-    axes.set_yticks(list(places), [row.title for row in rows])
+    axes.set_yticks(list(positions), [row.title for row in rows])
     axes.invert_yaxis()
     axes.grid(True, axis="x")
     axes.set_xlim(*_span([*means, *(x for x, _ in trained)], [*halves, *(0.0 for _ in trained)]))
@@ -135,7 +133,7 @@ def _name_points(axes: Axes, points: Sequence[tuple[float, float, float, str]], 
     """
     figure = axes.get_figure(root=True)
     assert figure is not None
-    figure.draw_without_rendering()  # lays the axes out, so that places are those of the picture
+    figure.draw_without_rendering()  # lays the axes out, so that positions are final
     frame = axes.get_window_extent()
     ends = [axes.transData.transform([(x, y - half), (x, y + half)]) for x, y, half, _ in points]
     taken = [Bbox(bar).padded(3) for bar in ends]
