@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tubelet.config import from_dict, to_dict
+from tubelet.config.resume import NOT_LEARNED
 from tubelet.data import Table, write_table
 from tubelet.data.run_table import read_splits
 from tubelet.errors import ConfigError
@@ -206,18 +207,8 @@ def require_unchanged(runs: Iterable[Run]) -> None:
             )
 
 
-IRRELEVANT = {
-    "config.recipe",
-    "config.runtime",
-    "config.data.workers",
-    "config.data.cache",
-    "config.data.cache_gigabytes",
-}
-"""Settings that do not change what is learned; the training's own resume leaves them free, too."""
-
-
 def _first_difference(stored: Any, wanted: Any, where: str = "") -> str:
-    if where in IRRELEVANT or stored == wanted:
+    if where.removeprefix("config.") in NOT_LEARNED or stored == wanted:
         return ""
     if isinstance(stored, dict) and isinstance(wanted, dict):
         for name in {**stored, **wanted}:
