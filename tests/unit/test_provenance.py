@@ -6,12 +6,12 @@ import copy
 from pathlib import Path
 
 import pytest
-from unit.train.conftest import TINY_MODEL
 
 import tubelet
 from tubelet.errors import DataError
 from tubelet.provenance import PROVENANCE_FILE, KnownVideo, Provenance
 from tubelet.weights.native import save
+from unit.training.conftest import TINY_MODEL
 
 ODD = 'a, "b"\nc'
 CHAIN = Provenance(

@@ -7,7 +7,6 @@ import itertools
 import pytest
 import torch
 from torch import Tensor
-from unit.pretrain.conftest import moving_bar
 
 from tubelet.config import MaskingConfig, ModelConfig
 from tubelet.errors import ConfigError
@@ -15,6 +14,7 @@ from tubelet.model import ViViT
 from tubelet.pretraining import Guess, MaskedTubelets, Visible
 from tubelet.pretraining.masking import draw_visible
 from tubelet.pretraining.targets import make_targets, to_tubelets, to_video
+from unit.pretraining.conftest import moving_bar
 
 VARIANTS = ("spatio_temporal", "factorised_encoder", "factorised_self_attention", "factorised_dot_product")
 EMBEDDINGS = ("tubelet", "conv_stem", "uniform_frames")

@@ -10,7 +10,6 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
-from unit.train.conftest import TINY_MODEL, moving_bar
 
 import tubelet
 from tubelet.cli.main import main
@@ -18,6 +17,7 @@ from tubelet.data import dataset as dataset_module
 from tubelet.data import read_table
 from tubelet.errors import ConfigError, DataError
 from tubelet.probing import fit_linear, knn_votes
+from unit.training.conftest import TINY_MODEL, moving_bar
 
 
 def vectors(count: int, classes: int = 4, dim: int = 12, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

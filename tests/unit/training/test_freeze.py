@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from unit.train.conftest import TINY_MODEL
 
 import tubelet
 from reporters import StopsAt
@@ -14,6 +13,7 @@ from tubelet.config import TrainConfig, override
 from tubelet.errors import ConfigError
 from tubelet.training import SilentReporter, TrainingInterrupted, train
 from tubelet.training.checkpoint import load_checkpoint
+from unit.training.conftest import TINY_MODEL
 
 VARIANTS = ("vivit_tiny_16x2", "vivit_tiny_16x2_fe", "vivit_tiny_16x2_fsa", "vivit_tiny_16x2_fdp")
 
