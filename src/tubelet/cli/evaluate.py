@@ -131,7 +131,7 @@ def _run(options: Options, source: str, output: Output, world: World) -> int:
 
     own = options.data is None
     warn_of_unfinished(source, output)
-    table = read_or_own(options, source, options.data, options.group_column, "tubelet evaluate MODEL DATA")
+    table = read_or_own(options, source, options.data, "tubelet evaluate MODEL DATA")
     for note in () if own else table.notes:
         output.warn(note)
     split = options.split or own_split(table)

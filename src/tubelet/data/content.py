@@ -1,4 +1,4 @@
-"""What a video holds, as a short key: the same for every copy of it, wherever it lies and whatever it is called."""
+"""Fingerprints of the content of videos: the same for every copy, under any path."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def copies(paths: Iterable[str], *, whole: bool = False) -> list[list[str]]:
     """Groups of paths that hold the same content, each group and all of them in the order of `paths`.
 
     Only files that share their size with another one are opened, and only a little is read of those that turn out to be
-    different. Empty files are nobody's copies.
+    different. Empty files are no copies.
 
     Args:
         paths: of videos, each once.
@@ -71,7 +71,7 @@ def copies(paths: Iterable[str], *, whole: bool = False) -> list[list[str]]:
 
 
 def _refine(paths: Sequence[str], part_of: Callable[[str], Any]) -> list[list[str]]:
-    """Those that agree in something, together; without those that agree with nobody, or have no such thing."""
+    """Groups of two or more paths with the same value; paths without a value are left out."""
     if len(paths) < MANY:
         found = list(map(part_of, paths))
     else:
@@ -85,7 +85,7 @@ def _refine(paths: Sequence[str], part_of: Callable[[str], Any]) -> list[list[st
 
 
 def _size(path: str) -> Any:
-    """What copies share and can be seen without opening them; None where there is nothing."""
+    """The size, without opening the file; None for an empty or missing one."""
     try:
         if FilePart.parse(path) is None and os.path.isdir(path):
             names = image_names(path)
@@ -98,7 +98,7 @@ def _size(path: str) -> Any:
 
 
 def _probe(path: str) -> str | None:
-    """Of a few bytes from the middle and the end; of a folder of frames nothing that `_size` did not see."""
+    """Hash of a few bytes from the middle and the end; the same for all folders of frames."""
     try:
         if FilePart.parse(path) is None and os.path.isdir(path):
             return "frames"
@@ -113,7 +113,7 @@ def _probe(path: str) -> str | None:
 
 
 def _digest(path: str) -> str | None:
-    """Of every byte."""
+    """Hash of every byte."""
     try:
         folder = FilePart.parse(path) is None and os.path.isdir(path)
         files = [os.path.join(path, name) for name in image_names(path)] if folder else [path]
@@ -164,7 +164,7 @@ def _frames_key(folder: str) -> str | None:
 
 
 def _hash(file: str, pieces: Iterable[tuple[int, int]], before: str = "") -> str:
-    """Of some pieces (first byte, bytes) of a file."""
+    """Hash of some pieces (first byte, bytes) of a file."""
     digest = hashlib.blake2b(before.encode(), digest_size=16)
     with open(file, "rb") as opened:
         for offset, count in pieces:

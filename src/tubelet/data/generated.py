@@ -1,26 +1,25 @@
-"""Labelled video files whose classes only time can tell apart.
+"""Labelled video files of classes that differ in the order of frames alone.
 
-A shape crosses the picture and comes in again on the other side, in three colours by turns. Three things are to be
-told, each of two values:
+A shape crosses the frame and comes in again on the other side, in three colours by turns. A class is made of three
+attributes with two values each:
 
     direction   it moves left or right
-    speed       by one place a frame, or by two
+    speed       by one position a frame, or by two
     colours     red is followed by green and green by blue (rgb), or the other way round (rbg)
 
-A scene (background, shape, lane, colours, noise) is drawn once, as a bag of pictures: the shape at each of `PLACES`
-places in each of three colours. The eight classes are eight orders of this one bag,
+A scene (background, shape, lane, colours, noise) is drawn once, as a set of pictures: the shape at each of `PLACES`
+positions in each of three colours. The eight classes are eight orders of this one set,
 
     right-slow-rgb   red 0 1 2 3   green 4 5 6 7   blue 0 1 2 3   red 4 5 6 7   green 0 1 2 3   blue 4 5 6 7
     left-fast-rgb    red 7 5 3 1   green 6 4 2 0   blue 7 5 3 1   red 6 4 2 0   green 7 5 3 1   blue 6 4 2 0
 
-and so on, each a ring that is gone round twice from a random start. So neither a single frame, nor its place in time,
-nor all frames without their order hold anything about the class. And every held-out scene is filmed in all eight
-classes: whoever sees its frames without their order gives it the same answer eight times, and is right once.
+and so on, each a cycle that is repeated twice from a random start. So neither a single frame, nor its time, nor all
+frames without their order say anything about the class. Every held-out scene is filmed in all eight classes: a model
+that ignores the order of frames gives the same prediction eight times, and is right once.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from tubelet.device import usable_cores
 from tubelet.errors import DataError
 from tubelet.video import write_video
 
@@ -55,7 +55,7 @@ Pictures = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Motion:
-    """One class: how the pictures of a scene follow each other."""
+    """One class: the order of the pictures of a scene."""
 
     direction: Direction
     speed: Speed
@@ -101,7 +101,7 @@ def write_clips(
         folder: is made; must not hold anything yet.
         scenes: videos of each class, by split: {"train": 60, "test": 15}. No scene is in two splits.
         seed: of everything that is drawn.
-        shuffled: show each clip's pictures in a random order: the same videos for whoever does not look at time.
+        shuffled: show the pictures of each clip in a random order, which removes all information about the class.
         progress: called with (videos written, videos in all).
 
     Returns:
@@ -121,7 +121,7 @@ def write_clips(
     ]
     for film in films:
         film.path.parent.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # encoding leaves Python to others
+    with ThreadPoolExecutor(usable_cores()) as pool:  # encoding leaves Python to others
         for written, _ in enumerate(pool.map(_Film.write, films), 1):
             if progress is not None:
                 progress(written, len(films))
@@ -130,14 +130,7 @@ def write_clips(
 
 @dataclass(frozen=True)
 class _Film:
-    """One video to be made.
-
-    Attributes:
-        path: of the file.
-        motion: its class.
-        shuffled: whether its pictures come in a random order.
-        seeds: of the scene, and of the order.
-    """
+    """One video to be made; the seeds are those of the scene and of the order."""
 
     path: Path
     motion: Motion
@@ -160,7 +153,7 @@ def _seeds(seed: int, split: int, number: int, label: int) -> tuple[Seed, Seed]:
 
 
 def render_scene(generator: np.random.Generator) -> Pictures:
-    """Draw a scene at random: its bag of pictures [PICTURES, SIZE, SIZE, 3], by colour, then by place."""
+    """The pictures of a random scene, [PICTURES, SIZE, SIZE, 3], by colour, then by position."""
     background = _background(generator)
     radius = generator.uniform(6.0, 10.0)
     lane = generator.uniform(radius, SIZE - radius)

@@ -1,4 +1,4 @@
-"""What a class becomes when a clip is mirrored or played backwards: swipe left becomes swipe right."""
+"""Maps of labels for clips that are flipped or played backwards: swipe left becomes swipe right."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class LabelMap:
         return {head: self._becomes[head][index] for head, index in labels.items()}
 
     def names(self, labels: Mapping[str, int]) -> bool:
-        """Whether the map says something about these labels: their class is named in every head that it has."""
+        """Whether the class of these labels is named in every head that the map has."""
         return bool(self._named) and all(labels[head] in named for head, named in self._named.items())
 
 
@@ -138,7 +138,7 @@ def mirror_note(classes: Mapping[str, Sequence[str]], augmentation: Augmentation
 
 
 def require_labels_stay_right(classes: Mapping[str, Sequence[str]], augmentation: AugmentationConfig) -> None:
-    """Hold that flipped and turned clips have the labels that they show (`mirror_note`).
+    """Hold that the labels of flipped and rotated clips are right (`mirror_note`).
 
     Raises:
         ConfigError: they do not; which classes, and what to do.

@@ -1,4 +1,4 @@
-"""What every source is turned into first: a video with the names of its labels, and the line it comes from."""
+"""Records, which every source is read into first, and the table that is built of them."""
 
 from __future__ import annotations
 

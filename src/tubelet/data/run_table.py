@@ -1,4 +1,4 @@
-"""The videos of a run, as its `splits.csv` lists them."""
+"""The table of a run, from its `splits.csv`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,7 @@ SPLITS_FILE = "splits.csv"
 
 
 def run_table(folder: str | os.PathLike[str]) -> Table:
-    """All videos that a run was given, with the splits and the classes that they have there.
-
-    Args:
-        folder: of the run.
-
-    Raises:
-        DataError: the folder holds no run that lists its videos, or a file of it is damaged.
-    """
+    """All videos of a run, with its splits and classes; a DataError if it lists none, or a file of it is damaged."""
     folder = Path(folder)
     if not (folder / SPLITS_FILE).is_file() or not (folder / RUN_FILE).is_file():
         raise DataError(f"{folder} is not a run that knows its videos (no {SPLITS_FILE}); name some")
@@ -32,15 +25,8 @@ def run_table(folder: str | os.PathLike[str]) -> Table:
 
 
 def splits_of(folder: Path, run: Mapping[str, Any]) -> Table:
-    """The table of a run, held against what its `run.json` says.
-
-    Args:
-        folder: of the run.
-        run: its `run.json`, with `labels` and `data`.
-
-    Raises:
-        DataError: `splits.csv` is damaged, or lacks rows.
-    """
+    """The table of the run in a folder, held against its `run.json`; a DataError if rows of `splits.csv` are
+    missing."""
     table = read_splits(folder / SPLITS_FILE, run["labels"] or {}, run["data"]["root"])
     expected = run["data"].get("splits")
     if expected is not None and expected != table.splits:
@@ -52,11 +38,7 @@ def splits_of(folder: Path, run: Mapping[str, Any]) -> Table:
 
 
 def require_any(table: Table) -> None:
-    """Hold that not all videos of a run are gone.
-
-    Raises:
-        DataError: they are; it says how a data set that was moved is found again.
-    """
+    """Hold that not all videos of a run are gone."""
     if not any(video_exists(sample.path) for sample in table.samples):
         raise DataError(
             f"none of the run's {len(table)} videos is where it was ({table.samples[0].path} for one). If they were "
@@ -67,13 +49,7 @@ def require_any(table: Table) -> None:
 def read_splits(path: Path, classes: dict[str, list[str]], root: str) -> Table:
     """The table that `tubelet.data.write_table` wrote, sample for sample; nothing is looked for, left out or sorted.
 
-    Args:
-        path: of the CSV.
-        classes: class names by head.
-        root: of the table.
-
-    Raises:
-        DataError: it cannot be read; the error names the line.
+    The classes and the root are those of the table. A damaged line is a DataError that names it.
     """
     index = {head: {name: number for number, name in enumerate(names)} for head, names in classes.items()}
 

@@ -1,4 +1,4 @@
-"""What a data set is here: samples with labels, the names of the classes, and which split each sample belongs to."""
+"""A data set as a table: samples with labels and splits, and the names of the classes."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Table:
         return f"{path}[{start}-{end}]"
 
     def class_names(self, sample: Sample) -> list[str]:
-        """What a sample shows, by head."""
+        """The class names of a sample, by head."""
         return [names[sample.labels[head]] for head, names in self.classes.items()]
 
     def split(self, name: str) -> Table:

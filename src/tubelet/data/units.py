@@ -1,4 +1,4 @@
-"""What is independent of what: parts of one file, copies of it and links to it are one thing, and so is a group."""
+"""Independent units of samples: parts of one file, its copies and links are one unit, and so is a group."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ G = TypeVar("G", bound=Grouped)
 
 
 def independent_unit(sample: Grouped) -> str:
-    """What a sample stands or falls with: its group, else its file, whatever part of the file it is.
+    """The independent unit of a sample: its group, else its file, whatever part of the file it is.
 
     Samples of different units are taken to be independent: a split never cuts a unit, and intervals are drawn over
     them. Copies under other names are not looked for here, since that means reading files; `independent_units` does.
@@ -186,13 +186,13 @@ def check_given_splits(samples: Sequence[P], describe: Callable[[P], str], *, re
             leaking += [f"{describe(one)} and {describe(other)}" for one, other in shared]
             apart += not shared and len({sample.split for sample in same}) > 1
     if leaking:
-        told = (
+        message = (
             f"{len(leaking)} videos are in two splits: {listing(leaking, between='; ')}; a video that was trained on "
             "cannot test anything, nor can a copy of it or a part that overlaps"
         )
         if refuse:
-            raise DataError(f"{told}: keep one of each")
-        notes.append(told)
+            raise DataError(f"{message}: keep one of each")
+        notes.append(message)
     if apart:
         notes.append(
             f"{apart} files have parts in several splits; the parts do not overlap, but parts of one recording are not "
@@ -243,11 +243,7 @@ def _groups_in_several(samples: Sequence[Placed]) -> list[str]:
 
 
 def copies_note(by_file: Iterable[Sequence[Grouped]]) -> list[str]:
-    """A note about files that hold the same as others; nothing if there are none.
-
-    Args:
-        by_file: what `independent_units` gives without groups.
-    """
+    """A note about files with the content of others, in the units of `independent_units` without groups."""
     same = [names for unit in by_file if len(names := list(dict.fromkeys(sample.path for sample in unit))) > 1]
     if not same:
         return []

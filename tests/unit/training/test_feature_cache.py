@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from unit.train.conftest import TINY_MODEL, moving_bar
 
 import tubelet
 from tubelet.config import (
@@ -32,6 +31,7 @@ from tubelet.data.prepare import prepare
 from tubelet.errors import ConfigError, VideoError
 from tubelet.features.store import FeatureStore
 from tubelet.training import SilentReporter, TrainingInterrupted, TrainResult, read_events, train
+from unit.training.conftest import TINY_MODEL, moving_bar
 
 LOSSES = {"loss", "gradient_norm", "top1", "step", "epoch"}
 

@@ -19,9 +19,6 @@ def read(path: Path, root: Path) -> Annotations:
 
     A video is looked for as `ID_000010_000020` (cut out already, as the usual download scripts name it), then as `ID`
     (the whole video, of which the seconds from start to end are used), anywhere below `root`.
-
-    Raises:
-        DataError: columns are missing, or the labels of the file are held back (the first releases of the test splits).
     """
     videos = Videos(root)
     records = []
