@@ -285,7 +285,7 @@ def _finish(evaluation: Evaluation, folder: Path | None, home: Path | None, outp
 
 def _other_split(table: Table, wanted: str | None, split: str | None) -> str:
     """The split to fit a temperature on."""
-    from tubelet.data.table import split_name
+    from tubelet.config.split_names import split_name
 
     if wanted is None or split is None or split_name(wanted) == split_name(split):
         raise ConfigError(

@@ -1,5 +1,6 @@
 """Data sets: reading what describes them, dividing them, and turning them into batches of clips."""
 
+from tubelet.config.split_names import split_name
 from tubelet.data.batch import Batch, collate
 from tubelet.data.cache import FrameCache
 from tubelet.data.check import check
@@ -17,7 +18,8 @@ from tubelet.data.preview import contact_sheet
 from tubelet.data.read import read_configured, read_table
 from tubelet.data.sampler import EpochBatches
 from tubelet.data.splits import assign_splits, hold_out, without_splits
-from tubelet.data.table import Sample, Table, split_name, write_table
+from tubelet.data.table import Sample, Table
+from tubelet.data.table_file import write_table
 from tubelet.data.train_classes import require_train_classes, untrained_classes
 from tubelet.data.units import independent_unit, independent_units
 

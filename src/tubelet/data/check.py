@@ -13,9 +13,9 @@ from functools import partial
 from tubelet.config import PreprocessingConfig
 from tubelet.data.check_report import CheckReport, Problem, Spread
 from tubelet.data.content import copies
+from tubelet.data.given_splits import groups_in_several_splits, overlaps
 from tubelet.data.table import Sample, Table
 from tubelet.data.train_classes import untrained_classes
-from tubelet.data.units import groups_in_several_splits, overlaps
 from tubelet.device import usable_cores
 from tubelet.errors import VideoError
 from tubelet.video import open_video, window

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from tubelet.config.split_names import split_name
 from tubelet.data.content import content_key
-from tubelet.data.table import Sample, Table, split_name
+from tubelet.data.table import Sample, Table
 from tubelet.errors import DataError
 from tubelet.provenance import USES, KnownVideo, Provenance, Use
 

@@ -21,8 +21,7 @@ TRIALS = 10
 def random_erasing(
     video: Float[Tensor, "T C H W"], config: AugmentationConfig, draws: Draws
 ) -> Float[Tensor, "T C H W"]:
-    """Replace a rectangle by normal noise, fresh for every pixel of every frame. The normalised video is changed in
-    place.
+    """Replace a rectangle of a normalised video, in place, by normal noise, fresh for every pixel of every frame.
 
     Random erasing (Zhong et al., AAAI 2020) with the ranges of Scenic (`RandomErasing` in `video_ops`): area from
     `erase_area`, height over width from 0.3 to 3.3, log-uniformly.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tubelet.config.run_state import RESTORE, RUN_FILE, read_run_file
-from tubelet.data.table import Sample, Table
+from tubelet.data.table import Table
+from tubelet.data.table_file import read_splits
 from tubelet.errors import DataError
 from tubelet.video import video_exists
 
@@ -25,8 +25,7 @@ def run_table(folder: str | os.PathLike[str]) -> Table:
 
 
 def splits_of(folder: Path, run: Mapping[str, Any]) -> Table:
-    """The table of the run in a folder, held against its `run.json`; a DataError if rows of `splits.csv` are
-    missing."""
+    """The table of the run in a folder; a DataError if it is not what `run.json` says."""
     table = read_splits(folder / SPLITS_FILE, run["labels"] or {}, run["data"]["root"])
     expected = run["data"].get("splits")
     if expected is not None and expected != table.splits:
@@ -44,38 +43,6 @@ def require_any(table: Table) -> None:
             f"none of the run's {len(table)} videos is where it was ({table.samples[0].path} for one). If they were "
             "moved, name the folder or table where they are now: they are known by their content"
         )
-
-
-def read_splits(path: Path, classes: dict[str, list[str]], root: str) -> Table:
-    """The table that `tubelet.data.write_table` wrote, sample for sample; nothing is looked for, left out or sorted.
-
-    The classes and the root are those of the table. A damaged line is a DataError that names it.
-    """
-    index = {head: {name: number for number, name in enumerate(names)} for head, names in classes.items()}
-
-    def seconds(text: str | None) -> float | None:
-        return float(text) if text else None
-
-    samples: list[Sample] = []
-    line = 1
-    try:
-        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-            rows = csv.DictReader(file, strict=True)
-            for row in rows:
-                line = rows.line_num
-                if None in row or None in row.values() or not row["path"]:
-                    raise ValueError("another number of cells than the header has, or no path")
-                labels = {head: numbers[row[head]] for head, numbers in index.items()}
-                start, end = seconds(row.get("start")), seconds(row.get("end"))
-                more = (row.get(name) or None for name in ("split", "group", "content"))
-                samples.append(Sample(row["path"], labels, start, end, *more))
-    except KeyError as error:
-        raise DataError(f"{path} line {line}: no column, or no class, is called {error}; {RESTORE}") from error
-    except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f"{path} line {line}: damaged ({error}); {RESTORE}") from error
-    if not samples:
-        raise DataError(f"{path}: lists no video; {RESTORE}")
-    return Table(tuple(samples), classes, root)
 
 
 def _counts(splits: Mapping[str, int]) -> str:

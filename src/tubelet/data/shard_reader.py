@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tubelet.data.given_splits import check_given_splits
 from tubelet.data.table import Sample, Table
-from tubelet.data.units import check_given_splits
 from tubelet.errors import DataError
 from tubelet.json_files import iterate_json_lines, read_json_object
 from tubelet.text import did_you_mean

@@ -55,8 +55,8 @@ class ShardWriter:
         self._tar: tarfile.TarFile | None = None
 
     def add(self, key: str, video: Path, suffix: str, description: dict[str, Any], shift: float) -> list[str]:
-        """Put a video and its description into a shard; returns the keys of the videos of a shard that is finished
-        by this."""
+        """Put a video and its description into a shard; returns the keys of the videos in a shard that this
+        finished."""
         length = video.stat().st_size
         done = self.finish() if self._tar is not None and self._bytes + length > self._most else []
         if self._tar is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tubelet.config.confidence import FEWEST_UNITS, interval_words
 from tubelet.config.model_cost import multiply_adds_text
-from tubelet.data.table import split_name
+from tubelet.config.split_names import split_name
 from tubelet.report import plots
 from tubelet.report.run_files import RunFiles
 from tubelet.report.state import is_number

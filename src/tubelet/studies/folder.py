@@ -13,7 +13,7 @@ from typing import Any, Literal
 from tubelet.config import from_dict, to_dict
 from tubelet.config.resume import NOT_LEARNED
 from tubelet.data import Table, write_table
-from tubelet.data.run_table import read_splits
+from tubelet.data.table_file import read_splits
 from tubelet.errors import ConfigError
 from tubelet.files import replacing
 from tubelet.folder_lock import LOCK_FILE

@@ -64,8 +64,7 @@ def in_order(numbers: Mapping[str, object], where: str) -> list[str]:
 
 
 def split_files(path: Path, names: Mapping[str, Sequence[str]], title: str) -> list[tuple[str | None, Path]]:
-    """(split, file) of each annotation file: `path` itself, or those in the folder `path` that match the patterns of
-    `names`; a DataError without any."""
+    """(split, file) of each annotation file: `path`, or those in it that match `names`; a DataError without any."""
     if path.is_file():
         split = next(
             (split for split, patterns in names.items() if any(path.match(pattern) for pattern in patterns)), None

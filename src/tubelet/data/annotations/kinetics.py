@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tubelet.config.split_names import split_name
 from tubelet.data.annotations.common import Annotations, Videos, split_files
 from tubelet.data.columns import missing_columns, window_of
 from tubelet.data.records import Record
 from tubelet.data.rows import read_rows
-from tubelet.data.table import split_name
 from tubelet.errors import DataError
 
 FILES = {"train": ["*train*.csv"], "val": ["*val*.csv"], "test": ["*test*.csv"]}
