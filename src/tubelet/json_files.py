@@ -58,7 +58,7 @@ def read_json_object(
     path: Path, advice: str = "", *, strict: bool = False, error: type[TubeletError] = DataError
 ) -> dict[str, Any]:
     """The JSON object in a file; for the other arguments see `parse_json`."""
-    data = _bytes(path, advice, error)
+    data = _bytes(path, advice, error, LARGEST)
     return as_object(parse_json(data, str(path), strict=strict, advice=advice, error=error), str(path), advice, error)
 
 
@@ -81,7 +81,7 @@ def iterate_json_lines(
 
     `unfinished` leaves out a last line without a line feed, which a process was killed in the middle of.
     """
-    lines = _bytes(path, advice, at_most=None).split(b"\n")
+    lines = _bytes(path, advice).split(b"\n")
     for number, line in enumerate(lines[:-1] if unfinished else lines, 1):
         if line.strip():
             where = f"{path} line {number}"
@@ -97,7 +97,7 @@ def not_utf8(error: UnicodeDecodeError) -> str:
     return f"line {line} is not UTF-8 text (byte 0x{data[error.start]:02x}); save the file as UTF-8"
 
 
-def _bytes(path: Path, advice: str, error: type[TubeletError] = DataError, at_most: int | None = LARGEST) -> bytes:
+def _bytes(path: Path, advice: str, error: type[TubeletError] = DataError, at_most: int | None = None) -> bytes:
     try:
         size = path.stat().st_size
         if at_most is not None and size > at_most:
