@@ -48,7 +48,6 @@ HUES = ((-0.05, 0.06), (0.27, 0.40), (0.55, 0.68))
 Direction = Literal["left", "right"]
 Speed = Literal["slow", "fast"]
 Colours = Literal["rgb", "rbg"]
-Seed = tuple[int, ...]
 Pictures = NDArray[np.uint8]
 """Frames [T, H, W, 3], RGB."""
 
@@ -113,43 +112,31 @@ def write_clips(
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()):
         raise DataError(f"{folder} is not empty; name a new folder, nothing is overwritten")
-    films = [
-        _Film(folder / split / motion.name / f"{number:03d}.mp4", motion, shuffled, _seeds(seed, place, number, label))
+    videos = [
+        (place, split, number, label)
         for place, (split, count) in enumerate(scenes.items())
         for number in range(count)
-        for label, motion in enumerate(CLASSES)
+        for label in range(len(CLASSES))
     ]
-    for film in films:
-        film.path.parent.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(usable_cores()) as pool:  # encoding leaves Python to others
-        for written, _ in enumerate(pool.map(_Film.write, films), 1):
-            if progress is not None:
-                progress(written, len(films))
-    return folder
 
-
-@dataclass(frozen=True)
-class _Film:
-    """One video to be made; the seeds are those of the scene and of the order."""
-
-    path: Path
-    motion: Motion
-    shuffled: bool
-    seeds: tuple[Seed, Seed]
-
-    def write(self) -> None:
-        scene, order = (np.random.default_rng(seed) for seed in self.seeds)
+    def film(video: tuple[int, str, int, int]) -> None:
+        place, split, number, label = video
+        scene = np.random.default_rng((seed, place, number, label if place == 0 else 0, 0))
+        order = np.random.default_rng((seed, place, number, label, 1))
         pictures = render_scene(scene)
-        ring, start = self.motion.ring(), int(order.integers(PICTURES))
-        if self.shuffled:
+        ring, start = CLASSES[label].ring(), int(order.integers(PICTURES))
+        if shuffled:
             ring = order.permutation(ring).tolist()
         frames = (ring[start:] + ring[:start]) * ROUNDS
-        write_video(self.path, pictures[frames], FRAME_RATE, preset="superfast", crf=23)
+        path = folder / split / CLASSES[label].name / f"{number:03d}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_video(path, pictures[frames], FRAME_RATE, preset="superfast", crf=23)
 
-
-def _seeds(seed: int, split: int, number: int, label: int) -> tuple[Seed, Seed]:
-    """Of a video's scene and of its order. In the first split every video has a scene of its own; see `write_clips`."""
-    return (seed, split, number, label if split == 0 else 0, 0), (seed, split, number, label, 1)
+    with ThreadPoolExecutor(usable_cores()) as pool:  # encoding releases the GIL
+        for written, _ in enumerate(pool.map(film, videos), 1):
+            if progress is not None:
+                progress(written, len(videos))
+    return folder
 
 
 def render_scene(generator: np.random.Generator) -> Pictures:
