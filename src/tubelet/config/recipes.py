@@ -162,7 +162,7 @@ def _last(name: str, tables: Mapping[Any, Mapping[str, Any]], fields: Mapping[st
 
 
 def _override(config: C, fields: Mapping[str, Any]) -> C:
-    fields = _just(fields)
+    fields = _with_exact_epochs(fields)
     groups = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     owner = dict.fromkeys(groups, "")
     for group, value in groups.items():
@@ -196,8 +196,8 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
-def _just(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings; if they have `epochs`, `min_steps` must not change these unless it comes along."""
+def _with_exact_epochs(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings, with `min_steps` off where they have `epochs` without it."""
     return {"min_steps": None, **settings} if "epochs" in settings else dict(settings)
 
 
@@ -219,7 +219,7 @@ def _read(path: Path) -> dict[str, Any]:
             if ("batch_size", optimisation.get("batch_size")) == AUTO_BATCH:
                 del optimisation["batch_size"]
                 optimisation["fit_memory"] = True
-            table["optimisation"] = _just(optimisation)
+            table["optimisation"] = _with_exact_epochs(optimisation)
         return table
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error

@@ -56,16 +56,16 @@ def independent_units(
         groups: False looks at files and their content alone.
         same: paths of files with the same content, as `same_content` gives them; None looks for them.
     """
-    files, joined = Files(), _Joined()
+    files, units = Files(), _DisjointSets()
     for sample in samples:
         if groups and sample.group is not None:
-            joined.join(("file", files.of(sample.path)), ("group", sample.group))
+            units.union(("file", files.of(sample.path)), ("group", sample.group))
     for paths in same_content(samples) if same is None else same:
         for path in paths[1:]:
-            joined.join(("file", files.of(paths[0])), ("file", files.of(path)))
+            units.union(("file", files.of(paths[0])), ("file", files.of(path)))
     found: dict[Hashable, list[G]] = defaultdict(list)
     for sample in samples:
-        found[joined.of(("file", files.of(sample.path)))].append(sample)
+        found[units.find(("file", files.of(sample.path)))].append(sample)
     return list(found.values())
 
 
@@ -119,23 +119,23 @@ def _opens(path: str) -> bool:
         return False
 
 
-class _Joined:
-    """Which of many things have been joined (a disjoint-set forest)."""
+class _DisjointSets:
+    """A disjoint-set forest."""
 
     def __init__(self) -> None:
-        self._above: dict[Hashable, Hashable] = {}
+        self._parent: dict[Hashable, Hashable] = {}
 
-    def of(self, thing: Hashable) -> Hashable:
-        """What stands for all that are joined with it."""
-        above = self._above.setdefault(thing, thing)
-        while above != thing:
-            self._above[thing] = self._above[above]
-            thing = self._above[thing]
-            above = self._above[thing]
-        return thing
+    def find(self, item: Hashable) -> Hashable:
+        """The representative of the set that holds an item."""
+        parent = self._parent.setdefault(item, item)
+        while parent != item:
+            self._parent[item] = self._parent[parent]
+            item = self._parent[item]
+            parent = self._parent[item]
+        return item
 
-    def join(self, one: Hashable, other: Hashable) -> None:
-        self._above[self.of(other)] = self.of(one)
+    def union(self, one: Hashable, other: Hashable) -> None:
+        self._parent[self.find(other)] = self.find(one)
 
 
 def copies_note(by_file: Iterable[Sequence[Grouped]]) -> list[str]:
