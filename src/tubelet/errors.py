@@ -1,4 +1,4 @@
-"""The errors that tubelet raises on purpose. Each says what was expected, what came, and what to do."""
+"""The errors of tubelet. Each message says what was expected, what was found, and what to do."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class TubeletError(Exception):
 
 
 class ConfigError(TubeletError, ValueError):
-    """A configuration that cannot be meant: an unknown field, a wrong type, sizes that do not fit each other."""
+    """An invalid configuration: an unknown field, a wrong type, sizes that do not fit each other."""
 
 
 class WeightsError(TubeletError, ValueError):
-    """A weights file that cannot be read, does not fit the model, or says too little about it."""
+    """A weights file that cannot be read, does not fit the model, or lacks information about it."""
 
 
 class StorageError(TubeletError, OSError):
@@ -47,13 +47,13 @@ class DataError(TubeletError, ValueError):
 
 
 class UnreadableError(DataError):
-    """The data was right when the work began, and its videos cannot be read any more: a disk is gone, for instance."""
+    """Videos that could be read before cannot be read any more: a disk is gone, for instance."""
 
     exit_code = 1
 
 
 class WorkerError(TubeletError, RuntimeError):
-    """A process that reads videos was ended from outside, or does not answer."""
+    """A process that reads videos was killed, or does not answer."""
 
     exit_code = 1
 

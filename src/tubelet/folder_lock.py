@@ -1,4 +1,4 @@
-"""One process at a time works in a folder. Standard library only."""
+"""Locks on folders. Standard library only."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ except ImportError:  # Windows has no flock: nothing is locked there
     fcntl = None  # type: ignore[assignment]
 
 LOCK_FILE = ".lock"
-"""In the folder that is locked; it says which process holds it, and is gone when that one ends in order."""
+"""In the locked folder; it names the process that holds the lock, and is removed on release."""
 
 PATIENCE = 3.0
-"""Seconds that a lock is waited for: so long may processes live whose parent was killed."""
+"""Seconds to wait for a lock: children of a killed process may live that long."""
 
 _descriptors: set[int] = set()
-"""Of locks that this process holds: a child must not keep them alive when its parent is killed."""
+"""Of locks that this process holds; closed in children, which would keep the locks when it is killed."""
 
 
 class FolderLock:
@@ -36,15 +36,10 @@ class FolderLock:
     def __init__(self) -> None:
         self._descriptor: int | None = None
         self.folder: Path | None = None
-        """That is locked, under its present name."""
+        """The locked one, under its present name."""
 
     def hold(self, folder: Path) -> None:
-        """Lock a folder, which exists.
-
-        Raises:
-            InUseError: another process, or thread, has it and keeps it.
-            OSError: no file can be written there.
-        """
+        """Lock a folder, which exists; an InUseError if another process, or thread, has it and keeps it."""
         if fcntl is None:
             return
         path, until = folder / LOCK_FILE, time.monotonic() + PATIENCE
@@ -52,7 +47,7 @@ class FolderLock:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if not _is_at(descriptor, path):  # whoever had it took the file away in between
+                if not _is_at(descriptor, path):  # the former holder removed the file in between
                     os.close(descriptor)
                     continue
             except BlockingIOError:
@@ -71,7 +66,7 @@ class FolderLock:
             break
         _descriptors.add(descriptor)
         self._descriptor, self.folder = descriptor, folder
-        with contextlib.suppress(OSError):  # on a full disk nobody can say who it is
+        with contextlib.suppress(OSError):  # the disk may be full
             os.ftruncate(descriptor, 0)
             os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
 

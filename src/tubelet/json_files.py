@@ -1,9 +1,10 @@
-"""JSON in files. What cannot be read is an error that names the file and the line, and says what to do."""
+"""JSON in files, with errors that name the file and the line, and say what to do."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,12 +13,15 @@ from tubelet.errors import DataError, TubeletError
 LARGEST = 64 * 1024 * 1024
 """Bytes of a JSON object that is still read from a file; configurations are far below."""
 
+JsonLine = tuple[int, dict[str, Any]]
+"""Number of the line, and the object on it."""
+
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Characters that are escaped: line ends of other programs, and bytes of file names that are not UTF-8 (surrogates)."""
 
 
 def dump_json(value: Any, indent: int | None = None) -> str:
-    """JSON that is readable in any script, and that is UTF-8 whatever the names in it are."""
+    """JSON with other scripts unescaped, valid UTF-8 for any names."""
     text = json.dumps(value, indent=indent, ensure_ascii=False)
     return _ESCAPED.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
@@ -53,50 +57,35 @@ def parse_json(
 def read_json_object(
     path: Path, advice: str = "", *, strict: bool = False, error: type[TubeletError] = DataError
 ) -> dict[str, Any]:
-    """The JSON object that a file holds.
-
-    Args:
-        path: of the file.
-        advice: what to do about an error.
-        strict: see `parse_json`.
-        error: the class of the error.
-
-    Raises:
-        error: the file cannot be read, is far too large, or holds something else.
-    """
-    data = _bytes(path, advice, error)
+    """The JSON object in a file; for the other arguments see `parse_json`."""
+    data = _bytes(path, advice, error, LARGEST)
     return as_object(parse_json(data, str(path), strict=strict, advice=advice, error=error), str(path), advice, error)
 
 
 def as_object(value: Any, where: str, advice: str = "", error: type[TubeletError] = DataError) -> dict[str, Any]:
-    """A JSON value that has to be an object.
-
-    Raises:
-        error: it is something else.
-    """
+    """A JSON value that has to be an object; an error otherwise."""
     if not isinstance(value, dict):
         raise error(f"{where}: expected a JSON object, got {type(value).__name__}{_then(advice)}")
     return value
 
 
-def read_json_lines(path: Path, advice: str = "", *, unfinished: bool = False) -> list[tuple[int, dict[str, Any]]]:
-    """(line number, object) of each line of a JSONL file that is not blank. Only a line feed ends a line.
+def read_json_lines(path: Path, advice: str = "", *, unfinished: bool = False) -> list[JsonLine]:
+    """`iterate_json_lines` as a list."""
+    return list(iterate_json_lines(path, advice, unfinished=unfinished))
 
-    Args:
-        path: of the file.
-        advice: what to do about an error.
-        unfinished: leave out a last line without a line feed, which a process was killed in the middle of.
 
-    Raises:
-        DataError: the file cannot be read, or a line holds something else.
+def iterate_json_lines(
+    path: Path, advice: str = "", *, unfinished: bool = False
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each line of a JSONL file that is not blank. Only a line feed ends a line.
+
+    `unfinished` leaves out a last line without a line feed, which a process was killed in the middle of.
     """
-    lines = _bytes(path, advice, at_most=None).split(b"\n")
-    found = []
+    lines = _bytes(path, advice).split(b"\n")
     for number, line in enumerate(lines[:-1] if unfinished else lines, 1):
         if line.strip():
             where = f"{path} line {number}"
-            found.append((number, as_object(parse_json(line, where, advice=advice), where, advice)))
-    return found
+            yield number, as_object(parse_json(line, where, advice=advice), where, advice)
 
 
 def not_utf8(error: UnicodeDecodeError) -> str:
@@ -108,7 +97,7 @@ def not_utf8(error: UnicodeDecodeError) -> str:
     return f"line {line} is not UTF-8 text (byte 0x{data[error.start]:02x}); save the file as UTF-8"
 
 
-def _bytes(path: Path, advice: str, error: type[TubeletError] = DataError, at_most: int | None = LARGEST) -> bytes:
+def _bytes(path: Path, advice: str, error: type[TubeletError] = DataError, at_most: int | None = None) -> bytes:
     try:
         size = path.stat().st_size
         if at_most is not None and size > at_most:

@@ -1,4 +1,4 @@
-"""What may be read and written where, found out before anything heavy is imported."""
+"""Checks of paths that are to be read or written, before anything heavy is imported."""
 
 from __future__ import annotations
 
@@ -20,15 +20,10 @@ SHOWN = 8
 
 
 def require_free(path: str | os.PathLike[str], *, overwrite: bool = False, inputs: Iterable[str | Path] = ()) -> None:
-    """Hold that a result may be written there: nothing that exists is replaced unless that was asked for.
+    """Hold that a result may be written to a file.
 
-    Args:
-        path: file to write.
-        overwrite: an existing file may be replaced.
-        inputs: files that are read meanwhile, and are never replaced.
-
-    Raises:
-        ConfigError: it exists, is a folder, lies in a folder that does not exist, or is one of `inputs`.
+    A ConfigError if it exists (but for `overwrite`), is a folder, lies in no folder, or is one of `inputs`, which are
+    read.
     """
     place = Path(path)
     for source in inputs:
@@ -43,14 +38,10 @@ def require_free(path: str | os.PathLike[str], *, overwrite: bool = False, input
 
 
 def require_model(source: str | Path) -> bool:
-    """Hold that there may be a model of this name, which is a file or a folder, or else one on the Hub.
+    """Hold that there may be a model of this name; returns whether it is a file or a folder, not a name on the Hub.
 
-    Returns:
-        whether it is here; otherwise it is to be looked for on the Hub.
-
-    Raises:
-        WeightsError: there is none: neither a path that exists, nor a name as the Hub has them. A name whose first part
-            is a folder here is a path that was mistyped, and nobody else is asked for it.
+    A WeightsError if there is neither such a path nor a name of the form of the Hub's. A name that begins with a folder
+    that is here is a mistyped path, and is not looked for on the Hub.
     """
     name = os.fspath(source)
     path = Path(name).expanduser()
@@ -66,11 +57,7 @@ def require_model(source: str | Path) -> bool:
 
 
 def refuse_mistyped(hub_name: str) -> None:
-    """Hold that a name as the Hub has them is not a mistyped path: whoever owns it there would answer.
-
-    Raises:
-        WeightsError: its first part is a folder here.
-    """
+    """Hold that a name of the form of the Hub's is not a mistyped path, which begins with a folder that is here."""
     path = Path(hub_name)
     if path.parent.is_dir():
         raise WeightsError(
@@ -80,11 +67,7 @@ def refuse_mistyped(hub_name: str) -> None:
 
 
 def require_data(source: str | Path) -> None:
-    """Hold that a data set is there.
-
-    Raises:
-        DataError: it is not.
-    """
+    """Hold that a data set is there."""
     path = Path(source).expanduser()
     if not path.exists():
         raise DataError(
@@ -93,15 +76,7 @@ def require_data(source: str | Path) -> None:
 
 
 def require_folder(source: str | Path, what: str) -> None:
-    """Hold that a folder is there.
-
-    Args:
-        source: the folder.
-        what: it is, for the error: "a run".
-
-    Raises:
-        DataError: it is not.
-    """
+    """Hold that the folder of `what` ("a run") is there."""
     path = Path(source)
     if not path.is_dir():
         wrong = "is no folder" if path.exists() else f"no such folder{beside(path)}"

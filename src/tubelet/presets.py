@@ -1,11 +1,11 @@
-"""The function that builds a model by name. The table of names and sizes is `tubelet.config.presets`."""
+"""The function that builds a model by name. The table of names and sizes is `tubelet.config.preset_table`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from tubelet.config import ModelConfig, replace
-from tubelet.config.presets import SIZES, preset, presets
+from tubelet.config.preset_table import SIZES, preset, presets
 
 if TYPE_CHECKING:
     from tubelet.model import ViViT

@@ -1,4 +1,4 @@
-"""Which videos a model learned from: a list that is kept beside the weights, so that nothing is measured on these.
+"""The videos that a model was trained on, listed beside its weights, so that it is not evaluated on them.
 
 provenance.csv   run, use, split, start, end, content, path: one row for each video of each run in the chain
 """
@@ -18,10 +18,10 @@ PROVENANCE_FILE = "provenance.csv"
 COLUMNS = ("run", "use", "split", "start", "end", "content", "path")
 
 Use = Literal["learned", "chose", "held_out"]
-"""What a run did with a video: trained on it, chose the weights by it (validation), or neither."""
+"""Of a video in a run: trained on, used to choose the weights (validation), or neither."""
 
 USES: tuple[Use, ...] = get_args(Use)
-"""In the order of what weighs most."""
+"""The weightiest first."""
 
 UNKNOWN = "unknown"
 """In the column `use`: the row names weights that the chain started from and that do not list their videos."""
@@ -80,7 +80,7 @@ class Provenance:
         return replace(self, videos=(*self.videos, *(replace(video, run=name) for video in videos)))
 
     def without_paths(self) -> Provenance:
-        """The same for others to see: videos by their content alone, weights by the last part of their name."""
+        """The same for publication: videos by their content alone, weights by the last part of their name."""
         known = (replace(video, path="") for video in self.videos if video.content is not None)
         return replace(self, videos=tuple(known), unknown=tuple(Path(source).name for source in self.unknown))
 
@@ -96,11 +96,7 @@ class Provenance:
 
     @classmethod
     def read(cls, path: Path) -> Provenance:
-        """Read what `write` wrote.
-
-        Raises:
-            DataError: the file is damaged.
-        """
+        """Read the list; a DataError if it is damaged."""
         try:
             with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
                 reader = csv.DictReader(file, strict=True)

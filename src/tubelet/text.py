@@ -1,4 +1,4 @@
-"""Text that people read: names without what a terminal would obey, numbers that fit their nouns, the time."""
+"""Text for people: names without control characters, numbers with their nouns, the time."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import time
 from collections.abc import Iterable
 
 _OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
-"""Control characters (escape sequences begin with one), line separators, what turns the direction of writing, and the
-halves of characters that stand for bytes of a name which are no UTF-8."""
+"""Control characters, line separators, marks of the direction of writing, and surrogates (bytes that are no UTF-8)."""
 
 LONGEST_MESSAGE = 4000
 """Characters of an error or a note."""
@@ -37,7 +36,7 @@ def without_passwords(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """The text with control characters written out, `\\x1b` for example: what it says is seen, and nothing is done."""
+    """The text with control characters written out, `\\x1b` for example."""
     return _OBEYED.sub(_written_out, text)
 
 
@@ -47,7 +46,7 @@ def printable_lines(text: str) -> str:
 
 
 def shortened(text: str) -> str:
-    """The text, in which words that nobody reads to their end have lost their middle."""
+    """The text with very long words cut in the middle."""
     return _LONG_WORD.sub(lambda word: f"{word[0][:200]}…({len(word[0]) - 260:,} characters)…{word[0][-60:]}", text)
 
 
@@ -69,14 +68,7 @@ def count(number: int, noun: str, plural: str | None = None) -> str:
 
 
 def listing(names: Iterable[str], at_most: int = 5, between: str = ", ", more: str = "") -> str:
-    """The first few names, and how many there are besides: `a, b and 3 more`.
-
-    Args:
-        names: in their order.
-        at_most: of them that are shown.
-        between: them.
-        more: what follows "more": where the others are.
-    """
+    """The first few names, and how many there are besides, `more` behind it: `a, b and 3 more`."""
     every = list(names)
     shown = between.join(every[:at_most])
     return shown if len(every) <= at_most else f"{shown} and {len(every) - at_most} more{more}"

@@ -16,7 +16,7 @@ import tyro
 
 from tubelet.cli.hints import Misused, hints
 from tubelet.cli.output import Output
-from tubelet.config.data import DataFormat
+from tubelet.config.data import DataFormat, TableFormat
 from tubelet.config.run_state import run_state
 from tubelet.distributed.launch import hold_on_to_launcher, launch
 from tubelet.distributed.place import place
@@ -47,7 +47,7 @@ class CommonOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TableOptions(CommonOptions):
+class TableOptions(CommonOptions, TableFormat):
     """How a data set is described, for verbs that read one.
 
     Attributes:
@@ -55,34 +55,23 @@ class TableOptions(CommonOptions):
             moments.
         labels: columns that hold labels; several make several heads.
         split_column: column that says train, val or test.
+        group_column: column whose groups (a person, a source video) belong together.
         video_root: folder that the paths of a table start from.
         nested: every folder with videos is a class, not the first level alone.
         allow_missing: leave out samples whose file does not exist, and say so.
     """
 
     format: DataFormat = "auto"
-    labels: tuple[str, ...] = ()
-    split_column: str | None = None
-    video_root: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
-    nested: bool = False
-    allow_missing: bool = False
+    labels: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="COLUMN ...")] = None
+    group_column: Annotated[str | None, tyro.conf.arg(metavar="COLUMN")] = None
+    video_root: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
 
-    def read(self, source: str | Path, *, group_column: str | None = None, allow_leaks: bool = False) -> Table:
-        """The table that these options describe; the last two as in `read_table`."""
+    def read(self, source: str | Path, *, allow_leaks: bool = False) -> Table:
+        """The table that these options describe; `allow_leaks` as in `tubelet.data.read_table`."""
         require_data(source)
-        from tubelet.data import read_table
+        from tubelet.data.read import read_source
 
-        return read_table(
-            source,
-            labels=self.labels or None,
-            split_column=self.split_column,
-            group_column=group_column,
-            format=self.format,
-            video_root=self.video_root,
-            nested=self.nested,
-            allow_missing=self.allow_missing,
-            allow_leaks=allow_leaks,
-        )
+        return read_source(source, self, allow_leaks=allow_leaks)
 
 
 def warn_of_unfinished(source: str, output: Output) -> None:
@@ -110,15 +99,15 @@ def load_model(source: str, output: Output) -> ViViT:
     return model
 
 
-def read_or_own(options: TableOptions, model: str, data: str | None, group_column: str | None, usage: str) -> Table:
+def read_or_own(options: TableOptions, model: str, data: str | None, usage: str) -> Table:
     """The data set that a verb was given, or without one all videos of the run that it was given as its model.
 
     Raises:
         ConfigError: neither is there; `usage` says how to name videos.
     """
     if data is not None:
-        return options.read(data, group_column=group_column)
-    if group_column is not None:
+        return options.read(data)
+    if options.group_column is not None:
         raise ConfigError("--group-column is a column of DATA; a run knows the groups that it was trained with")
     from tubelet.data.run_table import require_any, run_table
 

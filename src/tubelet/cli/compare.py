@@ -75,7 +75,7 @@ def _named(runs: tuple[Path, ...]) -> dict[str, Path]:
 def _show(comparison: Comparison, output: Output) -> None:
     from rich.table import Table
 
-    from tubelet.config.cost import multiply_adds_text
+    from tubelet.config.model_cost import multiply_adds_text
 
     how = comparison.bootstrap
     output.console.print(f"{comparison.num_videos} videos that all runs were asked about", markup=False)

@@ -90,7 +90,7 @@ def _batch(options: Any, output: Output) -> tuple[Any, Any, Any]:
     """A batch of the training that the options describe, its preprocessing, and the class names."""
     from dataclasses import replace
 
-    from tubelet.data import BatchMix, ClipDataset, batch_generator, make_loader, mirror_note, read_configured
+    from tubelet.data import ClipDataset, MixupCutmix, batch_generator, make_loader, mirror_note, read_configured
     from tubelet.training.model import build_model
     from tubelet.training.splits import divide
 
@@ -109,6 +109,6 @@ def _batch(options: Any, output: Output) -> tuple[Any, Any, Any]:
     loader = make_loader(clips, options.clips, workers=0, shuffle=True, epoch=options.epoch)
     batch = next(iter(loader))
     if config.augmentation.mixes and not options.plain and len(batch):
-        mix = BatchMix(config.augmentation, table.heads)
+        mix = MixupCutmix(config.augmentation, table.heads)
         batch = mix.batch(batch, batch_generator(config.seed, options.epoch, 0))
     return batch, model.preprocessing, table.classes

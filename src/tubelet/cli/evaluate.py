@@ -131,7 +131,7 @@ def _run(options: Options, source: str, output: Output, world: World) -> int:
 
     own = options.data is None
     warn_of_unfinished(source, output)
-    table = read_or_own(options, source, options.data, options.group_column, "tubelet evaluate MODEL DATA")
+    table = read_or_own(options, source, options.data, "tubelet evaluate MODEL DATA")
     for note in () if own else table.notes:
         output.warn(note)
     split = options.split or own_split(table)
@@ -285,7 +285,7 @@ def _finish(evaluation: Evaluation, folder: Path | None, home: Path | None, outp
 
 def _other_split(table: Table, wanted: str | None, split: str | None) -> str:
     """The split to fit a temperature on."""
-    from tubelet.data.table import split_name
+    from tubelet.config.split_names import split_name
 
     if wanted is None or split is None or split_name(wanted) == split_name(split):
         raise ConfigError(

@@ -69,7 +69,7 @@ def run(options: Options, output: Output) -> int:
         require_free(options.features, overwrite=options.overwrite)
     from tubelet.probing import probe
 
-    table = read_or_own(options, options.model, options.data, options.group_column, "tubelet probe MODEL DATA")
+    table = read_or_own(options, options.model, options.data, "tubelet probe MODEL DATA")
     with output.progress("features") as progress:
         result = probe(
             load_model(options.model, output),

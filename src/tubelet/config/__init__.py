@@ -1,8 +1,8 @@
 """Every setting of tubelet as a frozen dataclass. Standard library only, so that the command line starts at once."""
 
-from tubelet.config.cost import Cost, cost
 from tubelet.config.data import NO_AUGMENTATION, AugmentationConfig, DataConfig
 from tubelet.config.model import ModelConfig, Pool, replace, uniform_frame_indices
+from tubelet.config.model_cost import Cost, cost
 from tubelet.config.monitoring import MonitoringConfig
 from tubelet.config.preprocessing import PreprocessingConfig
 from tubelet.config.pretraining import MaskingConfig, PretrainConfig

@@ -1,8 +1,10 @@
-"""Which videos there are, what they are called, and how they are varied in training."""
+"""Where the videos and labels come from, and the augmentation of training clips."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from tubelet.config.serialise import check_types
@@ -10,23 +12,31 @@ from tubelet.errors import ConfigError
 
 DataFormat = Literal["auto", "folder", "table", "kinetics", "something", "epic", "moments", "shards"]
 
-
 MOST_WORKERS = 1024
-"""More than any machine has cores for; starting them would stop it."""
+"""More than any machine has cores for."""
 
 
 def check_workers(workers: int) -> None:
-    """Hold that so many processes may be started.
-
-    Raises:
-        ConfigError: below 0, or more than any machine has cores for.
-    """
+    """Hold that the number of processes is from 0 to `MOST_WORKERS`."""
     if not 0 <= workers <= MOST_WORKERS:
         raise ConfigError(f"workers={workers} must be from 0 (decode in the same process) to {MOST_WORKERS}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig:
+class TableFormat:
+    """How a source is read as a table; `DataConfig` documents the fields."""
+
+    format: str = "auto"
+    labels: Sequence[str] | Mapping[str, str] | None = None
+    split_column: str | None = None
+    group_column: str | None = None
+    video_root: str | Path | None = None
+    nested: bool = False
+    allow_missing: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(TableFormat):
     """Where the videos and their labels come from, and how they are fetched.
 
     Attributes:
@@ -57,12 +67,8 @@ class DataConfig:
     source: str | None = None
     format: DataFormat = "auto"
     labels: tuple[str, ...] | None = None
-    split_column: str | None = None
-    group_column: str | None = None
     video_root: str | None = None
     fractions: dict[str, float] = field(default_factory=lambda: {"train": 0.8, "val": 0.2})
-    nested: bool = False
-    allow_missing: bool = False
     workers: int | None = None
     cache: Literal["none", "memory", "features"] = "none"
     cache_gigabytes: float = 2.0
@@ -80,10 +86,10 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentationConfig:
-    """How training clips are varied. One draw holds for all frames of a clip.
+    """Augmentation of training clips, with one draw for all frames of a clip.
 
-    The defaults are the paper's for Kinetics (Appendix, Table 7, and the original's `additional_augmentations`): a
-    random start, scale jitter, random crop, flip, colour jitter. Evaluation has none of it.
+    The defaults are the paper's for Kinetics (Appendix, Table 7, and `additional_augmentations` in Scenic): a random
+    start, scale jitter, random crop, flip, colour jitter. Evaluation has none of it.
 
     Attributes:
         temporal: `random`: a dense clip starts anywhere, a uniform one takes the same random place in each of its
@@ -91,12 +97,12 @@ class AugmentationConfig:
             2016); `centre`: as in evaluation with one clip.
         speed: range of a factor on the frame stride, drawn log-uniformly; dense sampling alone. (1, 1) is off.
         coverage: range of the share of the video that a clip spreads over, at a random place; uniform sampling alone.
-        warp: uniform sampling alone: the pace changes within the clip, by at most this share faster or slower. 0 is
-            off, and it is below 1: time never stands still.
+        warp: uniform sampling alone: the pace changes within the clip, by at most this share faster or slower; below 1,
+            0 is off.
         reverse: probability of playing a clip backwards. Only clips whose class is in `reverse_labels` are.
         reverse_labels: by head, what a class becomes when played backwards: {"label": {"sit": "stand"}}. Both ways.
         scale_jitter: range of two independent factors on height and width. (1, 1) is off.
-        rotate: a clip is turned by at most so many degrees, either way; what comes into the frame repeats its edge.
+        rotate: a clip is rotated by at most so many degrees, either way; pixels from outside the frame repeat its edge.
         crop: `random` or `centre`.
         flip: probability of a horizontal flip.
         flip_labels: by head, what a class becomes when flipped: {"label": {"swipe left": "swipe right"}}. Both ways;
@@ -204,4 +210,4 @@ class AugmentationConfig:
 NO_AUGMENTATION = AugmentationConfig(
     temporal="centre", scale_jitter=(1.0, 1.0), crop="centre", flip=0.0, colour=0.0, grey=0.0
 )
-"""Training clips as they are evaluated: what features are cached with, and the bottom of every ladder."""
+"""Training clips as they are evaluated: for cached features, and the first step of every ablation."""

@@ -19,7 +19,7 @@ CONV_STEM_STRIDE = 4
 """Pixels of height and width that one cell of the convolutional stem's feature map stands for."""
 
 LARGEST_SIZE = 10_000_000
-"""No size and no number of tokens is larger; one that is would cost minutes before it is found not to fit."""
+"""Of any size and of the number of tokens."""
 
 LARGEST_FACTOR = 1000.0
 """Of `residual_init`."""
@@ -49,8 +49,8 @@ class ModelConfig:
         mlp_dim: hidden width of the MLP.
         temporal_layers: factorised encoder alone: blocks of the temporal encoder, 4 by default; 0 is the paper's
             average-pool baseline.
-        attention_order: factorised self-attention alone: `space_time` (the paper, the default) or `time_space` (the
-            original code's default).
+        attention_order: factorised self-attention alone: `space_time` (the paper, the default) or `time_space`
+            (Scenic's default).
         pool: `cls`, `mean`, `max`; `weighted`: the mean of the tokens, each times a learned weight for its place and
             channel (a global depthwise convolution; Chen et al., CCBR 2018, "MobileFaceNets"), so that what is seen
             where reaches the head from the first step; or `first`: the first token and no class token (Scenic's
@@ -63,14 +63,14 @@ class ModelConfig:
             In evaluation it is a constant map, which other formats get inside the heads. With accumulation each part
             of a batch has its own statistics.
         residual_init: factor on the first kernels that add to the tokens: output of the attention, second layer of the
-            MLP. 1 is the original; near 0, a training from scratch begins with the embedding alone, which is easier to
+            MLP. 1 is the paper; near 0, a training from scratch begins with the embedding alone, which is easier to
             optimise, and the blocks come in as they learn (Zhang et al., ICLR 2019, "Fixup"; Bachlechner et al., UAI
             2021, "ReZero").
         positions: `learned`, or `sinusoidal`: fixed sine and cosine over the token index (VideoMAE).
-        activation: of the MLP: `gelu_tanh` (the original), `gelu` (timm) or `gelu_quick` (CLIP).
+        activation: of the MLP: `gelu_tanh` (Scenic), `gelu` (timm) or `gelu_quick` (CLIP).
         layer_norm_eps: of every LayerNorm.
         input_norm: a LayerNorm between positions and the first block (CLIP's image models have it).
-        output_norm: the last LayerNorm comes `before_pool` (the original) or `after_pool` (VideoMAE, timm's mean-pooled
+        output_norm: the last LayerNorm comes `before_pool` (Scenic) or `after_pool` (VideoMAE, timm's mean-pooled
             models).
         output_norm_eps: of that last LayerNorm, where it has its own (transformers' VideoMAE classifiers); None is
             `layer_norm_eps`.
@@ -271,10 +271,10 @@ class ModelConfig:
 
 
 def uniform_frame_indices(num_frames: int, sampled_frames: int) -> list[int]:
-    """Which of T frames uniform frame sampling embeds (section 3.2; `sample_frames_uniformly` of the original).
+    """Which of T frames uniform frame sampling embeds (section 3.2; `sample_frames_uniformly` of Scenic).
 
     With step = T / (n + 1): round(step), round(2 * step), ... below T, ties to even, at most T - 1; every frame where n
-    is T or more. As in the original, the positions are accumulated in single precision: that decides some ties, and for
+    is T or more. As in Scenic, the positions are accumulated in single precision: that decides some ties, and for
     some pairs one more frame than asked for comes out: 18 of 128 gives 19.
 
     Returns:
@@ -296,7 +296,7 @@ def _single(value: float) -> float:
 
 
 def nearest_multiples(value: int, of: int) -> str:
-    """For 15 and 2: "14 or 16". Only the upper one where the lower would be 0."""
+    """For 15 and 2: "14 or 16"; only the upper one where the lower is 0."""
     below = value // of * of
     return f"{below} or {below + of}" if below else f"{below + of}"
 

@@ -1,4 +1,4 @@
-"""What is measured beside the loss, what happens at a spike, and where else the figures go."""
+"""Metrics beside the loss, detection of spikes, and loggers."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from tubelet.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class MonitoringConfig:
-    """What is seen of a training. Nothing of it changes what is learned, so a resumed run may change it.
+    """Monitoring of a training. It does not change what is learned, so a resumed run may change it.
 
-    Every figure goes to metrics.jsonl in the run folder and from there to the report, whatever is said here.
+    Every metric is in metrics.jsonl of the run folder and in the report, whatever these settings are.
 
     Attributes:
-        log: where the figures go besides: `tensorboard` (files in the run folder), `wandb`, `trackio`.
+        log: loggers besides: `tensorboard` (files in the run folder), `wandb`, `trackio`.
         log_project: what the run belongs to in wandb and trackio.
         update_ratio_steps: every so many steps, the norm of the weights' change over the norm of the weights is taken;
             1e-3 is usual. 0 for never.
         spike_deviations: a loss or a gradient norm is a spike if it is above twice its running median, and by more than
             so many standard deviations (of its logarithm, over the last 128 steps). Spikes are written down with the
             names of the videos. None looks for none.
-        on_spike: `note` writes it down, `tell` says so as well, `stop` ends the training with the checkpoint from
-            before.
+        on_spike: `note` writes it to metrics.jsonl, `tell` warns as well, `stop` ends the training with the checkpoint
+            from before.
     """
 
     log: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()

@@ -1,4 +1,4 @@
-"""How a video file becomes the tensor that a model was trained on. Stored with the weights."""
+"""Preprocessing of videos, stored with the weights."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ LARGEST_VALUE = 1e6
 
 @dataclass(frozen=True, kw_only=True)
 class PreprocessingConfig:
-    """What happens between the file and the model, the same in training, evaluation, prediction and export.
+    """From the video file to the input tensor, the same in training, evaluation, prediction and export.
 
     The defaults are the paper's for Kinetics (Appendix, Table 7): 32 frames at stride 2, short side 256, crop 224,
     pixels in [-1, 1].
 
     Attributes:
         num_frames: frames of one clip.
-        frame_stride: every how many frames of the video one is taken (`dense` sampling alone).
+        frame_stride: distance of the frames in the video (`dense` sampling alone).
         sampling: `dense`, a run of frames `frame_stride` apart; or `uniform`, `num_frames` spread over the whole video.
         short_clips: what is done where the video ends before the clip: `loop`, start over from the video's first frame
-            (the original); or `mask`, hold the last frame and tell the model by a frame mask that these are not real.
+            (Scenic); or `mask`, repeat the last frame and mask the repeats.
         resize: short side in pixels after resizing, before the crop.
         crop_size: (height, width) of what the model sees, in pixels.
         interpolation: `bilinear` or `bicubic`.
-        antialias: low-pass filter when shrinking. The original's weights were trained without.
+        antialias: low-pass filter when shrinking. Scenic's weights were trained without.
         mean: per channel, subtracted from pixels that were scaled to [0, 1].
         std: per channel, divided by after that. Mean and std of 0.5 give [-1, 1].
         median_frames: how many frames the training videos have, their median (`uniform` sampling alone; None where that

@@ -1,8 +1,8 @@
-"""Which model a training describes, where a recipe, files and a user each say something about it.
+"""The model of a training, where a preset, a recipe, files and flags each set fields of it.
 
-the preset that the user names      decides the sizes
-what the user says of the model     wins over it
-the recipe                          adds the rest, as far as it fits
+the preset that the user names          sets the sizes
+fields of the model that the user set   override it
+the recipe                              adds the rest, as far as it fits
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tubelet.config.model import ModelConfig
-from tubelet.config.presets import preset
+from tubelet.config.preset_table import preset
 from tubelet.errors import ConfigError
 
 SIZES = (
@@ -48,17 +48,10 @@ GIVES_WAY = (
 def recipe_fields(
     name: str, recipe: Mapping[str, Any], typed: Mapping[str, Any], *, named: bool, where: str = ""
 ) -> dict[str, Any]:
-    """What remains of a recipe's fields of the model beside a preset and what a user typed.
+    """The fields of a recipe's model that remain beside a preset and the fields that a user typed.
 
-    Args:
-        name: of the preset.
-        recipe: fields that the recipe sets.
-        typed: fields that the user set; they stay as they are.
-        named: whether the user named the preset. Its sizes then win over the recipe's.
-        where: the files in which fields were typed, for the error: "run.toml: ".
-
-    Raises:
-        ConfigError: what the user typed does not fit together.
+    `named` is whether the user named the preset: its sizes then win over the recipe's. `where` has the files in which
+    fields were typed, for the error: "run.toml: ".
     """
     rest = {field: value for field, value in recipe.items() if field not in typed}
     if not typed and not named:
@@ -74,7 +67,7 @@ def recipe_fields(
             model = _built(name, {**kept, **typed})
             if model is not None and sizes in (None, _sizes(model)):
                 return kept
-    return rest  # whoever builds it says what does not fit
+    return rest  # building it raises the error
 
 
 def _typed_model(name: str, typed: Mapping[str, Any], where: str) -> ModelConfig:

@@ -1,4 +1,4 @@
-"""Everything a pretraining without labels needs to know besides the data."""
+"""The configuration of a pretraining without labels."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ WITHOUT_LABELS: dict[str, dict[str, Any]] = {
 """Settings of a training, by group, that have no meaning here, and the values that they must keep."""
 
 REGULARISERS: dict[str, float] = {"dropout": 0.0, "attention_dropout": 0.0, "drop_path": 0.0, "token_drop": 0.0}
-"""Fields of the model that are off: what is hidden is regularisation enough (nor has VideoMAE's pretraining any)."""
+"""Fields of the model that are off, as in VideoMAE's pretraining: masking regularises."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MaskingConfig:
-    """What is hidden, and the decoder that has to guess it. The decoder is thrown away in the end.
+    """Masking, and the decoder that predicts the masked tubelets. The decoder is discarded after pretraining.
 
     Attributes:
-        mask_ratio: share of the places of the token grid that is hidden, at every time: whole tubes.
-        hide_times: factorised encoder alone: share of the times that is hidden altogether, so that only the temporal
-            encoder can know what was there. None is 0.3; 0 without a temporal encoder, and for the other model.
+        mask_ratio: share of the spatial positions of the token grid that is masked, at every time: whole tubes.
+        hide_times: factorised encoder alone: share of the times that is masked at all positions, so that only the
+            temporal encoder can predict them. None is 0.3; 0 without a temporal encoder, and for the other model.
         decoder_layers: blocks of the decoder.
         decoder_size: width of its tokens; None is half of the encoder's.
         decoder_heads: attention heads; divides `decoder_size`.
-        targets: what is to be guessed of a hidden tubelet. `motion`: by how much each pixel changes until the next
+        targets: what is predicted of a masked tubelet. `motion`: by how much each pixel changes until the next
             frame; for cameras that stand still. `normalised_pixels`: its pixels less their mean, divided by their
             standard deviation, as VideoMAE has it. `pixels`: these themselves.
     """
@@ -129,8 +129,7 @@ class PretrainConfig:
         preprocessing: fields of `PreprocessingConfig`; `num_frames` and `crop_size` are the model's.
         init: weights to go on from, as in `TrainConfig`; None draws them at random.
         adaptation: of what it starts from.
-        splits: of a table that has splits, the ones whose videos are learned from; of the others nothing is seen. Of a
-            table without splits all videos are. Test videos never are.
+        splits: that are learned from; without splits in the table, all videos are. Test videos never are.
         data: where the videos are, and how they are fetched.
         augmentation: how clips are varied.
         optimisation: how the weights are changed.
@@ -196,7 +195,7 @@ class PretrainConfig:
 
 
 def for_pretraining(training: TrainConfig) -> PretrainConfig:
-    """The pretraining whose result starts a training: the same model, frames and augmentation, without labels.
+    """The pretraining before a training: the same model, frames and augmentation, without labels.
 
     Clips are mirrored, since there is no label that this could change. The optimisation is pretraining's own.
     """

@@ -1,4 +1,4 @@
-"""Whole trainings as TOML: the package's recipes, and files of one's own on top of them."""
+"""Configurations from TOML: the recipes of the package, with files and fields on top."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tubelet.config.preset_model import recipe_fields
-from tubelet.config.presets import preset
+from tubelet.config.preset_table import preset
 from tubelet.config.pretraining import PretrainConfig, for_pretraining
 from tubelet.config.serialise import as_type, from_dict, to_dict
 from tubelet.config.training import TrainConfig
@@ -24,7 +24,7 @@ MERGED = ("model", "preprocessing")
 """Fields of `TrainConfig` that are dictionaries: new entries are added to them."""
 
 AUTO_BATCH = ("batch_size", "auto")
-"""Another way to say `fit_memory=True`: the recipe's batch, in parts that fit."""
+"""Sets `fit_memory`: the recipe's batch, in parts that fit."""
 
 
 def recipes() -> dict[str, str]:
@@ -42,7 +42,7 @@ def default_recipe(init: str | None, *, given: bool = False) -> tuple[str, str]:
 
     Args:
         init: what the weights start from.
-        given: whether a model was handed over, whose weights are what training starts from.
+        given: whether training starts from the weights of a model that was passed.
     """
     if given:
         return "fine-tune", "the weights are those of the model: the recipe fine-tune, with small steps and few epochs"
@@ -54,7 +54,7 @@ def default_recipe(init: str | None, *, given: bool = False) -> tuple[str, str]:
 def train_config(
     recipe: str | os.PathLike[str] | None = None, *files: str | os.PathLike[str], **fields: Any
 ) -> TrainConfig:
-    """A configuration out of a recipe, files on top of it, and fields on top of those.
+    """The configuration of a training: a recipe, files on top of it, and fields on top of those.
 
     Args:
         recipe: name of a recipe of the package, or a TOML file; None is `default_recipe` of the `init` that files and
@@ -76,10 +76,9 @@ def train_config(
 def pretrain_config(
     recipe: str | os.PathLike[str] | None = None, *files: str | os.PathLike[str], **fields: Any
 ) -> PretrainConfig:
-    """The configuration of a pretraining: model, frames and augmentation of a recipe for trainings, then files, then
-    fields.
+    """The configuration of a pretraining: model, frames and augmentation of a recipe, then files, then fields.
 
-    So what comes out starts a training with that recipe.
+    Its weights start a training with that recipe.
 
     Args:
         recipe: as in `train_config`.
@@ -166,13 +165,13 @@ def _short_side(name: str, model: Mapping[str, Any]) -> int:
 
 
 def _last(name: str, tables: Mapping[Any, Mapping[str, Any]], fields: Mapping[str, Any]) -> Any:
-    """What the fields, or else the last file that says it, say of a setting; None if none does."""
-    said = [table[name] for table in (*tables.values(), fields) if table.get(name) is not None]
-    return said[-1] if said else None
+    """A setting by the fields, or else by the last file that has it; None if none does."""
+    values = [table[name] for table in (*tables.values(), fields) if table.get(name) is not None]
+    return values[-1] if values else None
 
 
 def _override(config: C, fields: Mapping[str, Any]) -> C:
-    fields = _just(fields)
+    fields = _with_exact_epochs(fields)
     groups = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     owner = dict.fromkeys(groups, "")
     for group, value in groups.items():
@@ -206,8 +205,8 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
-def _just(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings; if they have `epochs`, `min_steps` must not change these unless it comes along."""
+def _with_exact_epochs(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings, with `min_steps` off where they have `epochs` without it."""
     return {"min_steps": None, **settings} if "epochs" in settings else dict(settings)
 
 
@@ -229,7 +228,7 @@ def _read(path: Path) -> dict[str, Any]:
             if ("batch_size", optimisation.get("batch_size")) == AUTO_BATCH:
                 del optimisation["batch_size"]
                 optimisation["fit_memory"] = True
-            table["optimisation"] = _just(optimisation)
+            table["optimisation"] = _with_exact_epochs(optimisation)
         return table
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error

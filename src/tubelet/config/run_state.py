@@ -1,4 +1,4 @@
-"""What `run.json` says of a run, and how far the run is."""
+"""`run.json`, and the progress of a run."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ FIELDS: dict[str, Any] = {
     "total_steps": int,
     "resumed": list[Any],
 }
-"""The types of what others read in `run.json`."""
+"""The types of fields of `run.json`."""
 
 FINISHED, EARLY, TIME, INTERRUPTED = "finished", "early stopping", "time", "interrupted"
 
 
 @dataclass(frozen=True)
 class RunState:
-    """How far a run is.
+    """The progress of a run.
 
     Attributes:
         epochs_done: whole passes over the training videos.
@@ -54,14 +54,9 @@ class RunState:
 
 
 def read_run_file(folder: str | Path, *needed: str) -> dict[str, Any]:
-    """What `run.json` says.
+    """Read `run.json`; a DataError if it cannot be read, a field has the wrong type, or one of `needed` is missing.
 
-    Args:
-        folder: of the run.
-        needed: fields that must be there. Of `data`, that is its `root`.
-
-    Raises:
-        DataError: the file cannot be read, or a field is missing or of the wrong type.
+    Of `data`, what is needed is its `root`.
     """
     path = Path(folder) / RUN_FILE
     run = read_json_object(path, RESTORE)
@@ -79,11 +74,7 @@ def read_run_file(folder: str | Path, *needed: str) -> dict[str, Any]:
 
 
 def run_state(folder: str | Path) -> RunState:
-    """Read how far the run in a folder is: a training's, or a pretraining's.
-
-    Raises:
-        DataError: there is no run, or a file of it is damaged.
-    """
+    """The progress of the run in a folder, a training or a pretraining; a DataError if a file of it is damaged."""
     path = Path(folder) / "metrics.jsonl"
     run = read_run_file(folder, "steps_per_epoch", "total_steps")
     events = [event for _, event in read_json_lines(path, RESTORE, unfinished=True)]

@@ -40,7 +40,7 @@ def from_dict(cls: type[T], data: Mapping[str, Any], *, where: str = "") -> T:
         if key not in fields:
             raise ConfigError(f"{prefix}unknown field {key!r} of {cls.__name__}{did_you_mean(key, fields)}")
     hints = _hints(cls)  # type: ignore[arg-type]  # classes are hashable
-    values = {key: _coerce(value, hints[key], f"{prefix}{key}") for key, value in data.items()}
+    values = {key: as_type(value, hints[key], f"{prefix}{key}") for key, value in data.items()}
     for name, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and name not in values:
@@ -49,50 +49,17 @@ def from_dict(cls: type[T], data: Mapping[str, Any], *, where: str = "") -> T:
 
 
 def check_types(config: Any) -> None:
-    """Hold a constructed dataclass to its declared types (a frozen dataclass does not do so itself).
-
-    Raises:
-        ConfigError: a field whose value its annotation does not allow, or a number that is not finite.
-    """
+    """Hold a constructed dataclass to its declared types, and its numbers to finite ones; a ConfigError otherwise."""
     hints = _hints(type(config))  # type: ignore[arg-type]  # classes are hashable
     for field in dataclasses.fields(config):
-        _require_finite(_coerce(getattr(config, field.name), hints[field.name], field.name), field.name)
+        _require_finite(as_type(getattr(config, field.name), hints[field.name], field.name), field.name)
 
 
 def as_type(value: Any, hint: Any, where: str) -> Any:
-    """`value` as the type `hint`.
+    """`value` as the type `hint`, or a ConfigError that names `where` it comes from.
 
-    Raises:
-        ConfigError: it is of another type; `where` it comes from is named.
+    Only lists (to tuples), tables (to dataclasses) and whole numbers (to floats) are converted.
     """
-    return _coerce(value, hint, where)
-
-
-def _require_finite(value: Any, where: str) -> None:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ConfigError(f"{where}: expected a finite number, got {value}")
-    for part in value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ():
-        _require_finite(part, where)
-
-
-@functools.cache
-def _hints(cls: Any) -> dict[str, Any]:
-    """The types of a dataclass's fields; working them out takes as long as all checks together."""
-    return typing.get_type_hints(cls)
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return to_dict(value)
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    return value
-
-
-def _coerce(value: Any, hint: Any, where: str) -> Any:
-    """`value` as the type `hint`, or a ConfigError. Only what JSON and TOML can say is converted: no guessing."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return value
@@ -107,21 +74,44 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
         if not isinstance(value, list | tuple):
             raise ConfigError(f"{where}: expected a list, got {value!r}")
         if len(args) == 2 and args[1] is Ellipsis:
-            return tuple(_coerce(item, args[0], where) for item in value)
+            return tuple(as_type(item, args[0], where) for item in value)
         if len(value) != len(args):
             raise ConfigError(f"{where}: expected {len(args)} values, got {len(value)}: {value!r}")
-        return tuple(_coerce(item, arg, where) for item, arg in zip(value, args, strict=True))
+        return tuple(as_type(item, arg, where) for item, arg in zip(value, args, strict=True))
     if origin is list:
         if not isinstance(value, list | tuple):
             raise ConfigError(f"{where}: expected a list, got {value!r}")
-        return [_coerce(item, args[0], where) for item in value]
+        return [as_type(item, args[0], where) for item in value]
     if origin in (dict, Mapping) or (isinstance(origin, type) and issubclass(origin, Mapping)):
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where}: expected a table, got {value!r}")
-        return {_coerce(k, args[0], where): _coerce(v, args[1], where) for k, v in value.items()}
+        return {as_type(k, args[0], where): as_type(v, args[1], where) for k, v in value.items()}
     if dataclasses.is_dataclass(hint):
         return value if isinstance(value, hint) else from_dict(hint, value, where=where)  # type: ignore[arg-type]
     return _coerce_plain(value, hint, where)
+
+
+def _require_finite(value: Any, where: str) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{where}: expected a finite number, got {value}")
+    for part in value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ():
+        _require_finite(part, where)
+
+
+@functools.cache
+def _hints(cls: Any) -> dict[str, Any]:
+    """The types of the fields of a dataclass; resolving them is slow."""
+    return typing.get_type_hints(cls)
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return to_dict(value)
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return value
 
 
 def _coerce_union(value: Any, args: tuple[Any, ...], where: str) -> Any:
@@ -131,7 +121,7 @@ def _coerce_union(value: Any, args: tuple[Any, ...], where: str) -> Any:
     for arg in args:
         if arg is not type(None):
             try:
-                return _coerce(value, arg, where)
+                return as_type(value, arg, where)
             except ConfigError as error:
                 reasons.append(str(error))
     raise ConfigError(reasons[0] if len(reasons) == 1 else "; or ".join(reasons))

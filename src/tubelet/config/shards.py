@@ -1,4 +1,4 @@
-"""How videos are put into shards."""
+"""How videos are stored in shards."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ShardConfig:
             odd last row or column. The `resize` of the training that is to come loses nothing.
         keyframe_interval: at most so many frames from one key frame to the next. A clip that starts anywhere is decoded
             from the key frame before it: fewer are faster to get at, and larger.
-        crf: quality, 0 (lossless) to 51; 18 looks like the original.
+        crf: quality, 0 (lossless) to 51; 18 looks like the source.
         copy: store the files as they are, and encode nothing. Clips are then those of the files, to the bit.
         shard_megabytes: at most so many 10^6 bytes of videos in a shard, but for a single video that is larger.
         use_damaged: store videos with damaged frames too, as the decoder restores them.

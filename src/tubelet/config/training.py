@@ -1,4 +1,4 @@
-"""Everything a training needs to know besides the data: the same fields in recipes, configuration files and flags."""
+"""The configuration of a training: the same fields in recipes, configuration files and flags."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class OptimisationConfig:
     """How the weights are changed.
 
     Attributes:
-        optimiser: `adamw`, or `sgd` with momentum (the original; no Nesterov).
+        optimiser: `adamw`, or `sgd` with momentum (Scenic; no Nesterov).
         learning_rate: the highest rate of the schedule: linear warm-up, then half a cosine down to 0. It belongs to the
             `batch_size` given and is not scaled with it.
         weight_decay: of matrices alone; biases, norms, positions, class tokens and weights of pooling have none.
@@ -25,7 +25,7 @@ class OptimisationConfig:
         momentum: of SGD.
         epochs: passes over the training videos.
         min_steps: optimiser steps that a training has at least: over few videos it gets more epochs, which the run then
-            tells as its `epochs`. Who sets `epochs` without this gets just these.
+            has as its `epochs`. `epochs` set without this are exact.
         minutes: time for the whole training. The steps that fit are planned from the pace of the first ones, so that
             the learning rate has come down when it ends; `epochs` are never exceeded. None for as long as it takes.
         warmup_epochs: length of the warm-up; may be a fraction. None is a twelfth of the epochs, the paper's share.
@@ -83,7 +83,7 @@ class OptimisationConfig:
             )
         if self.accumulate_steps > self.batch_size:
             raise ConfigError(
-                f"accumulate_steps={self.accumulate_steps} cannot share out a batch of {self.batch_size} clips; "
+                f"accumulate_steps={self.accumulate_steps} cannot divide a batch of {self.batch_size} clips; "
                 f"use at most {self.batch_size}"
             )
         if self.clip_norm is not None and self.clip_norm <= 0:
@@ -107,15 +107,15 @@ class OptimisationConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptationConfig:
-    """What becomes of the weights that a training starts from.
+    """Adaptation of the weights that a training starts from.
 
     The first three are for an image model, of which a video model is made (section 3.4; see `tubelet.initialise`).
 
     Attributes:
         tubelet_init: how patches become tubelets.
         init_positions: how the positions of an image become those of a video.
-        init_behaviour: `default`; `original` does what the original code does, to the digit; `paper` what the paper
-            says; `random` leaves the attention over time of model 3 as it was drawn.
+        init_behaviour: `default`; `original` is exactly the Scenic code; `paper` is the paper; `random` leaves the
+            attention over time of model 3 as it was drawn.
         init_branches: factor on the output layers of attention and MLP (the residual branches) of a video model that
             training starts from. None is `residual_init` for a model of `tubelet pretrain` that is not frozen, else 1.
     """
@@ -133,14 +133,14 @@ class AdaptationConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ValidationConfig:
-    """How the model is watched while it trains, and which weights are delivered.
+    """Validation during the training, and the choice of the weights that are exported.
 
     Attributes:
         validation_split: samples to watch by. If the data has none of them, nothing is watched and the last weights are
             delivered.
         hold_out: share of the training samples to make that split of, where it has none.
         hold_out_groups: groups (persons) of the training samples to make it of instead.
-        validation_views: CLIPSxCROPS of each video; the original's is one centre clip, one centre crop.
+        validation_views: CLIPSxCROPS of each video; Scenic's is one centre clip, one centre crop.
         validate_every: epochs from one validation to the next; there is always one after the last.
         patience: stop after so many validations in a row without a better one (early stopping); None never does.
         keep: `best`, the weights with the highest top-1 (then the lowest loss) are delivered; or `last`. A split that
@@ -221,7 +221,7 @@ class RuntimeConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """A whole training, as a recipe says it.
+    """A whole training, as in a recipe.
 
     Attributes:
         preset: name of the model; `tubelet models` lists them. None takes the architecture of `init`, which then must

@@ -1,4 +1,4 @@
-"""Clips put together, as a loader gives them."""
+"""Batches of clips, as a loader gives them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from tubelet.data.dataset import Failure, Item
+from tubelet.data.items import Failure, Item
 
 
 @dataclass
 class Batch:
-    """Clips, or views of videos, put together.
+    """A batch of clips, or of all views of some videos.
 
     Attributes:
         video: float32 [B, T, C, H, W], or [B, V, T, C, H, W] for evaluation. B is smaller than the batch size where
             videos could not be read, and 0 if none could.
         frame_mask: bool [B, T] or [B, V, T], True where a frame is real; None if all are.
-        targets: head to class indices, int64 [B]; or soft targets [B, K] after `BatchMix`.
+        targets: head to class indices, int64 [B]; or soft targets [B, K] after `MixupCutmix`.
         indices: of the samples in the table, int64 [B].
         failures: the videos of this batch that could not be read.
         frames: evaluation: for each video and clip, the frames of the video that the clip holds; None in training.
@@ -41,7 +41,7 @@ class Batch:
         return len(self.video)
 
     def pin_memory(self) -> Batch:
-        """In memory from which a GPU can fetch it while it computes. Called by torch's loader."""
+        """The same batch in pinned memory. Called by torch's loader."""
         return replace(
             self,
             video=self.video.pin_memory(),
@@ -61,7 +61,7 @@ class Batch:
 
 
 def collate(items: Sequence[Item | Failure], heads: Sequence[str], video_shape: Sequence[int]) -> Batch:
-    """Put items together; failures stand beside, not among them.
+    """Stack items into a batch; failures are listed beside them.
 
     Args:
         items: of a `ClipDataset`.

@@ -1,4 +1,4 @@
-"""Names of classes: their order, and names that look like a slip: two spellings of one class, numbers, lists."""
+"""Names of classes: their order, and names that look like mistakes: two spellings of one class, numbers, lists."""
 
 from __future__ import annotations
 
@@ -27,13 +27,9 @@ def sort_names(names: Collection[str]) -> list[str]:
 
 
 def require_names_apart(classes: Mapping[str, Sequence[str]]) -> None:
-    """Hold that no two classes of a head look the same to a reader.
-
-    Raises:
-        DataError: two names that differ in invisible characters alone, or in how an accent is encoded.
-    """
+    """Hold that no two classes of a head differ in invisible characters, or in the encoding of accents, alone."""
     for head, names in classes.items():
-        for same in _alike(names, _seen):
+        for same in _equal_by(_appearance, names):
             shown = " and ".join(name.encode("ascii", "backslashreplace").decode() for name in same)
             raise DataError(
                 f"two classes of {head!r} look the same, and their characters differ ({shown}); write them alike"
@@ -41,11 +37,11 @@ def require_names_apart(classes: Mapping[str, Sequence[str]]) -> None:
 
 
 def doubtful_names(classes: Mapping[str, Sequence[str]]) -> list[str]:
-    """Notes on names that are classes of their own and may not be meant so."""
+    """Notes on names that may be mistakes, although each is a class of its own."""
     notes = []
     for head, names in classes.items():
         what = "classes" if head == "label" else f"{head} classes"
-        alike = _alike(names, _said)
+        alike = _equal_by(_pronunciation, names)
         if alike:
             pairs = listing([" / ".join(map(repr, same)) for same in alike], 3, "; ")
             notes.append(f"{what} that differ in their spelling alone: {pairs}; each is a class of its own")
@@ -64,25 +60,25 @@ def doubtful_names(classes: Mapping[str, Sequence[str]]) -> list[str]:
     return notes
 
 
-def _alike(names: Iterable[str], spelled: Callable[[str], str]) -> list[list[str]]:
-    """Names that are the same once they are spelled in one way, each group sorted."""
+def _equal_by(key: Callable[[str], str], names: Iterable[str]) -> list[list[str]]:
+    """Groups of names with the same key, each sorted."""
     groups: dict[str, list[str]] = defaultdict(list)
     for name in sorted(names):
-        groups[spelled(name)].append(name)
+        groups[key(name)].append(name)
     return [same for same in groups.values() if len(same) > 1]
 
 
-def _seen(name: str) -> str:
-    """As a reader sees it: accents composed, without characters that have no shape."""
+def _appearance(name: str) -> str:
+    """Accents composed, without invisible characters."""
     return "".join(c for c in unicodedata.normalize("NFC", name) if unicodedata.category(c) not in ("Cf", "Cc")).strip()
 
 
-def _said(name: str) -> str:
-    """As it is said: case, width, spaces, - and _ do not matter, and a number counts by its value."""
+def _pronunciation(name: str) -> str:
+    """Without case, width, spaces, - and _; a number by its value."""
     number = _number(name)
     if number is not None:
         return f"{number:g}" if abs(number) < 1e5 else name
-    folded = unicodedata.normalize("NFKC", _seen(name)).casefold()
+    folded = unicodedata.normalize("NFKC", _appearance(name)).casefold()
     return re.sub(r"[\s_\-]+", " ", folded).strip() or name
 
 

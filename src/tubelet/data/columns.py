@@ -1,4 +1,4 @@
-"""Which column of a table means what, and what its cells say."""
+"""The meaning of the columns of a table, and of their cells."""
 
 from __future__ import annotations
 
@@ -75,13 +75,7 @@ def window_columns(header: Sequence[str]) -> tuple[str | None, str | None]:
 
 
 def unread_note(header: Sequence[str], read: Collection[str | None], group: str | None) -> list[str]:
-    """Notes on the columns that nobody reads; other columns of labels are no surprise.
-
-    Args:
-        header: of the table.
-        read: columns that are read.
-        group: the column of the groups; None if there is none.
-    """
+    """Notes on the columns that are not `read`, except other columns of labels."""
     columns = [column for column in header if column not in read and find_column([column], "label") is None]
     bounds = [column for column in columns if OTHER_UNITS.fullmatch(plain(column))]
     others = [column for column in columns if column not in bounds]
@@ -90,7 +84,7 @@ def unread_note(header: Sequence[str], read: Collection[str | None], group: str 
         timed = {*columns_for(header, "start"), *columns_for(header, "end")} & set(read)
         what = f"{' and '.join(sorted(timed))} are used" if timed else "whole videos are used"
         notes.append(
-            f"nobody reads the columns {', '.join(bounds)}, which bound parts of the videos, but not in seconds: "
+            f"not read: the columns {', '.join(bounds)}, which bound parts of the videos, but not in seconds: "
             f"{what} (start and end, in seconds, are read)"
         )
     if others:
@@ -98,16 +92,12 @@ def unread_note(header: Sequence[str], read: Collection[str | None], group: str 
         if group is None:
             which = "which videos belong together (a person, a source video)"
             advice = f"--group-column names one that says {which}, {advice}"
-        notes.append(f"nobody reads the columns {', '.join(others)}; {advice}")
+        notes.append(f"not read: the columns {', '.join(others)}; {advice}")
     return notes
 
 
 def named_column(header: Sequence[str], name: str, where: str) -> str:
-    """The column that the user names.
-
-    Raises:
-        DataError: there is none.
-    """
+    """The column that the user names; a DataError if there is none."""
     if name in header:
         return name
     matches = [column for column in header if plain(column) == plain(name)]
@@ -119,16 +109,10 @@ def named_column(header: Sequence[str], name: str, where: str) -> str:
 def label_columns(
     header: Sequence[str], labels: Sequence[str] | Mapping[str, str] | None, where: str
 ) -> dict[str, str]:
-    """Head name to column.
+    """Head name to column. `labels` are columns, or head name to column; None looks for a column of a usual name.
 
-    Args:
-        header: of the table.
-        labels: columns named by the user; or head name to column; None looks for a column of a usual name. One column
-            makes the head `label`, several make heads of their own names.
-        where: the table, for errors.
-
-    Raises:
-        DataError: there is no such column, none was found, or a name that cannot be a head's.
+    One column makes the head `label`, several make heads of their own names. A DataError if a column is not there, none
+    is found, or its name cannot be a head's.
     """
     if labels is None:
         column = find_column(header, "label")
@@ -154,11 +138,7 @@ def label_columns(
 
 
 def name_in(cell: str, column: str, where: str) -> str:
-    """What a cell of a label, a split or a group says.
-
-    Raises:
-        DataError: it holds a list or an object, as JSON or Python writes them, or NUL.
-    """
+    """The name in a cell of a label, a split or a group; a DataError for a list or an object, and for NUL."""
     if re.search("[\0\ud800-\udfff]", cell):
         raise DataError(f"{where}: the column {column!r} holds NUL or half a character; write the name without it")
     for parse in (json.loads, ast.literal_eval) if cell[:1] in ("[", "{", "(") else ():
@@ -175,11 +155,7 @@ def name_in(cell: str, column: str, where: str) -> str:
 
 
 def frames_per_second(text: str, where: str) -> float | None:
-    """Of a folder of frames; None out of nothing.
-
-    Raises:
-        DataError: no number above 0.
-    """
+    """Frame rate of a folder of frames; None for an empty cell."""
     if not text:
         return None
     rate = float(text) if TIME.fullmatch(text) else 0.0
@@ -189,11 +165,7 @@ def frames_per_second(text: str, where: str) -> float | None:
 
 
 def seconds(text: str, where: str) -> float | None:
-    """Seconds out of `12.5`, `1:02.5` or `00:01:02.50`; None out of nothing.
-
-    Raises:
-        DataError: neither.
-    """
+    """Seconds of `12.5`, `1:02.5` or `00:01:02.50`; None for an empty cell."""
     text = text.strip()
     if not text:
         return None
@@ -208,11 +180,7 @@ def seconds(text: str, where: str) -> float | None:
 
 
 def window_of(start: str, end: str, where: str) -> tuple[float | None, float | None]:
-    """(start, end) in seconds.
-
-    Raises:
-        DataError: no times, or the end is not after the start.
-    """
+    """(start, end) in seconds; a DataError if the end is not after the start."""
     first, last = seconds(start, where), seconds(end, where)
     if last is not None and last <= (first or 0.0):
         raise DataError(f"{where}: the end ({end} s) is not after the start ({start or 0} s)")
@@ -220,6 +188,6 @@ def window_of(start: str, end: str, where: str) -> tuple[float | None, float | N
 
 
 def missing_columns(header: Iterable[str], needed: Iterable[str]) -> list[str]:
-    """Those that a table of a known format lacks."""
+    """The needed columns that a header lacks."""
     there = set(header)
     return [name for name in needed if name not in there]

@@ -1,4 +1,4 @@
-"""What a video holds, as a short key: the same for every copy of it, wherever it lies and whatever it is called."""
+"""Fingerprints of the content of videos: the same for every copy, under any path."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from tubelet.video import FilePart
 from tubelet.video.frame_folder import image_names
+
+T = TypeVar("T")
 
 WHOLE = 2**20
 """Bytes up to which a file is read in full."""
@@ -43,21 +46,14 @@ def content_key(path: str | os.PathLike[str]) -> str | None:
         32 hexadecimal digits, the same on every machine and in every version; None for what does not exist, cannot be
         read, or holds no video (a folder without images, a pipe, an address).
     """
-    name = os.fspath(path)
-    try:
-        if FilePart.parse(name) is None and os.path.isdir(name):
-            return _frames_key(name)
-        span = _span(name)
-        return None if span is None else _bytes_key(*span)
-    except OSError:
-        return None
+    return _or_none(_key, os.fspath(path))
 
 
 def copies(paths: Iterable[str], *, whole: bool = False) -> list[list[str]]:
     """Groups of paths that hold the same content, each group and all of them in the order of `paths`.
 
     Only files that share their size with another one are opened, and only a little is read of those that turn out to be
-    different. Empty files are nobody's copies.
+    different. Empty files are no copies.
 
     Args:
         paths: of videos, each once.
@@ -65,18 +61,19 @@ def copies(paths: Iterable[str], *, whole: bool = False) -> list[list[str]]:
     """
     groups = [list(paths)]
     order = {path: place for place, path in enumerate(groups[0])}
-    for part_of in (_size, _probe, content_key, *((_digest,) if whole else ())):
+    for part_of in (_size, _probe, _key, *((_digest,) if whole else ())):
         groups = [finer for group in groups for finer in _refine(group, part_of)]
     return sorted(groups, key=lambda group: order[group[0]])
 
 
 def _refine(paths: Sequence[str], part_of: Callable[[str], Any]) -> list[list[str]]:
-    """Those that agree in something, together; without those that agree with nobody, or have no such thing."""
+    """Groups of two or more paths with the same value; paths without a value are left out."""
+    part = partial(_or_none, part_of)
     if len(paths) < MANY:
-        found = list(map(part_of, paths))
+        found = list(map(part, paths))
     else:
         with ThreadPoolExecutor(THREADS) as pool:
-            found = list(pool.map(part_of, paths))
+            found = list(pool.map(part, paths))
     groups: dict[Any, list[str]] = defaultdict(list)
     for path, value in zip(paths, found, strict=True):
         if value is not None:
@@ -84,49 +81,59 @@ def _refine(paths: Sequence[str], part_of: Callable[[str], Any]) -> list[list[st
     return [group for group in groups.values() if len(group) > 1]
 
 
-def _size(path: str) -> Any:
-    """What copies share and can be seen without opening them; None where there is nothing."""
+def _or_none(part_of: Callable[[str], T], path: str) -> T | None:
+    """`part_of(path)`; None where the path cannot be read."""
     try:
-        if FilePart.parse(path) is None and os.path.isdir(path):
-            names = image_names(path)
-            ends = (names[0], names[-1]) if names else ()
-            return (len(names), *((name, os.path.getsize(os.path.join(path, name))) for name in ends)) if ends else None
-        span = _span(path)
-        return span[2] if span is not None and span[2] else None
+        return part_of(path)
     except OSError:
         return None
+
+
+def _is_folder(path: str) -> bool:
+    return FilePart.parse(path) is None and os.path.isdir(path)
+
+
+def _size(path: str) -> Any:
+    """The size, without opening the file; None for an empty or missing one."""
+    if not _is_folder(path):
+        span = _span(path)
+        return span[2] if span is not None and span[2] else None
+    names = image_names(path)
+    ends = [(name, os.path.getsize(os.path.join(path, name))) for name in (names[0], names[-1])] if names else []
+    return (len(names), *ends) if ends else None
 
 
 def _probe(path: str) -> str | None:
-    """Of a few bytes from the middle and the end; of a folder of frames nothing that `_size` did not see."""
-    try:
-        if FilePart.parse(path) is None and os.path.isdir(path):
-            return "frames"
-        span = _span(path)
-        if span is None:
-            return None
-        file, offset, length = span
-        count = min(PROBE, length)
-        return _hash(file, [(offset + (length - count) // 2, count), (offset + length - count, count)])
-    except OSError:
+    """Hash of a few bytes from the middle and the end; the same for all folders of frames."""
+    if _is_folder(path):
+        return "frames"
+    span = _span(path)
+    if span is None:
         return None
+    file, offset, length = span
+    count = min(PROBE, length)
+    return _hash(file, [(offset + (length - count) // 2, count), (offset + length - count, count)])
+
+
+def _key(path: str) -> str | None:
+    """See `content_key`."""
+    if _is_folder(path):
+        return _frames_key(path)
+    span = _span(path)
+    return None if span is None else _bytes_key(*span)
 
 
 def _digest(path: str) -> str | None:
-    """Of every byte."""
-    try:
-        folder = FilePart.parse(path) is None and os.path.isdir(path)
-        files = [os.path.join(path, name) for name in image_names(path)] if folder else [path]
-        digest = hashlib.blake2b(digest_size=16)
-        for file in files:
-            span = _span(file)
-            if span is None:
-                return None
-            for block in FilePart(*span, name="").blocks():
-                digest.update(block)
-        return digest.hexdigest()
-    except OSError:
-        return None
+    """Hash of every byte."""
+    files = [os.path.join(path, name) for name in image_names(path)] if _is_folder(path) else [path]
+    digest = hashlib.blake2b(digest_size=16)
+    for file in files:
+        span = _span(file)
+        if span is None:
+            return None
+        for block in FilePart(*span, name="").blocks():
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _span(path: str) -> tuple[str, int, int] | None:
@@ -164,7 +171,7 @@ def _frames_key(folder: str) -> str | None:
 
 
 def _hash(file: str, pieces: Iterable[tuple[int, int]], before: str = "") -> str:
-    """Of some pieces (first byte, bytes) of a file."""
+    """Hash of some pieces (first byte, bytes) of a file."""
     digest = hashlib.blake2b(before.encode(), digest_size=16)
     with open(file, "rb") as opened:
         for offset, count in pieces:

@@ -4,74 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Literal, NotRequired, TypedDict
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
 from tubelet.config import AugmentationConfig, PreprocessingConfig
-from tubelet.data.cache import FrameCache
-from tubelet.data.draws import Draws, happens
+from tubelet.data.cache import CachedFrames, FrameCache
+from tubelet.data.draws import Draws, bernoulli
+from tubelet.data.items import Draw, Failure, Item
 from tubelet.data.label_maps import LabelMap
 from tubelet.data.table import Sample, Table
-from tubelet.data.temporal import check_temporal, real_mask, training_indices
+from tubelet.data.temporal_sampling import check_temporal, real_mask, training_indices
 from tubelet.errors import ConfigError, VideoError
 from tubelet.video import Clip, Clips, Decoder, Preprocessing, open_video
 from tubelet.video.clip import damage_in_words, why_unreadable
 from tubelet.video.in_memory import InMemoryDecoder
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A video that could not be read.
-
-    Attributes:
-        index: of the sample in its table.
-        path: of the video.
-        reason: in words, without the path.
-    """
-
-    index: int
-    path: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Draw:
-    """Which clip a sampler asks for.
-
-    Attributes:
-        index: of the sample in its table.
-        epoch: counted from 0.
-        repeat: how many times the sample came up before in this epoch.
-    """
-
-    index: int
-    epoch: int = 0
-    repeat: int = 0
-
-
-class Item(TypedDict):
-    """A clip (training), or all views of a video (evaluation).
-
-    video: float32 [T, C, H, W], or views [V, T, C, H, W].
-    frame_mask: bool [T] or [V, T], True where a frame is real; None if all are.
-    targets: class index by head, after a flip that changed the label.
-    index: of the sample in its table.
-    frames: evaluation: of each clip, the frames of the video that it holds; None in training.
-    damaged: how many of its frames are known to be damaged; left out where that is not looked at.
-    resampled: evaluation: whether these were chosen by their timestamps.
-    """
-
-    video: Tensor
-    frame_mask: Tensor | None
-    targets: dict[str, int]
-    index: int
-    frames: list[list[int]] | None
-    damaged: NotRequired[int]
-    resampled: NotRequired[bool]
 
 
 class ClipDataset(Dataset[Item | Failure]):
@@ -131,7 +80,6 @@ class ClipDataset(Dataset[Item | Failure]):
             import tubelet.data.transforms  # noqa: F401  # torchvision, which takes seconds
         check_temporal(self.augmentation if mode == "train" else AugmentationConfig(), self.preprocessing.config)
         self._flipped = LabelMap(self.augmentation.flip_labels, table.classes, "flip_labels")
-        self._kept_resampled: set[int] = set()
         self._reversed = LabelMap(self.augmentation.reverse_labels, table.classes, "reverse_labels")
 
     def __len__(self) -> int:
@@ -168,7 +116,7 @@ class ClipDataset(Dataset[Item | Failure]):
         from tubelet.data.transforms import augment, is_flipped
 
         draws = Draws(self.seed, draw.epoch, draw.index, draw.repeat)
-        backwards = self._reversed.names(sample.labels) and happens(draws.of("reverse"), self.augmentation.reverse)
+        backwards = self._reversed.names(sample.labels) and bernoulli(draws.rng("reverse"), self.augmentation.reverse)
         frames, real = self._training_frames(sample, draw.index, draws, backwards)
         targets = dict(sample.labels)
         if backwards:
@@ -201,15 +149,18 @@ class ClipDataset(Dataset[Item | Failure]):
     def _evaluation_item(self, sample: Sample, index: int) -> Item:
         with self._opened(sample, index) as (decoder, start, end):
             views = self.preprocessing.views(decoder, self.clips, self.crops, start, end)
+            frames = views.indices
+            if isinstance(decoder, InMemoryDecoder):
+                frames = [list(decoder.numbers_in_source(clip)) for clip in frames]
         self._allow(views.damaged, len({number for clip in views.indices for number in clip}), sample)
         return Item(
             video=views.video,
             frame_mask=views.frame_mask,
             targets=dict(sample.labels),
             index=index,
-            frames=views.indices,
+            frames=frames,
             damaged=len(views.damaged),
-            resampled=views.resampled or index in self._kept_resampled,
+            resampled=views.resampled or self._kept_resampled(index),
         )
 
     def _allow(self, damaged: Sequence[int], total: int, sample: Sample) -> None:
@@ -224,7 +175,7 @@ class ClipDataset(Dataset[Item | Failure]):
         """A decoder of the sample's video, or of what the cache holds of it, and the seconds of it that count."""
         kept = self.cache.get(index) if self.cache is not None else None
         if kept is not None:
-            yield self._decoder_of(sample, *kept), None, None
+            yield self._decoder_of(sample, kept), None, None
             return
         threads = 1 if get_worker_info() is not None else 0
         with open_video(sample.path, self.backend, threads=threads) as decoder:
@@ -237,15 +188,12 @@ class ClipDataset(Dataset[Item | Failure]):
     def _keep(self, decoder: Decoder, sample: Sample, index: int) -> InMemoryDecoder | None:
         """Decode all frames that any epoch can ask for, and keep them; None if they do not fit or cannot be had."""
         assert self.cache is not None
-        total = 0
+        inside: Sequence[int] = ()
 
         def choose(decoder: Decoder) -> list[int]:
-            nonlocal total
+            nonlocal inside
             inside = self.preprocessing.frames_inside(decoder, sample.start, sample.end)
-            total = len(inside)
-            if not isinstance(inside, range):
-                self._kept_resampled.add(index)
-            return [inside[position] for position in self._to_keep(total)]
+            return [inside[position] for position in self._to_keep(len(inside))]
 
         height, width = self.preprocessing.resized_size(decoder.metadata.height, decoder.metadata.width)
         if not self.cache.has_room(index, 3 * height * width * len(choose(decoder))):
@@ -257,15 +205,18 @@ class ClipDataset(Dataset[Item | Failure]):
         if clip is None or clip.damaged:  # decoded each time, so that it is known of each clip whether it is damaged
             self.cache.refuse(index)
             return None
-        frames = clip.frames
-        self.cache.put(index, frames, total)
-        return self._decoder_of(sample, frames, total)
+        self.cache.put(index, clip.frames, inside)
+        return self._decoder_of(sample, CachedFrames(clip.frames, inside))
 
-    def _decoder_of(self, sample: Sample, frames: Tensor, total: int) -> InMemoryDecoder:
-        """Of frames that the cache holds, from a video of `total` frames at the model's frame rate."""
-        numbers = self._to_keep(total)
-        times = torch.tensor(numbers, dtype=torch.float64)
-        return InMemoryDecoder(Clip(frames, times, tuple(numbers), sample.path), total=total, held=numbers)
+    def _decoder_of(self, sample: Sample, kept: CachedFrames) -> InMemoryDecoder:
+        held = self._to_keep(len(kept.numbers))
+        numbers = tuple(kept.numbers[position] for position in held)
+        times = torch.tensor(list(held), dtype=torch.float64)
+        return InMemoryDecoder(Clip(kept.frames, times, numbers, sample.path), total=len(kept.numbers), held=held)
+
+    def _kept_resampled(self, index: int) -> bool:
+        kept = self.cache.get(index) if self.cache is not None else None
+        return kept is not None and not isinstance(kept.numbers, range)
 
     def _to_keep(self, total: int) -> Sequence[int]:
         """Of a video's frames, those that a cache keeps: all in training, those of the views in evaluation."""

@@ -1,4 +1,4 @@
-"""Where every random number of the data comes from: the seed, the epoch and the sample, never a hidden state."""
+"""Random numbers of the data: functions of the seed, the epoch and the sample, without hidden state."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Draws:
     index: int
     repeat: int = 0
 
-    def of(self, name: str) -> Generator:
+    def rng(self, name: str) -> Generator:
         """A fresh generator for one augmentation."""
         return generator_of(self.seed, self.epoch, self.index, self.repeat, name)
 
@@ -48,6 +48,6 @@ def integer(generator: Generator, count: int) -> int:
     return int(torch.randint(count, (), generator=generator))
 
 
-def happens(generator: Generator, probability: float) -> bool:
+def bernoulli(generator: Generator, probability: float) -> bool:
     """True with this probability. The draw is made even if it is 0 or 1."""
     return torch.rand((), generator=generator, dtype=torch.float64).item() < probability

@@ -1,26 +1,25 @@
-"""Labelled video files whose classes only time can tell apart.
+"""Labelled video files of classes that differ in the order of frames alone.
 
-A shape crosses the picture and comes in again on the other side, in three colours by turns. Three things are to be
-told, each of two values:
+A shape crosses the frame and comes in again on the other side, in three colours by turns. A class is made of three
+attributes with two values each:
 
     direction   it moves left or right
-    speed       by one place a frame, or by two
+    speed       by one position a frame, or by two
     colours     red is followed by green and green by blue (rgb), or the other way round (rbg)
 
-A scene (background, shape, lane, colours, noise) is drawn once, as a bag of pictures: the shape at each of `PLACES`
-places in each of three colours. The eight classes are eight orders of this one bag,
+A scene (background, shape, lane, colours, noise) is drawn once, as a set of pictures: the shape at each of `PLACES`
+positions in each of three colours. The eight classes are eight orders of this one set,
 
     right-slow-rgb   red 0 1 2 3   green 4 5 6 7   blue 0 1 2 3   red 4 5 6 7   green 0 1 2 3   blue 4 5 6 7
     left-fast-rgb    red 7 5 3 1   green 6 4 2 0   blue 7 5 3 1   red 6 4 2 0   green 7 5 3 1   blue 6 4 2 0
 
-and so on, each a ring that is gone round twice from a random start. So neither a single frame, nor its place in time,
-nor all frames without their order hold anything about the class. And every held-out scene is filmed in all eight
-classes: whoever sees its frames without their order gives it the same answer eight times, and is right once.
+and so on, each a cycle that is repeated twice from a random start. So neither a single frame, nor its time, nor all
+frames without their order say anything about the class. Every held-out scene is filmed in all eight classes: a model
+that ignores the order of frames gives the same prediction eight times, and is right once.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from tubelet.device import usable_cores
 from tubelet.errors import DataError
 from tubelet.video import write_video
 
@@ -48,14 +48,13 @@ HUES = ((-0.05, 0.06), (0.27, 0.40), (0.55, 0.68))
 Direction = Literal["left", "right"]
 Speed = Literal["slow", "fast"]
 Colours = Literal["rgb", "rbg"]
-Seed = tuple[int, ...]
 Pictures = NDArray[np.uint8]
 """Frames [T, H, W, 3], RGB."""
 
 
 @dataclass(frozen=True)
 class Motion:
-    """One class: how the pictures of a scene follow each other."""
+    """One class: the order of the pictures of a scene."""
 
     direction: Direction
     speed: Speed
@@ -101,7 +100,7 @@ def write_clips(
         folder: is made; must not hold anything yet.
         scenes: videos of each class, by split: {"train": 60, "test": 15}. No scene is in two splits.
         seed: of everything that is drawn.
-        shuffled: show each clip's pictures in a random order: the same videos for whoever does not look at time.
+        shuffled: show the pictures of each clip in a random order, which removes all information about the class.
         progress: called with (videos written, videos in all).
 
     Returns:
@@ -113,54 +112,35 @@ def write_clips(
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()):
         raise DataError(f"{folder} is not empty; name a new folder, nothing is overwritten")
-    films = [
-        _Film(folder / split / motion.name / f"{number:03d}.mp4", motion, shuffled, _seeds(seed, place, number, label))
+    videos = [
+        (place, split, number, label)
         for place, (split, count) in enumerate(scenes.items())
         for number in range(count)
-        for label, motion in enumerate(CLASSES)
+        for label in range(len(CLASSES))
     ]
-    for film in films:
-        film.path.parent.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # encoding leaves Python to others
-        for written, _ in enumerate(pool.map(_Film.write, films), 1):
+
+    def film(video: tuple[int, str, int, int]) -> None:
+        place, split, number, label = video
+        scene = np.random.default_rng((seed, place, number, label if place == 0 else 0, 0))
+        order = np.random.default_rng((seed, place, number, label, 1))
+        pictures = render_scene(scene)
+        ring, start = CLASSES[label].ring(), int(order.integers(PICTURES))
+        if shuffled:
+            ring = order.permutation(ring).tolist()
+        frames = (ring[start:] + ring[:start]) * ROUNDS
+        path = folder / split / CLASSES[label].name / f"{number:03d}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_video(path, pictures[frames], FRAME_RATE, preset="superfast", crf=23)
+
+    with ThreadPoolExecutor(usable_cores()) as pool:  # encoding releases the GIL
+        for written, _ in enumerate(pool.map(film, videos), 1):
             if progress is not None:
-                progress(written, len(films))
+                progress(written, len(videos))
     return folder
 
 
-@dataclass(frozen=True)
-class _Film:
-    """One video to be made.
-
-    Attributes:
-        path: of the file.
-        motion: its class.
-        shuffled: whether its pictures come in a random order.
-        seeds: of the scene, and of the order.
-    """
-
-    path: Path
-    motion: Motion
-    shuffled: bool
-    seeds: tuple[Seed, Seed]
-
-    def write(self) -> None:
-        scene, order = (np.random.default_rng(seed) for seed in self.seeds)
-        pictures = render_scene(scene)
-        ring, start = self.motion.ring(), int(order.integers(PICTURES))
-        if self.shuffled:
-            ring = order.permutation(ring).tolist()
-        frames = (ring[start:] + ring[:start]) * ROUNDS
-        write_video(self.path, pictures[frames], FRAME_RATE, preset="superfast", crf=23)
-
-
-def _seeds(seed: int, split: int, number: int, label: int) -> tuple[Seed, Seed]:
-    """Of a video's scene and of its order. In the first split every video has a scene of its own; see `write_clips`."""
-    return (seed, split, number, label if split == 0 else 0, 0), (seed, split, number, label, 1)
-
-
 def render_scene(generator: np.random.Generator) -> Pictures:
-    """Draw a scene at random: its bag of pictures [PICTURES, SIZE, SIZE, 3], by colour, then by place."""
+    """The pictures of a random scene, [PICTURES, SIZE, SIZE, 3], by colour, then by position."""
     background = _background(generator)
     radius = generator.uniform(6.0, 10.0)
     lane = generator.uniform(radius, SIZE - radius)

@@ -1,4 +1,4 @@
-"""Where in the frame a training clip looks: scale jitter, crop and turn, the same for all frames."""
+"""Scale jitter, crop and rotation of a training clip, the same for all frames."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ def crop_region(
 ) -> tuple[int, int, int, int]:
     """(top, left, height, width) of the region that becomes the crop.
 
-    Scale jitter of the original (`scale_jitter_augm`, DMVR): height and width are stretched by independent factors,
+    Scale jitter as in Scenic (`scale_jitter_augm` of DMVR): height and width are stretched by independent factors,
     then a crop is taken at random. Cropping a region that is smaller by these factors and resizing only that is the
     same up to a fraction of a pixel, and much less work. A frame is never stretched to less than the crop.
     """
     crop_height, crop_width = preprocessing.crop_size
-    scale = draws.of("scale")
+    scale = draws.rng("scale")
     region_height = min(height, max(1, round(crop_height / uniform(scale, *augmentation.scale_jitter))))
     region_width = min(width, max(1, round(crop_width / uniform(scale, *augmentation.scale_jitter))))
     spare_height, spare_width = height - region_height, width - region_width
     if augmentation.crop == "centre":
         return -(-spare_height // 2), -(-spare_width // 2), region_height, region_width
-    crop = draws.of("crop")
+    crop = draws.rng("crop")
     return integer(crop, spare_height + 1), integer(crop, spare_width + 1), region_height, region_width
 
 
 def jitter_crop(
     frames: UInt8[Tensor, "T 3 H W"], augmentation: AugmentationConfig, preprocessing: PreprocessingConfig, draws: Draws
 ) -> UInt8[Tensor, "T 3 h w"]:
-    """Crop the drawn region, turned by the drawn angle, out of resized frames and make it `crop_size`."""
+    """Crop a random region, rotated by a random angle, out of resized frames, and resize it to `crop_size`."""
     region = crop_region(frames.shape[-2], frames.shape[-1], augmentation, preprocessing, draws)
     if augmentation.rotate:
-        angle = uniform(draws.of("rotate"), -augmentation.rotate, augmentation.rotate)
-        return turned_crop(frames, region, angle, preprocessing.crop_size)
+        angle = uniform(draws.rng("rotate"), -augmentation.rotate, augmentation.rotate)
+        return rotated_crop(frames, region, angle, preprocessing.crop_size)
     top, left, height, width = region
     cropped = frames[..., top : top + height, left : left + width]
     if (height, width) == tuple(preprocessing.crop_size):
@@ -54,16 +54,12 @@ def jitter_crop(
     )
 
 
-def turned_crop(
+def rotated_crop(
     frames: UInt8[Tensor, "T 3 H W"], region: tuple[int, int, int, int], angle: float, size: tuple[int, int]
 ) -> UInt8[Tensor, "T 3 h w"]:
-    """A region of the frames, turned about its own centre, as a picture of `size`; bilinear, in one pass.
+    """A region (top, left, height, width) of the frames, rotated about its own centre, resized to `size` (h, w).
 
-    Args:
-        frames: of a clip.
-        region: (top, left, height, width) before it is turned.
-        angle: in degrees; the picture's content turns clockwise.
-        size: (h, w).
+    The angle is in degrees; the content turns clockwise. Bilinear, in one pass.
     """
     top, left, height, width = region
     turn = math.radians(angle)

@@ -1,4 +1,4 @@
-"""Which videos of a data set a model knows already, from the list that is kept with its weights."""
+"""Which videos of a data set a model was trained on, by the list that is kept with its weights."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from tubelet.config.split_names import split_name
 from tubelet.data.content import content_key
-from tubelet.data.table import Sample, Table, split_name
+from tubelet.data.table import Sample, Table
 from tubelet.errors import DataError
 from tubelet.provenance import USES, KnownVideo, Provenance, Use
 
@@ -32,7 +33,7 @@ class Selection:
         table: these videos.
         uses: of each, what the model, or one that it was started from, did with it; None for a new video.
         left_out: how many were left out because the model learned from them.
-        unknown: why it cannot be said of all videos whether the model learned from them; None if it can.
+        unknown: why it is not known of all videos whether the model learned from them; None if it is.
     """
 
     table: Table
@@ -75,7 +76,7 @@ def content_keys(samples: Sequence[Sample]) -> list[str | None]:
 
 
 class KnownVideos:
-    """The videos of some runs, to look others up in: a video is known by its path, or by its content wherever it lies.
+    """The videos of some runs, to look up others in: by path, or by content under any path.
 
     Args:
         videos: of the runs.
@@ -95,12 +96,12 @@ class KnownVideos:
     def rows_of(self, samples: Sequence[Sample]) -> list[list[KnownVideo]]:
         """Of each sample the rows of the same file. Only files at unknown paths are opened."""
         paths = [os.path.realpath(sample.path) for sample in samples]
-        strangers = [
+        unknown_paths = [
             sample
             for sample, path in zip(samples, paths, strict=True)
             if path not in self._by_path and sample.path not in self._contents
         ]
-        self._contents.update(zip((sample.path for sample in strangers), content_keys(strangers), strict=True))
+        self._contents.update(zip((sample.path for sample in unknown_paths), content_keys(unknown_paths), strict=True))
         found = []
         for sample, path in zip(samples, paths, strict=True):
             here = self._by_path.get(path, [])
@@ -134,11 +135,6 @@ def with_known_splits(table: Table, provenance: Provenance, contents: dict[str, 
     """A table without splits gets those that its samples had in the run; new samples get none. Others stay as they are.
 
     So a data set that was moved, or that is read again without its splits, is divided as it was in training.
-
-    Args:
-        table: of the samples.
-        provenance: of the model.
-        contents: see `KnownVideos`.
     """
     if provenance.run is None or any(sample.split is not None for sample in table.samples):
         return table

@@ -1,10 +1,10 @@
-"""What a class becomes when a clip is mirrored or played backwards: swipe left becomes swipe right."""
+"""Maps of labels for clips that are flipped or played backwards: swipe left becomes swipe right."""
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from tubelet.config import AugmentationConfig
@@ -32,6 +32,7 @@ HEIGHTS = (("up", "down"), ("upward", "downward"), ("upwards", "downwards"), ("t
 """Words that half a turn of the picture exchanges and a mirror does not."""
 
 Opposites = Sequence[tuple[str, str]]
+Words = tuple[str, ...]
 
 FARTHEST_TURN = 90
 """Degrees of `rotate` beyond which a clip that is turned shows the opposite direction."""
@@ -80,7 +81,7 @@ class LabelMap:
         return {head: self._becomes[head][index] for head, index in labels.items()}
 
     def names(self, labels: Mapping[str, int]) -> bool:
-        """Whether the map says something about these labels: their class is named in every head that it has."""
+        """Whether the class of these labels is named in every head that the map has."""
         return bool(self._named) and all(labels[head] in named for head, named in self._named.items())
 
 
@@ -138,7 +139,7 @@ def mirror_note(classes: Mapping[str, Sequence[str]], augmentation: Augmentation
 
 
 def require_labels_stay_right(classes: Mapping[str, Sequence[str]], augmentation: AugmentationConfig) -> None:
-    """Hold that flipped and turned clips have the labels that they show (`mirror_note`).
+    """Hold that the labels of flipped and rotated clips are right (`mirror_note`).
 
     Raises:
         ConfigError: they do not; which classes, and what to do.
@@ -160,36 +161,49 @@ def _in_words(by_head: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def _pairs(classes: Mapping[str, Sequence[str]], opposites: Opposites) -> dict[str, dict[str, str]]:
+    """By head, classes with names that differ in opposites alone, in as many of them as possible."""
     found: dict[str, dict[str, str]] = {}
     for head, names in classes.items():
-        by_words = {tuple(_words(name)): name for name in names}
+        by_words = {_words(name): name for name in names}
+        similar: dict[Words, list[Words]] = defaultdict(list)
+        for words in by_words:
+            similar[_neutral(words, opposites)].append(words)
         pairs: dict[str, str] = {}
-        taken: set[str] = set()
         for words, name in by_words.items():
-            partner = next((by_words[other] for other in _mirrored(words, opposites) if other in by_words), None)
-            if partner is not None and name != partner and not {name, partner} & taken:
+            ranks = {other: _rank(words, other, opposites) for other in similar[_neutral(words, opposites)]}
+            partner = by_words[min(ranks, key=ranks.__getitem__)]
+            if partner != name and not {name, partner} & {*pairs, *pairs.values()}:
                 pairs[name] = partner
-                taken |= {name, partner}
         if pairs:
             found[head] = pairs
     return found
 
 
-def _words(name: str) -> list[str]:
+def _words(name: str) -> Words:
     """The words of a class name, however they are joined: `SwipeLeft`, `swipe_left`, `swipeleft2`."""
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
     text = re.sub(r"(counter|anti)[\s_\-]+clockwise", r"\1clockwise", apart.lower())
     text = re.sub(r"(?<=[^\W\d_]{3})(left|right)(?![^\W\d_])|(?<=\d)(?=[^\W\d_])|(?<=[^\W\d_])(?=\d)", r" \1", text)
-    return [word for word in re.split(r"[\W_]+", text) if word]
+    return tuple(word for word in re.split(r"[\W_]+", text) if word)
 
 
-def _mirrored(words: tuple[str, ...], opposites: Opposites) -> list[tuple[str, ...]]:
-    """The words with opposites exchanged: all of them first, then every smaller choice."""
+def _neutral(words: Words, opposites: Opposites) -> Words:
+    """The words without those that have an opposite."""
+    return tuple("" if len(_choices(word, opposites)) > 1 else word for word in words)
+
+
+def _rank(words: Words, others: Words, opposites: Opposites) -> tuple[int, list[int]]:
+    """Rank of a name among those with the same neutral words: the lower, the more opposites are exchanged.
+
+    It is above 0 where the two names differ in something else.
+    """
     choices = [_choices(word, opposites) for word in words]
-    all_ways = [way for way in itertools.product(*choices) if way != words]
-    return sorted(all_ways, key=lambda way: -sum(a != b for a, b in zip(way, words, strict=True)))
+    if any(other not in choice for other, choice in zip(others, choices, strict=True)):
+        return 1, []
+    changed = sum(one != other for one, other in zip(words, others, strict=True))
+    return -changed, [choice.index(other) for other, choice in zip(others, choices, strict=True)]
 
 
 def _choices(word: str, opposites: Opposites) -> list[str]:
-    exchanged = [b if a == word else a for a, b in opposites if word in (a, b)]
-    return [*exchanged, word]
+    """The opposites of a word, and itself."""
+    return [*(b if a == word else a for a, b in opposites if word in (a, b)), word]

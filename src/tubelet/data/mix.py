@@ -17,13 +17,13 @@ from tubelet.data.draws import generator_of, integer
 from tubelet.errors import ConfigError, DataError
 
 
-class BatchMix:
+class MixupCutmix:
     """Mixes each clip of a batch with another, or smooths the targets, or both.
 
-    Mixup (Zhang et al., ICLR 2018) as in the original's trainer: one weight from Beta(alpha, alpha) for the whole
+    Mixup (Zhang et al., ICLR 2018) as in Scenic's trainer: one weight from Beta(alpha, alpha) for the whole
     batch, and the partner is the clip at the same place of the reversed batch. Cutmix (Yun et al., ICCV 2019): a box of
     the partner is put in, the same one in all frames, a tube; the weight is the share of the frame that is left. Label
-    smoothing comes after mixing, `on * (1 - s) + s / K`, as in the original.
+    smoothing comes after mixing, `on * (1 - s) + s / K`, as in Scenic.
 
     Args:
         config: `mixup`, `cutmix`, `mix_probability`, `label_smoothing`.
@@ -42,12 +42,12 @@ class BatchMix:
     def __call__(
         self, videos: Float[Tensor, "B T C H W"], targets: Mapping[str, Tensor], generator: Generator
     ) -> tuple[Float[Tensor, "B T C H W"], dict[str, Tensor]]:
-        """Mix.
+        """Mix clips and targets.
 
         Args:
             videos: of a batch; not changed.
             targets: head to class indices, int64 [B].
-            generator: every draw comes from it (`batch_generator`).
+            generator: of every draw (`batch_generator`).
 
         Returns:
             videos, and head to soft targets, float32 [B, K], which sum to 1.
@@ -89,8 +89,12 @@ class BatchMix:
         return videos, hot, mixed
 
 
+BatchMix = MixupCutmix
+"""The former name."""
+
+
 def batch_generator(seed: int, epoch: int, batch: int, rank: int = 0) -> Generator:
-    """The generator for mixing one batch: a function of where in the run it stands, so that resuming is exact."""
+    """The generator for mixing one batch, a function of its position in the run, so that resuming is exact."""
     return generator_of(seed, epoch, batch, rank, "mix")
 
 

@@ -1,4 +1,4 @@
-"""What the model gets to see, as one picture: a row for each clip, frames from left to right."""
+"""The input of the model as one picture: a row for each clip, frames from left to right."""
 
 from __future__ import annotations
 

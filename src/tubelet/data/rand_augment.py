@@ -27,13 +27,13 @@ def rand_augment(
     RandAugment (Cubuk et al., 2020). `original`: the set of Scenic's `distort_image_with_randaugment`, eleven
     operations that do not move pixels and the identity, equally likely; what looks at a histogram looks at that of the
     whole clip. The magnitude is on a scale of 10 and extrapolates beyond (15 and 20 in the paper's recipes), where
-    solarise and posterise change nothing. Two differences: contrast is blended with the clip's mean (the original's sum
-    of the histogram over 256 is not the mean, and comes out white for nearly all clips), and the size of cutout follows
+    solarise and posterise change nothing. Two differences: contrast is blended with the clip's mean (Scenic's sum of
+    the histogram over 256 is not the mean, and comes out white for nearly all clips), and the size of cutout follows
     the frame. `torchvision`: `torchvision.transforms.v2.RandAugment` with geometric operations.
     """
     if not config.rand_augment_layers:
         return frames
-    generator = draws.of("rand augment")
+    generator = draws.rng("rand augment")
     if config.rand_augment_ops == "torchvision":
         return _torchvision(frames, config, generator)
     for _ in range(config.rand_augment_layers):
@@ -44,7 +44,7 @@ def rand_augment(
 
 
 def _torchvision(frames: Tensor, config: AugmentationConfig, generator: Generator) -> Tensor:
-    """torchvision draws from torch's own generator for the CPU: it gets a seed of ours and is put back afterwards."""
+    """torchvision draws from the default generator, which is seeded here and restored afterwards."""
     bins = 31
     magnitude = round(config.rand_augment_magnitude / 10 * (bins - 1))
     augment = RandAugment(config.rand_augment_layers, magnitude, bins, interpolation=InterpolationMode.BILINEAR)
@@ -53,12 +53,9 @@ def _torchvision(frames: Tensor, config: AugmentationConfig, generator: Generato
         return augment(frames)
 
 
-def _as_picture(frames: Tensor) -> Tensor:
-    """[T, 3, H, W] as one picture [3, T * H, W], so that an operation sees the whole clip at once."""
-    return frames.permute(1, 0, 2, 3).flatten(1, 2)
-
-
-def _as_clip(picture: Tensor, frames: Tensor) -> Tensor:
+def _on_clip(operation: Callable[[Tensor], Tensor], frames: Tensor) -> Tensor:
+    """Apply an operation to [T, 3, H, W] as one picture [3, T * H, W], so that it sees the whole clip at once."""
+    picture = operation(frames.permute(1, 0, 2, 3).flatten(1, 2))
     return picture.unflatten(1, (len(frames), -1)).permute(1, 0, 2, 3)
 
 
@@ -67,50 +64,26 @@ def _factor(strength: float) -> float:
     return 0.1 + 1.8 * strength
 
 
-def _auto_contrast(frames: Tensor, strength: float, generator: Generator) -> Tensor:
-    return _as_clip(transforms.autocontrast(_as_picture(frames)), frames)
-
-
-def _equalise(frames: Tensor, strength: float, generator: Generator) -> Tensor:
-    return _as_clip(transforms.equalize(_as_picture(frames)), frames)
-
-
-def _invert(frames: Tensor, strength: float, generator: Generator) -> Tensor:
-    return 255 - frames
-
-
-def _posterise(frames: Tensor, strength: float, generator: Generator) -> Tensor:
+def _posterise(frames: Tensor, strength: float) -> Tensor:
     """Keeps 4 bits at magnitude 10, none at 0."""
     bits = min(8, int(4 * strength))
     return frames & (256 - (1 << (8 - bits)))
 
 
-def _solarise(frames: Tensor, strength: float, generator: Generator) -> Tensor:
+def _solarise(frames: Tensor, strength: float) -> Tensor:
     """Inverts what is brighter than the threshold: everything at magnitude 0, nothing at 10."""
     threshold = int(256 * strength)
     return frames if threshold > 255 else torch.where(frames < threshold, frames, 255 - frames)
 
 
-def _solarise_add(frames: Tensor, strength: float, generator: Generator) -> Tensor:
+def _solarise_add(frames: Tensor, strength: float) -> Tensor:
     """Makes the darker half of the scale brighter, by 110 at magnitude 10."""
     brighter = (frames.to(torch.int16) + int(110 * strength)).clamp_(0, 255).to(torch.uint8)
     return torch.where(frames < 128, brighter, frames)
 
 
-def _colour(frames: Tensor, strength: float, generator: Generator) -> Tensor:
-    return transforms.adjust_saturation(frames, _factor(strength))
-
-
-def _contrast(frames: Tensor, strength: float, generator: Generator) -> Tensor:
-    return _as_clip(transforms.adjust_contrast(_as_picture(frames), _factor(strength)), frames)
-
-
-def _brightness(frames: Tensor, strength: float, generator: Generator) -> Tensor:
-    return transforms.adjust_brightness(frames, _factor(strength))
-
-
-def _sharpness(frames: Tensor, strength: float, generator: Generator) -> Tensor:
-    return transforms.adjust_sharpness(frames, _factor(strength))
+def _contrast(frames: Tensor, strength: float) -> Tensor:
+    return _on_clip(lambda picture: transforms.adjust_contrast(picture, _factor(strength)), frames)
 
 
 def _cutout(frames: Tensor, strength: float, generator: Generator) -> Tensor:
@@ -124,16 +97,16 @@ def _cutout(frames: Tensor, strength: float, generator: Generator) -> Tensor:
 
 
 OPERATIONS: dict[str, Operation] = {
-    "auto_contrast": _auto_contrast,
-    "equalise": _equalise,
-    "invert": _invert,
-    "posterise": _posterise,
-    "solarise": _solarise,
-    "colour": _colour,
-    "contrast": _contrast,
-    "brightness": _brightness,
-    "sharpness": _sharpness,
+    "auto_contrast": lambda frames, strength, generator: _on_clip(transforms.autocontrast, frames),
+    "equalise": lambda frames, strength, generator: _on_clip(transforms.equalize, frames),
+    "invert": lambda frames, strength, generator: 255 - frames,
+    "posterise": lambda frames, strength, generator: _posterise(frames, strength),
+    "solarise": lambda frames, strength, generator: _solarise(frames, strength),
+    "colour": lambda frames, strength, generator: transforms.adjust_saturation(frames, _factor(strength)),
+    "contrast": lambda frames, strength, generator: _contrast(frames, strength),
+    "brightness": lambda frames, strength, generator: transforms.adjust_brightness(frames, _factor(strength)),
+    "sharpness": lambda frames, strength, generator: transforms.adjust_sharpness(frames, _factor(strength)),
     "cutout": _cutout,
-    "solarise_add": _solarise_add,
+    "solarise_add": lambda frames, strength, generator: _solarise_add(frames, strength),
 }
-"""The original's operations, in its order; the twelfth choice is the identity."""
+"""Scenic's operations, in its order; the twelfth choice is the identity."""

@@ -1,4 +1,4 @@
-"""What every source is turned into first: a video with the names of its labels, and the line it comes from."""
+"""Records, which every source is read into first, and the table that is built of them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from tubelet.config.split_names import SPLIT_NAMES, split_name
 from tubelet.data.class_names import doubtful_names, require_names_apart, sort_names
+from tubelet.data.given_splits import check_given_splits
 from tubelet.data.table import Sample, Table
-from tubelet.data.units import check_given_splits
 from tubelet.errors import DataError
 from tubelet.text import did_you_mean, listing
 from tubelet.video import video_exists

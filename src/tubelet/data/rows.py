@@ -19,7 +19,7 @@ from tubelet.video.suffixes import VIDEO_SUFFIXES
 LINE_END = re.compile(r"\r\n|\r|\n")
 
 LIST_LINE = re.compile(rf"(.+(?:{'|'.join(map(re.escape, sorted(VIDEO_SUFFIXES)))}))\s+(\S+)", re.IGNORECASE)
-"""`path label` without a header: the last word is the label, and blanks before it belong to the path."""
+"""`path label` without a header: the last word is the label; the path may hold blanks."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,7 @@ class Rows:
 
 
 def read_rows(path: Path) -> Rows:
-    """Read a CSV (comma, semicolon), TSV, JSONL, JSON list, or a list of `path label` lines without a header.
-
-    Raises:
-        DataError: not text, no rows, rows of different lengths, cells that run over several lines, JSON that is none.
-    """
+    """Read a CSV (comma, semicolon), TSV, JSONL, JSON list, or a list of `path label` lines without a header."""
     text = read_text(path)
     if not text.strip():
         raise DataError(f"{path.name}: is empty")
@@ -60,11 +56,7 @@ def read_rows(path: Path) -> Rows:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file, without a byte order mark.
-
-    Raises:
-        DataError: it is not UTF-8, or holds NUL.
-    """
+    """The text of a file, without a byte order mark; a DataError if it is not UTF-8, or holds NUL."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -76,11 +68,7 @@ def read_text(path: Path) -> str:
 
 
 def read_lines(name: str, text: str, separator: str = ",") -> list[tuple[int, list[str]]]:
-    """(line number, cells) of each line that is not empty.
-
-    Raises:
-        DataError: quotes that do not close where a cell ends, or a cell that runs over several lines.
-    """
+    """(line number, cells) of each line that is not empty; a DataError for a cell that runs over several lines."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     lines: list[tuple[int, list[str]]] = []
     last = 0
@@ -164,7 +152,7 @@ def _without_header(name: str, lines: list[tuple[int, list[str]]]) -> Rows:
 
 
 def _with_header(name: str, header: list[str], lines: list[tuple[int, list[str]]]) -> Rows:
-    """Rows of named columns. One that nobody named is called by its number, or left out if it is empty."""
+    """Rows of named columns. A column without a name is called by its number, or left out if it is empty."""
     needed = max((place for place, column in enumerate(header, 1) if column), default=0)
     for number, cells in lines:
         if len(cells) < needed or any(cells[len(header) :]):

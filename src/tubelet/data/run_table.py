@@ -1,15 +1,15 @@
-"""The videos of a run, as its `splits.csv` lists them."""
+"""The table of a run, from its `splits.csv`."""
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tubelet.config.run_state import RESTORE, RUN_FILE, read_run_file
-from tubelet.data.table import Sample, Table
+from tubelet.data.table import Table
+from tubelet.data.table_file import read_splits
 from tubelet.errors import DataError
 from tubelet.video import video_exists
 
@@ -17,14 +17,7 @@ SPLITS_FILE = "splits.csv"
 
 
 def run_table(folder: str | os.PathLike[str]) -> Table:
-    """All videos that a run was given, with the splits and the classes that they have there.
-
-    Args:
-        folder: of the run.
-
-    Raises:
-        DataError: the folder holds no run that lists its videos, or a file of it is damaged.
-    """
+    """All videos of a run, with its splits and classes; a DataError if it lists none, or a file of it is damaged."""
     folder = Path(folder)
     if not (folder / SPLITS_FILE).is_file() or not (folder / RUN_FILE).is_file():
         raise DataError(f"{folder} is not a run that knows its videos (no {SPLITS_FILE}); name some")
@@ -32,15 +25,7 @@ def run_table(folder: str | os.PathLike[str]) -> Table:
 
 
 def splits_of(folder: Path, run: Mapping[str, Any]) -> Table:
-    """The table of a run, held against what its `run.json` says.
-
-    Args:
-        folder: of the run.
-        run: its `run.json`, with `labels` and `data`.
-
-    Raises:
-        DataError: `splits.csv` is damaged, or lacks rows.
-    """
+    """The table of the run in a folder; a DataError if it is not what `run.json` says."""
     table = read_splits(folder / SPLITS_FILE, run["labels"] or {}, run["data"]["root"])
     expected = run["data"].get("splits")
     if expected is not None and expected != table.splits:
@@ -52,54 +37,12 @@ def splits_of(folder: Path, run: Mapping[str, Any]) -> Table:
 
 
 def require_any(table: Table) -> None:
-    """Hold that not all videos of a run are gone.
-
-    Raises:
-        DataError: they are; it says how a data set that was moved is found again.
-    """
+    """Hold that not all videos of a run are gone."""
     if not any(video_exists(sample.path) for sample in table.samples):
         raise DataError(
             f"none of the run's {len(table)} videos is where it was ({table.samples[0].path} for one). If they were "
             "moved, name the folder or table where they are now: they are known by their content"
         )
-
-
-def read_splits(path: Path, classes: dict[str, list[str]], root: str) -> Table:
-    """The table that `tubelet.data.write_table` wrote, sample for sample; nothing is looked for, left out or sorted.
-
-    Args:
-        path: of the CSV.
-        classes: class names by head.
-        root: of the table.
-
-    Raises:
-        DataError: it cannot be read; the error names the line.
-    """
-    index = {head: {name: number for number, name in enumerate(names)} for head, names in classes.items()}
-
-    def seconds(text: str | None) -> float | None:
-        return float(text) if text else None
-
-    samples: list[Sample] = []
-    line = 1
-    try:
-        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-            rows = csv.DictReader(file, strict=True)
-            for row in rows:
-                line = rows.line_num
-                if None in row or None in row.values() or not row["path"]:
-                    raise ValueError("another number of cells than the header has, or no path")
-                labels = {head: numbers[row[head]] for head, numbers in index.items()}
-                start, end = seconds(row.get("start")), seconds(row.get("end"))
-                more = (row.get(name) or None for name in ("split", "group", "content"))
-                samples.append(Sample(row["path"], labels, start, end, *more))
-    except KeyError as error:
-        raise DataError(f"{path} line {line}: no column, or no class, is called {error}; {RESTORE}") from error
-    except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f"{path} line {line}: damaged ({error}); {RESTORE}") from error
-    if not samples:
-        raise DataError(f"{path}: lists no video; {RESTORE}")
-    return Table(tuple(samples), classes, root)
 
 
 def _counts(splits: Mapping[str, int]) -> str:

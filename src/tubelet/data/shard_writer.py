@@ -1,9 +1,8 @@
-"""Tar files that get their names when they are whole."""
+"""Writing of shards: tar files that get their names when they are complete."""
 
 from __future__ import annotations
 
 import io
-import json
 import os
 import tarfile
 from collections.abc import Iterable
@@ -13,14 +12,14 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
-from tubelet.data.shards import PREPARING
+from tubelet.data.shard_reader import PREPARING
 from tubelet.files import flush, write_text
-from tubelet.json_files import dump_json
+from tubelet.json_files import dump_json, read_json_lines
 
 
 @dataclass(frozen=True)
 class Stored:
-    """Where a video came to lie.
+    """The position of a video in the shards.
 
     Attributes:
         key: that its files in the shard share.
@@ -40,8 +39,8 @@ class Stored:
 class ShardWriter:
     """The shards of one split, one after the other.
 
-    A shard that is not finished has another name and counts for nothing. What is in a finished one stands in a journal
-    that is written before the shard gets its name.
+    An unfinished shard has a temporary name. The journal of a shard lists its videos, and is written before the shard
+    gets its name.
 
     Args:
         folder: of the shards.
@@ -56,11 +55,8 @@ class ShardWriter:
         self._tar: tarfile.TarFile | None = None
 
     def add(self, key: str, video: Path, suffix: str, description: dict[str, Any], shift: float) -> list[str]:
-        """Put a video and what is known of it into a shard.
-
-        Returns:
-            keys of the videos whose shard is finished by this: their files are needed no longer.
-        """
+        """Put a video and its description into a shard; returns the keys of the videos in a shard that this
+        finished."""
         length = video.stat().st_size
         done = self.finish() if self._tar is not None and self._bytes + length > self._most else []
         if self._tar is None:
@@ -96,15 +92,13 @@ class ShardWriter:
             self._tar.close()
             self._unfinished.unlink(missing_ok=True)
 
-    # --- inside ----------------------------------------------------------------------------------------------------
-
     def _begin(self) -> None:
         self._open: list[Stored] = []
         self._bytes = 0
         self._tar = tarfile.open(self._unfinished, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
 
     def _put(self, name: str, content: Path | bytes) -> int:
-        """Add a file that says nothing of who wrote it, or when; where its bytes begin."""
+        """Add a file without owner and time; returns the offset of its first byte."""
         assert self._tar is not None
         info = tarfile.TarInfo(name)
         info.size = len(content) if isinstance(content, bytes) else content.stat().st_size
@@ -117,8 +111,7 @@ class ShardWriter:
         """What earlier processes finished."""
         for journal in sorted((self._folder / PREPARING).glob(f"{self._split}-??????.tar.jsonl")):
             if (self._folder / journal.name.removesuffix(".jsonl")).is_file():
-                lines = journal.read_text(encoding="utf-8").split("\n")
-                yield from (Stored(**json.loads(line)) for line in lines if line)
+                yield from (Stored(**line) for _, line in read_json_lines(journal))
 
     @property
     def _name(self) -> str:

@@ -7,25 +7,16 @@ ever in two splits that are made.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import os
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from tubelet.config.split_names import split_name
-from tubelet.data.hints import belonging_hint
+from tubelet.data.division import SameContent, divide, unit_name
+from tubelet.data.grouping_hints import belonging_hint
 from tubelet.data.table import Sample, Table
+from tubelet.data.train_classes import TRAIN, classes_of, require_classes, require_train_classes
 from tubelet.data.units import copies_note, independent_units, same_content
 from tubelet.errors import DataError
 from tubelet.text import listing
-
-TRAIN = "train"
-
-Class = tuple[str, int]
-"""Head and index."""
-
-Same = Sequence[Sequence[str]]
-"""Paths of files with the same content."""
 
 
 def assign_splits(table: Table, fractions: Mapping[str, float] | None = None, *, seed: int = 0) -> Table:
@@ -42,7 +33,7 @@ def assign_splits(table: Table, fractions: Mapping[str, float] | None = None, *,
 
     Args:
         table: read by `read_table`.
-        fractions: split to its share; 0.8 train and 0.2 val if nothing is said.
+        fractions: split to its share; 0.8 train and 0.2 val by default.
         seed: another one gives another division.
 
     Returns:
@@ -60,7 +51,7 @@ def assign_splits(table: Table, fractions: Mapping[str, float] | None = None, *,
         same = same_content(table.samples)
         table = _follow(_follow(table, same, groups=False), same, groups=True)
         open_samples = [sample for sample in table.samples if sample.split is None]
-        chosen = _divide(table, open_samples, same, shares, seed)
+        chosen = divide(table, open_samples, same, shares, seed)
         table = table.with_splits(lambda sample: sample.split or chosen[id(sample)])
         empty = [split for split in shares if split not in table.splits]
         table = _noted(table, [*_copies(table.samples, same), *_why_empty(empty), *_hint(open_samples, table.root)])
@@ -108,14 +99,14 @@ def hold_out(
         share = fraction or 0.0
         if not 0 < share < 1:
             raise DataError(f"fraction={share} must be between 0 and 1")
-        chosen = _divide(source, source.samples, same, {TRAIN: 1 - share, into: share}, seed)
+        chosen = divide(source, source.samples, same, {TRAIN: 1 - share, into: share}, seed)
         moved = {key for key, split in chosen.items() if split == into}
     table = table.with_splits(lambda sample: into if id(sample) in moved else sample.split)
-    _require_classes(table, out_of, _classes_of(source.samples))
+    require_classes(table, out_of, classes_of(source.samples))
     return _noted(table, [*_why_empty([] if moved else [into]), *_hint(source.samples, table.root)])
 
 
-def _of_groups(source: Table, same: Same, groups: Sequence[str], out_of: str) -> set[int]:
+def _of_groups(source: Table, same: SameContent, groups: Sequence[str], out_of: str) -> set[int]:
     """ids of the samples of some groups, and of what belongs to them."""
     known = {sample.group for sample in source.samples}
     unknown = [group for group in groups if group not in known]
@@ -129,7 +120,7 @@ def _of_groups(source: Table, same: Same, groups: Sequence[str], out_of: str) ->
     return {id(sample) for unit in chosen for sample in unit}
 
 
-def _follow(table: Table, same: Same, *, groups: bool) -> Table:
+def _follow(table: Table, same: SameContent, *, groups: bool) -> Table:
     """Samples without a split take that of their file (or, with `groups`, of their group)."""
     chosen: dict[int, str] = {}
     torn = []
@@ -137,7 +128,7 @@ def _follow(table: Table, same: Same, *, groups: bool) -> Table:
         settled = sorted({sample.split for sample in unit if sample.split is not None})
         without = [sample for sample in unit if sample.split is None]
         if without and len(settled) > 1:
-            torn.append(f"{_unit_name(table, unit)} is in {' and '.join(settled)}, and {len(without)} more are open")
+            torn.append(f"{unit_name(table, unit)} is in {' and '.join(settled)}, and {len(without)} more are open")
         elif without and settled:
             chosen.update((id(sample), settled[0]) for sample in without)
     if torn:
@@ -148,12 +139,12 @@ def _follow(table: Table, same: Same, *, groups: bool) -> Table:
     return table.with_splits(lambda sample: sample.split or chosen.get(id(sample)))
 
 
-def _copies(samples: Sequence[Sample], same: Same) -> list[str]:
+def _copies(samples: Sequence[Sample], same: SameContent) -> list[str]:
     return copies_note(independent_units(samples, groups=False, same=same))
 
 
 def _hint(samples: Sequence[Sample], root: str) -> list[str]:
-    """Names that look as if some videos belonged together, where nobody says which do."""
+    """A note on names that suggest groups, where no sample has a group."""
     hint = None if any(sample.group is not None for sample in samples) else belonging_hint(samples, root)
     return [hint] if hint else []
 
@@ -171,182 +162,6 @@ def _noted(table: Table, notes: Iterable[str]) -> Table:
     return dataclasses.replace(table, notes=tuple(dict.fromkeys([*table.notes, *notes])))
 
 
-def require_train_classes(table: Table) -> None:
-    """Hold that every class that occurs anywhere occurs in train.
-
-    Raises:
-        DataError: a class does not; it is named.
-    """
-    _require_classes(table, TRAIN, _classes_of(table.samples))
-
-
-def untrained_classes(table: Table) -> dict[str, list[str]]:
-    """Head to the names of classes that occur, but not in train; heads without such are not in it."""
-    lacking = _classes_of(table.samples) - _classes_of(sample for sample in table.samples if sample.split == TRAIN)
-    found: dict[str, list[str]] = {}
-    for head, index in sorted(lacking):
-        found.setdefault(head, []).append(table.classes[head][index])
-    return found
-
-
-def _classes_of(samples: Iterable[Sample]) -> set[Class]:
-    return {label for sample in samples for label in sample.labels.items()}
-
-
-def _require_classes(table: Table, split: str, wanted: set[Class]) -> None:
-    lacking = wanted - _classes_of(sample for sample in table.samples if sample.split == split)
-    for head, names in table.classes.items():
-        missing = [repr(names[index]) for of, index in sorted(lacking) if of == head]
-        if missing:
-            what = "class" if head == "label" else f"{head} class"
-            where = "training video" if split == TRAIN else f"video in {split!r}"
-            raise DataError(
-                f"no {where} of the {what} {listing(missing)}; it can be neither learned nor tested: add "
-                f"videos to {split}, or leave the class out"
-            )
-
-
-def _divide(
-    table: Table, samples: Sequence[Sample], same: Same, shares: Mapping[str, float], seed: int
-) -> dict[int, str]:
-    """id of a sample to its split."""
-    head = max(table.classes, key=lambda name: len(table.classes[name]), default=None)
-    found: dict[str, list[Sample]] = defaultdict(list)
-    for unit in independent_units(samples, same=same):
-        found[_unit_name(table, unit)] += unit
-    order = sorted(found, key=lambda name: (_hash(seed, name), name))
-    contents = {name: Counter(_stratum(sample, head) for sample in found[name]) for name in order}
-    divided = {id(sample) for sample in samples}
-    given = _classes_of(s for s in table.samples if s.split == TRAIN and id(s) not in divided)
-    classes = {name: _classes_of(found[name]) for name in order}
-    strata: dict[int, list[str]] = defaultdict(list)
-    for name in order:
-        if len(contents[name]) == 1:
-            strata[next(iter(contents[name]))].append(name)
-    split_of: dict[str, str] = {}
-    for names in strata.values():
-        split_of.update(_cut(names, shares))
-    if len(split_of) < len(order):
-        trained = given.union(*(classes[name] for name, split in split_of.items() if split == TRAIN))
-        mixed = [name for name in order if name not in split_of]
-        first = _covering(mixed, classes, trained)
-        split_of.update(_fill(mixed, contents, shares, first, split_of, table.splits))
-    _give_train_every_class(order, classes, given, split_of)
-    return {id(sample): split_of[name] for name, unit in found.items() for sample in unit}
-
-
-def _stratum(sample: Sample, head: str | None) -> int:
-    return -1 if head is None else sample.labels[head]
-
-
-def _unit_name(table: Table, unit: Iterable[Sample]) -> str:
-    """The lasting name of a unit: the first of its groups, or else of its files."""
-    return min(
-        f"sample {table.key(dataclasses.replace(sample, start=None, end=None))}"
-        if sample.group is None
-        else f"group {sample.group}"
-        for sample in unit
-    )
-
-
-def _cut(names: list[str], shares: Mapping[str, float]) -> dict[str, str]:
-    """Cut an ordered list at the fractions: the others from the front, in order of their share, train what is left."""
-    others = sorted((name for name in shares if name != TRAIN), key=lambda name: (-shares[name], name))
-    room = len(names) - 1
-    result, place = {}, 0
-    for split in others:
-        count = min(max(1, round(shares[split] * len(names))), room)
-        result.update(dict.fromkeys(names[place : place + count], split))
-        place, room = place + count, room - count
-    result.update(dict.fromkeys(names[place:], TRAIN))
-    return result
-
-
-def _covering(order: Sequence[str], classes: Mapping[str, set[Class]], given: set[Class]) -> list[str]:
-    """Units that train needs to have every class: for each that it lacks, rarest first, the one that holds most."""
-    holders: dict[Class, list[str]] = defaultdict(list)
-    for name in order:
-        for one in classes[name]:
-            holders[one].append(name)
-    chosen, covered = [], set(given)
-    for one in sorted(holders, key=lambda one: (len(holders[one]), one)):
-        if one not in covered:
-            name = max(holders[one], key=lambda name: len(classes[name] - covered))
-            chosen.append(name)
-            covered |= classes[name]
-    return chosen
-
-
-def _fill(
-    order: Sequence[str],
-    contents: Mapping[str, Counter[int]],
-    shares: Mapping[str, float],
-    first: Sequence[str],
-    placed: Mapping[str, str],
-    given: Collection[str],
-) -> dict[str, str]:
-    """Whole units, one after the other, to the split that lacks most of their classes; every split gets a unit.
-
-    Args:
-        order: of the units that hold several classes.
-        contents: unit to the samples of each class in it, of all units.
-        shares: of the splits.
-        first: units that go to train before all others.
-        placed: where the other units are.
-        given: splits that have samples already.
-    """
-    there = {*given, *placed.values(), *([TRAIN] if first else [])}
-    empty = dict.fromkeys(split for split in shares if split not in there)
-    if len(order) - len(first) < len(empty):
-        raise DataError(
-            f"{len(contents)} groups cannot be divided into {len(shares)} splits so that train has every class (parts "
-            "of one file, its copies and links are a group too); name the splits in a column"
-        )
-    totals: Counter[int] = Counter()
-    for content in contents.values():
-        totals.update(content)
-    lacking = {split: {one: share * count for one, count in totals.items()} for split, share in shares.items()}
-    result: dict[str, str] = {}
-
-    def put(name: str, split: str) -> None:
-        result[name] = split
-        for one, count in contents[name].items():
-            lacking[split][one] -= count
-
-    def need(name: str, split: str) -> float:
-        return sum(count * lacking[split][one] / totals[one] for one, count in contents[name].items())
-
-    for name, split in placed.items():
-        put(name, split)
-    for name in first:
-        put(name, TRAIN)
-    left = [name for name in order if name not in result]
-    for place, name in enumerate(left):
-        open_splits = list(empty) if len(left) - place <= len(empty) else list(shares)
-        split = max(open_splits, key=lambda split: (need(name, split), split == TRAIN, split))
-        put(name, split)
-        empty.pop(split, None)
-    return result
-
-
-def _give_train_every_class(
-    order: Sequence[str], classes: Mapping[str, set[Class]], given: set[Class], split_of: dict[str, str]
-) -> None:
-    """With several heads only one is divided class by class: move a unit of each class that train lacks."""
-    trained = given.union(*(classes[name] for name in order if split_of[name] == TRAIN))
-    for one in sorted(set().union(*classes.values()) - trained):
-        if one not in trained:
-            moved = next(name for name in order if one in classes[name])
-            split_of[moved] = TRAIN
-            trained |= classes[moved]
-
-
-def _hash(seed: int, name: str) -> bytes:
-    return hashlib.blake2b(os.fsencode(f"{seed}/{name}"), digest_size=16).digest()
-
-
 def without_splits(table: Table) -> Table:
     """The same samples with their splits taken away, to divide them anew."""
-    return dataclasses.replace(
-        table, samples=tuple(dataclasses.replace(sample, split=None) for sample in table.samples)
-    )
+    return table.with_splits(lambda sample: None)

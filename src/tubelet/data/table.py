@@ -1,18 +1,15 @@
-"""What a data set is here: samples with labels, the names of the classes, and which split each sample belongs to."""
+"""A data set as a table: samples with labels and splits, and the names of the classes."""
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from tubelet.config.split_names import split_name as split_name
+from tubelet.config.split_names import split_name
 from tubelet.errors import DataError
-from tubelet.files import replacing
 from tubelet.text import count, did_you_mean
 from tubelet.video.file_part import FilePart
 
@@ -78,8 +75,10 @@ class Table:
         return dict(Counter(sample.split or "" for sample in self.samples))
 
     def key(self, sample: Sample) -> str:
-        """The sample's lasting name: its path from the root (in shards: what that was before), with / between folders,
-        and the seconds if it is a part."""
+        """The lasting name of a sample: its path from the root, with / between folders, and the seconds of a part.
+
+        In shards the path is that of the video before it was put there.
+        """
         part = FilePart.parse(sample.path)
         path = os.path.relpath(sample.path, self.root).replace(os.sep, "/") if part is None else part.name
         if sample.start is None and sample.end is None:
@@ -88,7 +87,7 @@ class Table:
         return f"{path}[{start}-{end}]"
 
     def class_names(self, sample: Sample) -> list[str]:
-        """What a sample shows, by head."""
+        """The class names of a sample, by head."""
         return [names[sample.labels[head]] for head, names in self.classes.items()]
 
     def split(self, name: str) -> Table:
@@ -158,25 +157,3 @@ class Table:
             ordered = sorted(named.items(), key=lambda item: (order.get(item[0], 3), item[0]))
             parts.append(" / ".join(f"{count} {split}" for split, count in ordered))
         return ", ".join(parts)
-
-
-def write_table(table: Table, path: str | Path) -> Path:
-    """Write a table as CSV: path, one column for each head, and start, end, split, group where a sample has them.
-
-    Paths are absolute, so that `read_table` finds the videos again wherever the CSV lies.
-    """
-    extra = [
-        name
-        for name in ("start", "end", "split", "group", "content")
-        if any(getattr(s, name) is not None for s in table.samples)
-    ]
-    with (
-        replacing(Path(path), f"{os.getpid()}.partial") as partial,
-        partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["path", *table.classes, *extra])
-        for sample in table.samples:
-            cells = ["" if value is None else value for value in (getattr(sample, name) for name in extra)]
-            writer.writerow([os.path.abspath(sample.path), *table.class_names(sample), *cells])
-    return Path(path)

@@ -1,23 +1,16 @@
-"""What is independent of what: parts of one file, copies of it and links to it are one thing, and so is a group."""
+"""Independent units of samples: parts of one file, its copies and links are one unit, and so is a group."""
 
 from __future__ import annotations
 
-import math
 import os
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Protocol, TypeVar, runtime_checkable
 
 from tubelet.data.content import copies
-from tubelet.errors import DataError, VideoError
+from tubelet.errors import VideoError
 from tubelet.text import listing
 from tubelet.video import FilePart, open_video
-
-MORE = 10
-"""Names in a note."""
-
-ROUNDING = 1e-3
-"""Seconds by which two parts of a file may overlap for no other reason than that their times were rounded."""
 
 
 @runtime_checkable
@@ -33,29 +26,11 @@ class Grouped(Protocol):
         """See `Sample`."""
 
 
-@runtime_checkable
-class Placed(Grouped, Protocol):
-    """A part of a video that may have a split."""
-
-    @property
-    def start(self) -> float | None:
-        """Seconds; None is the beginning."""
-
-    @property
-    def end(self) -> float | None:
-        """Seconds; None is the end."""
-
-    @property
-    def split(self) -> str | None:
-        """See `Sample`."""
-
-
-P = TypeVar("P", bound=Placed)
 G = TypeVar("G", bound=Grouped)
 
 
 def independent_unit(sample: Grouped) -> str:
-    """What a sample stands or falls with: its group, else its file, whatever part of the file it is.
+    """The independent unit of a sample: its group, else its file, whatever part of the file it is.
 
     Samples of different units are taken to be independent: a split never cuts a unit, and intervals are drawn over
     them. Copies under other names are not looked for here, since that means reading files; `independent_units` does.
@@ -65,7 +40,7 @@ def independent_unit(sample: Grouped) -> str:
 
 def file_of(path: str) -> str:
     """The file that a path leads to: links are followed, and a video in a shard is the file it was made of."""
-    return _Files().of(path)
+    return Files().of(path)
 
 
 def independent_units(
@@ -81,25 +56,25 @@ def independent_units(
         groups: False looks at files and their content alone.
         same: paths of files with the same content, as `same_content` gives them; None looks for them.
     """
-    files, joined = _Files(), _Joined()
+    files, units = Files(), _DisjointSets()
     for sample in samples:
         if groups and sample.group is not None:
-            joined.join(("file", files.of(sample.path)), ("group", sample.group))
+            units.union(("file", files.of(sample.path)), ("group", sample.group))
     for paths in same_content(samples) if same is None else same:
         for path in paths[1:]:
-            joined.join(("file", files.of(paths[0])), ("file", files.of(path)))
+            units.union(("file", files.of(paths[0])), ("file", files.of(path)))
     found: dict[Hashable, list[G]] = defaultdict(list)
     for sample in samples:
-        found[joined.of(("file", files.of(sample.path)))].append(sample)
+        found[units.find(("file", files.of(sample.path)))].append(sample)
     return list(found.values())
 
 
 def same_content(samples: Iterable[Grouped]) -> list[list[str]]:
     """Groups of different files of these samples that hold the same, by their paths."""
-    return _Files().copies(sample.path for sample in samples)
+    return Files().copies(sample.path for sample in samples)
 
 
-class _Files:
+class Files:
     """Where paths lead to; each folder is looked up once."""
 
     def __init__(self) -> None:
@@ -144,110 +119,27 @@ def _opens(path: str) -> bool:
         return False
 
 
-class _Joined:
-    """Which of many things have been joined (a disjoint-set forest)."""
+class _DisjointSets:
+    """A disjoint-set forest."""
 
     def __init__(self) -> None:
-        self._above: dict[Hashable, Hashable] = {}
+        self._parent: dict[Hashable, Hashable] = {}
 
-    def of(self, thing: Hashable) -> Hashable:
-        """What stands for all that are joined with it."""
-        above = self._above.setdefault(thing, thing)
-        while above != thing:
-            self._above[thing] = self._above[above]
-            thing = self._above[thing]
-            above = self._above[thing]
-        return thing
+    def find(self, item: Hashable) -> Hashable:
+        """The representative of the set that holds an item."""
+        parent = self._parent.setdefault(item, item)
+        while parent != item:
+            self._parent[item] = self._parent[parent]
+            item = self._parent[item]
+            parent = self._parent[item]
+        return item
 
-    def join(self, one: Hashable, other: Hashable) -> None:
-        self._above[self.of(other)] = self.of(one)
-
-
-def check_given_splits(samples: Sequence[P], describe: Callable[[P], str], *, refuse: bool = True) -> list[str]:
-    """Hold that the splits that the data came with do not share frames.
-
-    Args:
-        samples: with the splits that were given; those without one are passed over.
-        describe: how a message names a sample.
-        refuse: False makes a note of what would be an error.
-
-    Returns:
-        notes: copies, files whose parts are in several splits, groups that are in several splits.
-
-    Raises:
-        DataError: the same frames are in two splits: parts of a file that overlap, a file under two names, or copies.
-    """
-    placed = [sample for sample in samples if sample.split]
-    by_file = independent_units(placed, groups=False)
-    notes, leaking, apart = copies_note(by_file), [], 0
-    for unit in by_file:
-        for same in _certain(unit):
-            shared = list(overlaps(same))
-            leaking += [f"{describe(one)} and {describe(other)}" for one, other in shared]
-            apart += not shared and len({sample.split for sample in same}) > 1
-    if leaking:
-        told = (
-            f"{len(leaking)} videos are in two splits: {listing(leaking, between='; ')}; a video that was trained on "
-            "cannot test anything, nor can a copy of it or a part that overlaps"
-        )
-        if refuse:
-            raise DataError(f"{told}: keep one of each")
-        notes.append(told)
-    if apart:
-        notes.append(
-            f"{apart} files have parts in several splits; the parts do not overlap, but parts of one recording are not "
-            "independent, and a model may know the file instead of the class"
-        )
-    return [*notes, *_groups_in_several(placed)]
-
-
-def _certain(unit: list[P]) -> list[list[P]]:
-    """A unit of files; where it lies in several splits by their keys alone, every byte is compared first."""
-    files = _Files()
-    by_file: dict[str, list[P]] = defaultdict(list)
-    for sample in unit:
-        by_file[files.of(sample.path)].append(sample)
-    if len(by_file) == 1 or len({sample.split for sample in unit}) == 1:
-        return [unit]
-    groups = [[files.of(path) for path in same] for same in files.copies((s.path for s in unit), whole=True)]
-    alone = set(by_file) - {file for group in groups for file in group}
-    return [[sample for file in group for sample in by_file[file]] for group in [*groups, *([one] for one in alone)]]
-
-
-def overlaps(samples: Sequence[P]) -> Iterator[tuple[P, P]]:
-    """Pairs of parts of one file that share frames and are in different splits, each part once as the second."""
-    latest: dict[str | None, P] = {}
-    for sample in sorted(samples, key=_window):
-        start, end = _window(sample)
-        for split, other in latest.items():
-            if split != sample.split and _window(other)[1] > start + ROUNDING:
-                yield other, sample
-                break
-        if sample.split not in latest or _window(latest[sample.split])[1] < end:
-            latest[sample.split] = sample
-
-
-def _window(sample: Placed) -> tuple[float, float]:
-    start = -math.inf if sample.start is None else sample.start
-    return start, math.inf if sample.end is None else sample.end
-
-
-def _groups_in_several(samples: Sequence[Placed]) -> list[str]:
-    shared = groups_in_several_splits(samples)
-    if not shared:
-        return []
-    return [
-        f"{len(shared)} groups are in several of the splits that the data came with ({listing(shared, MORE)}): "
-        "what is measured holds for these groups, and says less about new ones"
-    ]
+    def union(self, one: Hashable, other: Hashable) -> None:
+        self._parent[self.find(other)] = self.find(one)
 
 
 def copies_note(by_file: Iterable[Sequence[Grouped]]) -> list[str]:
-    """A note about files that hold the same as others; nothing if there are none.
-
-    Args:
-        by_file: what `independent_units` gives without groups.
-    """
+    """A note about files with the content of others, in the units of `independent_units` without groups."""
     same = [names for unit in by_file if len(names := list(dict.fromkeys(sample.path for sample in unit))) > 1]
     if not same:
         return []
@@ -256,12 +148,3 @@ def copies_note(by_file: Iterable[Sequence[Grouped]]) -> list[str]:
         f"{sum(len(names) - 1 for names in same)} files are copies of others or links to them ({shown}); they count as "
         "one where splits are made, and weigh more than others where a model learns"
     ]
-
-
-def groups_in_several_splits(samples: Iterable[Placed]) -> list[str]:
-    """Names of the groups that have samples in more than one split, sorted."""
-    splits: dict[str, set[str]] = defaultdict(set)
-    for sample in samples:
-        if sample.group is not None and sample.split:
-            splits[sample.group].add(sample.split)
-    return sorted(group for group, names in splits.items() if len(names) > 1)

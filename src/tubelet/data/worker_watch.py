@@ -1,4 +1,4 @@
-"""Processes that read videos: one that hangs, or was ended from outside, is an error in words."""
+"""Errors for worker processes that hang or were killed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def watched(workers: Sequence[Any], patience: float) -> Iterator[None]:
     def end() -> None:
         hangs.set()
         for worker in workers:
-            worker.kill()  # what is halted would not hear a SIGTERM
+            worker.kill()  # a halted process does not receive SIGTERM
 
     timer = threading.Timer(patience, end)
     timer.daemon = True

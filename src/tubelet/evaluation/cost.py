@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tubelet.config import ModelConfig, PreprocessingConfig
-from tubelet.config.cost import cost
+from tubelet.config.model_cost import cost
 from tubelet.evaluation.predictions import VideoPrediction
 
 

@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 from tubelet.data import ClipDataset, Failure, FrameCache, Item, Table
-from tubelet.data.dataset import Draw
 from tubelet.data.draws import generator_of
+from tubelet.data.items import Draw
 from tubelet.device import Precision
 from tubelet.evaluation.averaging import VIEWS_PER_FORWARD, Average
 from tubelet.evaluation.evaluator import EvaluationOptions, Progress, set_up

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from tubelet.config.intervals import FEWEST_UNITS, interval_words
+from tubelet.config.confidence import FEWEST_UNITS, interval_words
 from tubelet.data import independent_unit
 from tubelet.evaluation.predictions import VideoPrediction
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from tubelet.config.intervals import SIGNIFICANT
+from tubelet.config.confidence import SIGNIFICANT
 from tubelet.evaluation.intervals import Range, Resampling
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tubelet.config import from_dict, to_dict
-from tubelet.config.cost import multiply_adds_text
+from tubelet.config.model_cost import multiply_adds_text
 from tubelet.errors import DataError
 from tubelet.evaluation.calibration import Calibration, calibrate, fit_temperature
 from tubelet.evaluation.cost import EvaluationCost

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tubelet.data.folder import read_folder
-from tubelet.data.shards import is_shards, read_shards
+from tubelet.data.class_folders import read_folder
+from tubelet.data.shard_reader import is_shards, read_shards
 from tubelet.errors import DataError, VideoError
 from tubelet.prediction.result import IN_MEMORY
 from tubelet.text import address_without_password

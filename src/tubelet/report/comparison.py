@@ -8,8 +8,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from tubelet.config.cost import multiply_adds_text
-from tubelet.config.intervals import FEWEST_UNITS, SIGNIFICANT, interval_words
+from tubelet.config.confidence import FEWEST_UNITS, SIGNIFICANT, interval_words
+from tubelet.config.model_cost import multiply_adds_text
 from tubelet.report import head as heads
 from tubelet.report import plots, sections
 from tubelet.report.figures import Curve

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tubelet.data.table import split_name
+from tubelet.config.split_names import split_name
 from tubelet.report.measured import between, percent, views_text
 from tubelet.report.run_files import RunFiles, Table
 from tubelet.report.state import delivered_epoch, is_number, keeps_best, setting, training_state

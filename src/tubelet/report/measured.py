@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tubelet.config.cost import multiply_adds_text
-from tubelet.config.intervals import FEWEST_UNITS, interval_words
-from tubelet.data.table import split_name
+from tubelet.config.confidence import FEWEST_UNITS, interval_words
+from tubelet.config.model_cost import multiply_adds_text
+from tubelet.config.split_names import split_name
 from tubelet.report import plots
 from tubelet.report.run_files import RunFiles
 from tubelet.report.state import is_number

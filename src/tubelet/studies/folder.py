@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tubelet.config import from_dict, to_dict
+from tubelet.config.resume import NOT_LEARNED
 from tubelet.data import Table, write_table
-from tubelet.data.run_table import read_splits
+from tubelet.data.table_file import read_splits
 from tubelet.errors import ConfigError
 from tubelet.files import write_text
 from tubelet.folder_lock import LOCK_FILE
 from tubelet.json_files import dump_json
 from tubelet.studies.study import Cell, Source, Task
-from tubelet.training.setup import MAY_CHANGE
 
 STUDY_FILE = "study.json"
 
@@ -209,12 +209,8 @@ def require_unchanged(runs: Iterable[Run]) -> None:
             )
 
 
-LEARNED_ALIKE = {f"config.{name}" for name in MAY_CHANGE - {"optimisation.minutes", "validation.patience"}}
-"""Settings that do not change what is learned. How long a training lasts does, beside runs that are done."""
-
-
 def _first_difference(stored: Any, wanted: Any, where: str = "") -> str:
-    if where in LEARNED_ALIKE or stored == wanted:
+    if where.removeprefix("config.") in NOT_LEARNED or stored == wanted:
         return ""
     if isinstance(stored, dict) and isinstance(wanted, dict):
         for name in {**stored, **wanted}:

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tubelet.config.intervals import FEWEST_UNITS
+from tubelet.config.confidence import FEWEST_UNITS
 from tubelet.evaluation.intervals import all_alike_bound
 
 CONFIDENCE = 0.95

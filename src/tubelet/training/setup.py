@@ -22,6 +22,7 @@ from tubelet.config import (
 )
 from tubelet.config.preset_model import GIVES_WAY, SIZES
 from tubelet.config.recipes import model_of_recipe
+from tubelet.config.resume import MAY_CHANGE
 from tubelet.data import Table, read_configured, require_labels_stay_right, write_table
 from tubelet.data.run_table import splits_of
 from tubelet.distributed.world import ALONE, World
@@ -43,19 +44,6 @@ from tubelet.training.trainer import Trainer
 from tubelet.training.videos import note_videos
 from tubelet.version import __version__
 from tubelet.weights.native import load_provenance, save_provenance
-
-MAY_CHANGE = {
-    "recipe",
-    "runtime",
-    "monitoring",
-    "data.workers",
-    "data.cache",
-    "data.cache_gigabytes",
-    "data.feature_folder",
-    "optimisation.minutes",
-    "validation.patience",
-}
-"""Settings that a resumed run need not share with the one that was stopped: they do not change what is learned."""
 
 CHOSEN = {"fit_memory": "accumulate_steps", "min_steps": "epochs"}
 """Settings of the optimisation that ask for another one to be chosen when a run begins, and that other one."""

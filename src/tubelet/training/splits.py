@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tubelet.config import DataConfig, TrainConfig
 from tubelet.config.split_names import split_name
 from tubelet.data import Table, assign_splits, hold_out
-from tubelet.data.splits import untrained_classes
+from tubelet.data.train_classes import untrained_classes
 from tubelet.errors import ConfigError, DataError
 from tubelet.text import count, listing
 

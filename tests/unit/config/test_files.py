@@ -1,4 +1,4 @@
-"""Configuration files in TOML: what cannot be meant is an error of the configuration, whatever its type."""
+"""Configuration files in TOML: an invalid value is a ConfigError, whatever its type."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tubelet.config import ModelConfig, OptimisationConfig, PretrainConfig, TrainConfig, pretrain_config, train_config
-from tubelet.config.presets import preset
+from tubelet.config.preset_table import preset
 from tubelet.errors import ConfigError
 
 

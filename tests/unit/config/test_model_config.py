@@ -1,4 +1,4 @@
-"""Configurations that cannot be meant are refused with a way out; those that can, survive a round trip."""
+"""Invalid configurations are refused with advice; valid ones survive a round trip."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import pytest
 
 from tubelet.config import TrainConfig, override, pretrain_config, recipes, train_config
 from tubelet.config.preset_model import SIZES
-from tubelet.config.presets import preset, presets
+from tubelet.config.preset_table import preset, presets
 from tubelet.errors import ConfigError
 
 

@@ -205,6 +205,23 @@ def test_a_cached_video_is_not_opened_again(folder: Path, tmp_path: Path, small:
     assert all(same(one, dataset[index]) for index, one in enumerate(before))
 
 
+@pytest.mark.parametrize("rate", [10.0, 5.0])
+def test_a_cache_of_any_worker_names_the_same_frames(ramp_video: Path, rate: float) -> None:
+    table = one_video(ramp_video, start=0.5, end=1.7)
+    preprocessing = PreprocessingConfig(
+        num_frames=2, frame_stride=1, resize=24, crop_size=(16, 16), frames_per_second=rate
+    )
+    cache = FrameCache(1, 0.01)
+    plain, first, second = (
+        item(ClipDataset(table, preprocessing, mode="evaluate", clips=2, cache=kept)) for kept in (None, cache, cache)
+    )
+    assert plain["frames"][0][0] >= 5
+    assert plain["resampled"] == (rate == 5.0)
+    for cached in (first, second):
+        assert same(plain, cached)
+        assert (cached["frames"], cached["resampled"]) == (plain["frames"], plain["resampled"])
+
+
 def test_a_cache_keeps_within_its_bound(folder: Path, small: PreprocessingConfig) -> None:
     table = read_table(folder)
     video = 23 * 24 * 36 * 3

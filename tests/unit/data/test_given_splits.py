@@ -129,7 +129,7 @@ def test_a_split_that_nobody_uses_is_named_with_the_nearest(videos: Path) -> Non
 def test_columns_that_nobody_reads_are_named(videos: Path) -> None:
     rows = "path,label,subject,fold\na.mp4,x,s0,0\nb.mp4,y,s1,1\n"
     (note,) = read(videos, rows).notes
-    assert "nobody reads the columns subject, fold" in note
+    assert "not read: the columns subject, fold" in note
     assert "--group-column" in note
     (fewer,) = read(videos, rows, group_column="subject").notes
-    assert "nobody reads the columns fold" in fewer
+    assert "not read: the columns fold" in fewer

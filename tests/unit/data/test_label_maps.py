@@ -73,6 +73,11 @@ def test_the_whole_mirror_is_preferred_to_half_of_it() -> None:
     }
 
 
+def test_names_of_many_directions_are_compared_at_once() -> None:
+    one, other = "left " * 40 + "wave", "right " * 40 + "wave"
+    assert suggest_flip_labels({"label": [one, other, "left " * 39 + "jump wave"]}) == {"label": {one: other}}
+
+
 def test_flipping_mirror_images_without_a_map_is_told() -> None:
     note = mirror_note(CLASSES, AugmentationConfig(flip=0.5))
     assert note is not None

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tubelet.config import NO_AUGMENTATION, AugmentationConfig
-from tubelet.data import Batch, BatchMix, batch_generator
+from tubelet.data import Batch, MixupCutmix, batch_generator
 from tubelet.errors import ConfigError, DataError
 
 HEADS = {"verb": 3, "noun": 4}
@@ -18,8 +18,8 @@ def videos() -> torch.Tensor:
     return torch.arange(4.0).view(4, 1, 1, 1, 1).expand(4, 2, 3, 20, 30).contiguous()
 
 
-def mix(**options: float) -> BatchMix:
-    return BatchMix(AugmentationConfig(**options), HEADS)
+def mix(**options: float) -> MixupCutmix:
+    return MixupCutmix(AugmentationConfig(**options), HEADS)
 
 
 def test_mixup_weighs_clips_and_all_heads_alike() -> None:
@@ -72,7 +72,7 @@ def test_label_smoothing_comes_after_mixing() -> None:
     plain = mix(mixup=0.5)(videos(), TARGETS, batch_generator(0, 0, 1))[1]
     smooth = mix(mixup=0.5, label_smoothing=0.2)(videos(), TARGETS, batch_generator(0, 0, 1))[1]
     torch.testing.assert_close(smooth["noun"], plain["noun"] * 0.8 + 0.05)
-    only = BatchMix(NO_AUGMENTATION, HEADS)(videos(), TARGETS, batch_generator(0, 0, 0))
+    only = MixupCutmix(NO_AUGMENTATION, HEADS)(videos(), TARGETS, batch_generator(0, 0, 0))
     assert torch.equal(only[0], videos())
     assert torch.equal(only[1]["verb"], torch.nn.functional.one_hot(TARGETS["verb"], 3).float())
 
@@ -101,7 +101,7 @@ def test_a_frame_is_real_if_either_clip_has_it() -> None:
         [True, True],
         [True, False],
     ]
-    assert torch.equal(BatchMix(NO_AUGMENTATION, HEADS).batch(batch, batch_generator(0, 0, 0)).frame_mask, mask)
+    assert torch.equal(MixupCutmix(NO_AUGMENTATION, HEADS).batch(batch, batch_generator(0, 0, 0)).frame_mask, mask)
 
 
 def test_an_empty_batch_and_one_clip_can_be_mixed() -> None:
@@ -118,6 +118,6 @@ def test_an_empty_batch_and_one_clip_can_be_mixed() -> None:
 
 def test_what_cannot_be_mixed() -> None:
     with pytest.raises(ConfigError, match="no labels"):
-        BatchMix(AugmentationConfig(), {})
+        MixupCutmix(AugmentationConfig(), {})
     with pytest.raises(DataError, match="targets for verb, expected verb, noun"):
         mix(mixup=1.0)(videos(), {"verb": TARGETS["verb"]}, batch_generator(0, 0, 0))

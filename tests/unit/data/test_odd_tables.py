@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from tubelet.data import Table, read_table, write_table
-from tubelet.data.run_table import read_splits
+from tubelet.data.table_file import read_splits
 from tubelet.errors import DataError
 
 

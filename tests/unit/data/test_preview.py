@@ -10,8 +10,8 @@ import torch
 from tubelet.config import NO_AUGMENTATION, AugmentationConfig, PreprocessingConfig
 from tubelet.data import (
     Batch,
-    BatchMix,
     ClipDataset,
+    MixupCutmix,
     Sample,
     Table,
     batch_generator,
@@ -57,7 +57,7 @@ def test_titles_say_what_a_clip_shows(folder: Path, small: PreprocessingConfig) 
     hot = {"label": torch.tensor([[0.7, 0.26, 0.04]])}
     mixed = Batch(batch.video[:1], None, hot, batch.indices[:1])
     assert describe_target(mixed, 0, table.classes) == "#0 clap 70%, jump 26%"
-    mix = BatchMix(AugmentationConfig(mixup=0.5), table.heads).batch(batch, batch_generator(0, 0, 0))
+    mix = MixupCutmix(AugmentationConfig(mixup=0.5), table.heads).batch(batch, batch_generator(0, 0, 0))
     contact_sheet(mix, Preprocessing(small), table.classes)
 
 

@@ -49,7 +49,7 @@ def test_numbers_as_labels_are_the_data_sets_own(shared: Path) -> None:
     table = read_table(shared / "data" / "utd_mhad_depth")
     assert table.classes["label"] == [str(number) for number in range(27)]
     assert len(table.notes) == 3
-    assert "nobody reads the columns subject, trial" in table.notes[2]
+    assert "not read: the columns subject, trial" in table.notes[2]
 
 
 def test_mirror_pairs_of_utd_mhad(gestures: Table) -> None:

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from tubelet.config import NO_AUGMENTATION, AugmentationConfig, PreprocessingConfig
-from tubelet.data import Batch, BatchMix, ClipDataset, batch_generator, make_loader, read_table
+from tubelet.data import Batch, ClipDataset, MixupCutmix, batch_generator, make_loader, read_table
 from tubelet.data.draws import Draws
-from tubelet.data.temporal import training_indices
+from tubelet.data.temporal_sampling import training_indices
 
 EVERYTHING = AugmentationConfig(
     reverse=0.5,
@@ -45,7 +45,7 @@ def test_a_batch_does_not_depend_on_the_number_of_workers(
 ) -> None:
     config = dataclasses.replace(EVERYTHING, **changes)
     table = read_table(folder)
-    mixer = BatchMix(config, table.heads)
+    mixer = MixupCutmix(config, table.heads)
 
     def batches(workers: int, seed: int, epoch: int) -> list[Batch]:
         clips = ClipDataset(table, preprocessing, augmentation=config, seed=seed)

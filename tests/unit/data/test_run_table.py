@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tubelet.data import Sample, Table, write_table
-from tubelet.data.run_table import read_splits, run_table
+from tubelet.data.run_table import run_table
+from tubelet.data.table_file import read_splits
 from tubelet.errors import DataError
 
 NAMES = ["a", "a ", " a", 'say "b", c', "two\nlines", "[/red]", "01", "1", "Stra\u00dfe\u2028end", "nan", "label"]

@@ -11,11 +11,11 @@ import torch
 from torchvision.transforms.v2 import functional as transforms
 
 from tubelet.config import NO_AUGMENTATION, AugmentationConfig, PreprocessingConfig
-from tubelet.data.colour import jitter_colour, turn_hue
+from tubelet.data.colour_jitter import jitter_colour, rotate_hue
 from tubelet.data.draws import Draws
-from tubelet.data.erasing import erase
-from tubelet.data.geometry import crop_region, turned_crop
+from tubelet.data.geometry import crop_region, rotated_crop
 from tubelet.data.rand_augment import OPERATIONS, rand_augment
+from tubelet.data.random_erasing import random_erasing
 from tubelet.data.transforms import augment
 from tubelet.video import Preprocessing
 
@@ -142,7 +142,7 @@ def test_hue_turns_as_torchvision_turns_it(turn: float) -> None:
     picture = torch.rand(2, 3, 20, 20)
     picture[0, :, :4] = torch.rand(4, 20)  # grey has no hue
     picture[0, :, 5:8] = torch.tensor([0.0, 1.0, 1.0]).view(3, 1, 1)
-    torch.testing.assert_close(turn_hue(picture, turn), transforms.adjust_hue(picture, turn), atol=3e-6, rtol=0)
+    torch.testing.assert_close(rotate_hue(picture, turn), transforms.adjust_hue(picture, turn), atol=3e-6, rtol=0)
 
 
 def test_brightness_is_added_and_stays_within_its_range() -> None:
@@ -191,7 +191,7 @@ def test_erasing_takes_one_rectangle_through_all_frames() -> None:
     config = alone(erase=1.0)
     areas = []
     for index in range(100):
-        video = erase(torch.zeros(4, 3, 50, 60), config, Draws(0, 0, index))
+        video = random_erasing(torch.zeros(4, 3, 50, 60), config, Draws(0, 0, index))
         erased = (video != 0).any(dim=1)
         assert torch.equal(erased, erased[:1].expand_as(erased))
         rows, columns = erased[0].any(dim=1).nonzero(), erased[0].any(dim=0).nonzero()
@@ -204,7 +204,7 @@ def test_erasing_takes_one_rectangle_through_all_frames() -> None:
 
 
 def test_erased_pixels_are_noise_fresh_in_every_frame() -> None:
-    video = erase(torch.full((8, 3, 64, 64), 7.0), alone(erase=1.0, erase_area=(0.3, 0.33)), Draws(0, 0, 0))
+    video = random_erasing(torch.full((8, 3, 64, 64), 7.0), alone(erase=1.0, erase_area=(0.3, 0.33)), Draws(0, 0, 0))
     noise = video[video != 7.0]
     assert noise.mean() == pytest.approx(0, abs=0.05)
     assert noise.std() == pytest.approx(1, abs=0.05)
@@ -273,13 +273,13 @@ def test_a_turned_crop_is_the_picture_turned_about_the_middle_of_the_region() ->
     frames = torch.randint(0, 256, (2, 3, 24, 30), dtype=torch.uint8)
     region = (4, 7, 16, 16)
     cropped = frames[..., 4:20, 7:23]
-    assert torch.equal(turned_crop(frames, region, 0.0, (16, 16)), cropped)
-    assert torch.equal(turned_crop(frames, region, 90.0, (16, 16)), torch.rot90(cropped, -1, (-2, -1)))
-    assert torch.equal(turned_crop(frames, region, -90.0, (16, 16)), torch.rot90(cropped, 1, (-2, -1)))
+    assert torch.equal(rotated_crop(frames, region, 0.0, (16, 16)), cropped)
+    assert torch.equal(rotated_crop(frames, region, 90.0, (16, 16)), torch.rot90(cropped, -1, (-2, -1)))
+    assert torch.equal(rotated_crop(frames, region, -90.0, (16, 16)), torch.rot90(cropped, 1, (-2, -1)))
 
 
 def test_a_turned_crop_looks_beyond_its_region_and_holds_the_edge_of_the_frame() -> None:
     frames = torch.zeros(1, 3, 20, 20, dtype=torch.uint8)
     frames[..., :4, :] = 200  # above the region
-    assert turned_crop(frames, (4, 4, 12, 12), 45.0, (12, 12)).amax() == 200
-    assert turned_crop(torch.full_like(frames, 90), (0, 0, 20, 20), 45.0, (20, 20)).unique().tolist() == [90]
+    assert rotated_crop(frames, (4, 4, 12, 12), 45.0, (12, 12)).amax() == 200
+    assert rotated_crop(torch.full_like(frames, 90), (0, 0, 20, 20), 45.0, (20, 20)).unique().tolist() == [90]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import tubelet
-from tubelet.config import TrainConfig
+from tubelet.config import MonitoringConfig, TrainConfig
 from tubelet.errors import ConfigError
 from tubelet.studies import StudyResult, run_study
 from tubelet.studies import cell as cell_module
@@ -105,6 +105,11 @@ def test_what_is_done_is_not_done_again_and_what_changed_is_an_error(
         patch.setattr(cell_module, "train", None)  # would fail if it were called
         again = start(done.folder, clips, tiny)
     assert again.rows == done.rows
+    elsewhere = replace(tiny, monitoring=MonitoringConfig(log=("tensorboard",)))
+    assert start(done.folder, clips, elsewhere).rows == done.rows
+    shorter = replace(tiny, optimisation=replace(tiny.optimisation, minutes=1.0))
+    with pytest.raises(ConfigError, match=r"optimisation\.minutes was None and is 1\.0 now"):
+        start(done.folder, clips, shorter)
     with pytest.raises(ConfigError, match=r"optimisation\.learning_rate was 0\.001 and is 0\.01 now"):
         start(done.folder, clips, tiny, learning_rate=0.01)
     with pytest.raises(ConfigError, match="other videos, labels or splits"):

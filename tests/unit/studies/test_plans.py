@@ -8,7 +8,7 @@ import pytest
 
 from tubelet.config import TrainConfig, cost, train_config
 from tubelet.data import read_table
-from tubelet.data.temporal import check_temporal
+from tubelet.data.temporal_sampling import check_temporal
 from tubelet.studies import STUDIES, StudyOptions, generated_config
 from tubelet.studies.cell import part_of
 from tubelet.studies.models import model_of

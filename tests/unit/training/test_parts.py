@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import tubelet
 from tubelet.config import AugmentationConfig, train_config
-from tubelet.data import Batch, BatchMix, batch_generator
+from tubelet.data import Batch, MixupCutmix, batch_generator
 from tubelet.errors import ConfigError
 from tubelet.model import ViViT
 from tubelet.nn.batch_norm import BatchNorm
@@ -48,7 +48,7 @@ def batch_of(clips: int, *, masked: bool = False, mixed: bool = False) -> Batch:
     batch = Batch(video, mask, {"label": torch.arange(clips) % CLASSES}, torch.arange(clips))
     if not mixed:
         return batch
-    mix = BatchMix(AugmentationConfig(mixup=0.8, label_smoothing=0.1), {"label": CLASSES})
+    mix = MixupCutmix(AugmentationConfig(mixup=0.8, label_smoothing=0.1), {"label": CLASSES})
     return mix.batch(batch, batch_generator(0, 0, 0))
 
 

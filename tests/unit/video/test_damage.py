@@ -13,7 +13,7 @@ import tubelet
 from tubelet.config import PreprocessingConfig, ShardConfig
 from tubelet.data import ClipDataset, Sample, Table, check, prepare
 from tubelet.data.cache import FrameCache
-from tubelet.data.dataset import Failure
+from tubelet.data.items import Failure
 from tubelet.errors import VideoError
 from tubelet.video import Preprocessing, open_video, read_video
 from tubelet.video.transcode import transcode

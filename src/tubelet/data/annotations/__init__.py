@@ -1,4 +1,4 @@
-"""The annotation files of published data sets, each in a module of its own, so that nobody has to convert them."""
+"""Readers of the annotation files of published data sets, one module each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the readers of annotation files share: finding the videos by name, and the files of each split."""
+"""Shared by the readers of annotation files: finding videos by name, and the files of each split."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tubelet.data.folder import read_folder
+from tubelet.data.class_folders import read_folder
 from tubelet.data.records import Record
 from tubelet.errors import DataError
 
@@ -30,14 +30,7 @@ class Annotations:
 
 
 class Videos:
-    """The videos below a folder, found by their names without suffix, wherever they lie.
-
-    Args:
-        root: the folder.
-
-    Raises:
-        DataError: there is no such folder.
-    """
+    """The videos anywhere below a folder, by their names without suffix. A DataError without the folder."""
 
     def __init__(self, root: Path) -> None:
         if not root.is_dir():
@@ -58,15 +51,7 @@ class Videos:
 
 
 def in_order(numbers: Mapping[str, object], where: str) -> list[str]:
-    """Class names in the order of their numbers.
-
-    Args:
-        numbers: class name to its number, or a text of it.
-        where: the file, for errors.
-
-    Raises:
-        DataError: something is no number, or the numbers do not run from 0.
-    """
+    """Class names in the order of their numbers, which run from 0; a DataError otherwise."""
     by_number = {}
     for name, number in numbers.items():
         text = str(number)
@@ -79,16 +64,7 @@ def in_order(numbers: Mapping[str, object], where: str) -> list[str]:
 
 
 def split_files(path: Path, names: Mapping[str, Sequence[str]], title: str) -> list[tuple[str | None, Path]]:
-    """(split, file) of each annotation file.
-
-    Args:
-        path: a file, or the folder of the files.
-        names: split to the patterns of its file names.
-        title: of the data set.
-
-    Raises:
-        DataError: the folder holds none of them.
-    """
+    """(split, file) of each annotation file: `path`, or those in it that match `names`; a DataError without any."""
     if path.is_file():
         split = next(
             (split for split, patterns in names.items() if any(path.match(pattern) for pattern in patterns)), None

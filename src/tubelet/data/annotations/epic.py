@@ -20,9 +20,6 @@ def read(path: Path, root: Path) -> Annotations:
 
     Class names come from EPIC_100_verb_classes.csv and EPIC_100_noun_classes.csv beside it. Videos are `P01_01` with
     any suffix below `root`, or folders of their frames. The group of a segment is its participant.
-
-    Raises:
-        DataError: columns are missing, or a class that the class files do not have.
     """
     videos = Videos(root)
     folder = path if path.is_dir() else path.parent

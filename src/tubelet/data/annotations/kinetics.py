@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tubelet.config.split_names import split_name
 from tubelet.data.annotations.common import Annotations, Videos, split_files
 from tubelet.data.columns import missing_columns, window_of
 from tubelet.data.records import Record
 from tubelet.data.rows import read_rows
-from tubelet.data.table import split_name
 from tubelet.errors import DataError
 
 FILES = {"train": ["*train*.csv"], "val": ["*val*.csv"], "test": ["*test*.csv"]}
@@ -19,9 +19,6 @@ def read(path: Path, root: Path) -> Annotations:
 
     A video is looked for as `ID_000010_000020` (cut out already, as the usual download scripts name it), then as `ID`
     (the whole video, of which the seconds from start to end are used), anywhere below `root`.
-
-    Raises:
-        DataError: columns are missing, or the labels of the file are held back (the first releases of the test splits).
     """
     videos = Videos(root)
     records = []

@@ -31,9 +31,6 @@ def read(path: Path, root: Path) -> Annotations:
 
     Videos lie below `root` as the files name them (`clapping/x.mp4`), or below `training` and `validation` there. The
     order of the classes is that of moments_categories.txt beside the file.
-
-    Raises:
-        DataError: a line of another form, or a class that the list of categories does not have.
     """
     folder = path if path.is_dir() else path.parent
     records = []

@@ -20,9 +20,6 @@ def read(path: Path, root: Path) -> Annotations:
 
     The class is the template without its brackets: `Holding [something] next to [something]` becomes `Holding something
     next to something`, as in labels.json.
-
-    Raises:
-        DataError: not such a file, or a class that labels.json does not have.
     """
     videos = Videos(root)
     folder = path if path.is_dir() else path.parent

@@ -1,4 +1,4 @@
-"""When data support a confidence interval, and how an interval is named: on pages, in files and in the terminal."""
+"""When data support a confidence interval, and the words for it on pages, in files and in the terminal."""
 
 from __future__ import annotations
 
@@ -14,14 +14,7 @@ METHOD_NAMES = {"bootstrap": "bootstrap", "binomial": "exact binomial (Clopper-P
 
 
 def interval_words(unit: str, units: int, methods: Iterable[str], level: float = 0.95) -> str:
-    """How intervals were made, or why there are none.
-
-    Args:
-        unit: what counts as independent, `video` or `group`.
-        units: how many there are.
-        methods: that were used, of `METHOD_NAMES`; none where the units agree, so that there is no interval.
-        level: of the intervals.
-    """
+    """How intervals were made (`methods`, keys of `METHOD_NAMES`) over so many units, or why there are none."""
     counted = f"{units:,} {unit}{'' if units == 1 else 's'}"
     if units < FEWEST_UNITS:
         return f"{counted}: too few for an interval"

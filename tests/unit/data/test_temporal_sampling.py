@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tubelet.config import NO_AUGMENTATION, AugmentationConfig, PreprocessingConfig
 from tubelet.data.draws import Draws
-from tubelet.data.temporal import check_temporal, training_indices
+from tubelet.data.temporal_sampling import check_temporal, training_indices
 from tubelet.errors import ConfigError
 from tubelet.video import clip_indices, clip_starts, uniform_indices
 

@@ -1,4 +1,4 @@
-"""Random erasing: a rectangle of every frame, the same one, is replaced by noise."""
+"""Random erasing of the same rectangle in all frames of a clip."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tubelet.config import AugmentationConfig
-from tubelet.data.draws import Draws, happens, integer, uniform
+from tubelet.data.draws import Draws, bernoulli, integer, uniform
 
 LOG_ASPECT = math.log(0.3), -math.log(0.3)
 """Range of the logarithm of height over width."""
@@ -18,20 +18,17 @@ TRIALS = 10
 """A rectangle that does not fit the frame is drawn again at most so often."""
 
 
-def erase(video: Float[Tensor, "T C H W"], config: AugmentationConfig, draws: Draws) -> Float[Tensor, "T C H W"]:
-    """Replace a rectangle by normal noise, fresh for every pixel of every frame.
+def random_erasing(
+    video: Float[Tensor, "T C H W"], config: AugmentationConfig, draws: Draws
+) -> Float[Tensor, "T C H W"]:
+    """Replace a rectangle of a normalised video, in place, by normal noise, fresh for every pixel of every frame.
 
-    Random erasing (Zhong et al., AAAI 2020) with the original's ranges (`RandomErasing` in Scenic's `video_ops`): area
-    from `erase_area`, height over width from 0.3 to 3.3, log-uniformly.
-
-    Args:
-        video: normalised; changed in place.
-        config: probability and range of the area.
-        draws: of this clip.
+    Random erasing (Zhong et al., AAAI 2020) with the ranges of Scenic (`RandomErasing` in `video_ops`): area from
+    `erase_area`, height over width from 0.3 to 3.3, log-uniformly.
     """
-    if not happens(draws.of("erase"), config.erase):
+    if not bernoulli(draws.rng("erase"), config.erase):
         return video
-    generator = draws.of("erase values")
+    generator = draws.rng("erase values")
     height, width = video.shape[-2:]
     for _ in range(TRIALS):
         area = uniform(generator, *config.erase_area) * height * width

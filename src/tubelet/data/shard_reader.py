@@ -11,14 +11,14 @@ splits, workers and exact resume are those of loose files.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tubelet.data.given_splits import check_given_splits
 from tubelet.data.table import Sample, Table
-from tubelet.data.units import check_given_splits
 from tubelet.errors import DataError
+from tubelet.json_files import iterate_json_lines, read_json_object
 from tubelet.text import did_you_mean
 from tubelet.video import FilePart
 
@@ -27,6 +27,8 @@ PREPARING = ".preparing"
 """Folder in which a preparation keeps what it needs to go on; gone when all is done."""
 
 FORMAT = 1
+DAMAGED = "prepare the data again"
+"""What to do where a file beside the shards is damaged."""
 
 
 def is_shards(folder: Path) -> bool:
@@ -41,13 +43,7 @@ def read_shards(
     *,
     allow_leaks: bool = False,
 ) -> Table:
-    """The table of a folder that `tubelet data prepare` wrote.
-
-    Args:
-        folder: with `shards.json`.
-        labels: heads to keep; a mapping gives them other names. None keeps all.
-        classes: class names by head in a settled order.
-        allow_leaks: see `read_table`.
+    """The table of a folder that `tubelet data prepare` wrote; the arguments are those of `read_table`.
 
     Raises:
         DataError: the folder is not finished, a shard is missing or cut off, or the same frames are in two splits.
@@ -63,16 +59,14 @@ def read_shards(
     names = {head: description["classes"][stored] for head, stored in heads.items()}
     index = {head: {name: number for number, name in enumerate(known)} for head, known in names.items()}
     samples = []
-    for number, line in enumerate((folder / INDEX).read_text(encoding="utf-8").removesuffix("\n").split("\n"), 1):
+    for number, row in iterate_json_lines(folder / INDEX, DAMAGED):
         try:
-            row = json.loads(line)
             part = FilePart(str(folder / row["shard"]), row["offset"], row["length"], row["path"])
             found = {head: index[head][row["labels"][stored]] for head, stored in heads.items()}
-            times = row["start"], row["end"]
             content = row.get("content")  # shards of older versions have none
-            samples.append(Sample(str(part), found, *times, row["split"], row["group"], content))
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise DataError(f"{folder / INDEX} line {number} is damaged ({error!r}); prepare the data again") from error
+            samples.append(Sample(str(part), found, row["start"], row["end"], row["split"], row["group"], content))
+        except (KeyError, TypeError) as error:
+            raise DataError(f"{folder / INDEX} line {number} is damaged ({error!r}); {DAMAGED}") from error
     if len(samples) != description["samples"]:
         raise DataError(
             f"{folder / INDEX} has {len(samples)} lines, expected {description['samples']}: cut off; copy it again"
@@ -83,18 +77,11 @@ def read_shards(
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """What `shards.json` says.
-
-    Raises:
-        DataError: it cannot be read, or is of another version.
-    """
+    """Read `shards.json`; a DataError if it is damaged, or of another version."""
     path = folder / DESCRIPTION
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    if not isinstance(description, dict) or description.get("format") != FORMAT:
-        raise DataError(f"{path} is not of format {FORMAT}, which this version reads; prepare the data again")
+    description = read_json_object(path, DAMAGED)
+    if description.get("format") != FORMAT:
+        raise DataError(f"{path} is not of format {FORMAT}, which this version reads; {DAMAGED}")
     return description
 
 

@@ -1,4 +1,4 @@
-"""Names of files that look as if videos belonged together, for data that does not say so."""
+"""File names that suggest which videos belong together, for data without groups."""
 
 from __future__ import annotations
 
@@ -32,11 +32,9 @@ Belongs = Callable[[str, str], Hashable | None]
 
 
 def belonging_hint(samples: Sequence[Sample], root: str) -> str | None:
-    """A note for the user where names look as if several files were of one person or one recording; else None.
+    """A note where names look as if several files were of one person or one recording; else None.
 
-    Args:
-        samples: of which nobody said what belongs together.
-        root: folder of the data set; what is above it says nothing.
+    Folder names above `root`, the folder of the data set, do not count.
     """
     labels: dict[tuple[str, str], Hashable] = {}
     for sample in samples:
@@ -71,7 +69,7 @@ def _more_than_classes(
     kinds: int,
     belongs: Belongs,
 ) -> bool:
-    """Whether names tell more than the class or the folder does: wave_1, wave_2, clap_1, clap_2 are but numbered."""
+    """Whether names say more than the class or the folder does: wave_1, wave_2, clap_1, clap_2 are only numbered."""
     if belongs is _subject:
         each = [{labels[file] for file in files} for files in found.values()]
         return len(found) > 1 and not (all(len(one) == 1 for one in each) and len(found) <= len(set(labels.values())))

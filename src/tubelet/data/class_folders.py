@@ -101,11 +101,9 @@ def folder_split(name: str) -> str | None:
         return split_name(name)
     words = [word for word in re.split(r"[\W_]+|(?<=\D)(?=\d)", name.lower()) if word]
     words = [_without_beside(word) for word in words]
-    said = [word for word in words if word in SPLIT_NAMES]
-    rest = [
-        word for word in words if word not in SPLIT_NAMES and word not in BESIDE_SPLITS and not SIZE.fullmatch(word)
-    ]
-    return split_name(said[0]) if len(said) == 1 and not rest else None
+    splits = [word for word in words if word in SPLIT_NAMES]
+    others = [word for word in words if word not in {*SPLIT_NAMES, *BESIDE_SPLITS} and not SIZE.fullmatch(word)]
+    return split_name(splits[0]) if len(splits) == 1 and not others else None
 
 
 def _without_beside(word: str) -> str:
@@ -118,11 +116,7 @@ def _without_beside(word: str) -> str:
 
 
 def _require_class(root: Path, splits: Mapping[str, str], others: Sequence[str], notes: list[str]) -> None:
-    """Folders of classes and one that is called like a split: it must be a class itself.
-
-    Raises:
-        DataError: nobody can tell which of the folders are classes, and which are splits.
-    """
+    """Hold that a folder named like a split, beside folders of classes, is a class itself."""
     if len(set(splits.values())) > 1:
         raise DataError(
             f"{root} holds folders of splits ({', '.join(splits)}) and others "
@@ -173,11 +167,7 @@ def _read_classes(root: Path, split: str | None, nested: bool, found: Found) -> 
 
 
 def _require_one_kind(videos: Sequence[str]) -> None:
-    """Hold that no video is there several times, as pictures and as optical flow or depth.
-
-    Raises:
-        DataError: a folder holds folders of frames of several kinds.
-    """
+    """Hold that no video is there several times, as pictures and as optical flow or depth."""
     beside: dict[str, list[str]] = defaultdict(list)
     for path in videos:
         folder, name = os.path.split(path)

@@ -1,4 +1,4 @@
-"""What a model costs, from its configuration alone: parameters, tokens and multiply-adds."""
+"""The cost of a model from its configuration: parameters, tokens and multiply-adds (MACs)."""
 
 from __future__ import annotations
 

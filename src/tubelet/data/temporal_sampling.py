@@ -1,4 +1,4 @@
-"""Which frames a training clip holds: random start, speed, segments. Plain integers: nothing here touches a file."""
+"""Frame indices of training clips: random start, speed, segments, warp."""
 
 from __future__ import annotations
 
@@ -13,15 +13,11 @@ from tubelet.errors import ConfigError
 from tubelet.video import clip_indices, clip_starts, random_start, uniform_indices
 
 WARP_KNOTS = 4
-"""Places of a clip at which `warp` draws the pace."""
+"""Points in a clip at which `warp` draws the pace."""
 
 
 def check_temporal(augmentation: AugmentationConfig, preprocessing: PreprocessingConfig) -> None:
-    """Hold that the augmentation means something with this sampling.
-
-    Raises:
-        ConfigError: it does not.
-    """
+    """Hold that the augmentation has a meaning with this sampling."""
     dense = preprocessing.sampling == "dense"
     if dense and augmentation.temporal == "segments":
         raise ConfigError(
@@ -43,7 +39,7 @@ def training_indices(
 ) -> tuple[list[int], list[bool]]:
     """The frames of a training clip.
 
-    Dense: a run of frames from a random start (the original's `sample_sequence`), at the frame stride times a factor
+    Dense: a run of frames from a random start (Scenic's `sample_sequence`), at the frame stride times a factor
     from `speed`, drawn log-uniformly so that faster and slower are equally likely (speed jitter). Uniform: frames
     spread over a random part of the video as long as `coverage` says; one out of each of its equal parts, at the same
     random place in all of them (`random`) or at independent ones (`segments`, Wang et al., ECCV 2016). With `warp` the
@@ -79,18 +75,18 @@ def training_indices(
 def _start(total: int, span: int, evaluation_span: int, augmentation: AugmentationConfig, draws: Draws) -> int:
     if augmentation.temporal == "centre":
         return clip_starts(total, evaluation_span, 1)[0]
-    return random_start(total, span, draws.of("start"))
+    return random_start(total, span, draws.rng("start"))
 
 
 def _spread(total: int, count: int, augmentation: AugmentationConfig, draws: Draws) -> list[int]:
-    share = uniform(draws.of("coverage"), *augmentation.coverage)
+    share = uniform(draws.rng("coverage"), *augmentation.coverage)
     part = min(total, max(1, round(share * total)))
-    first = random_start(total, part, draws.of("start"))
+    first = random_start(total, part, draws.rng("start"))
     if augmentation.temporal == "centre":
         inside = uniform_indices(part, count)
     else:
         edges = [part * edge for edge in _edges(count, augmentation.warp, draws)]
-        generator = draws.of("segments")
+        generator = draws.rng("segments")
         together = augmentation.temporal == "random"
         places = torch.rand(1 if together else count, generator=generator, dtype=torch.float64).tolist()
         inside = [
@@ -108,7 +104,7 @@ def _edges(count: int, warp: float, draws: Draws) -> list[float]:
     """
     if not warp:
         return [part / count for part in range(count + 1)]
-    knots = torch.rand(WARP_KNOTS, generator=draws.of("warp"), dtype=torch.float64) * 2 - 1
+    knots = torch.rand(WARP_KNOTS, generator=draws.rng("warp"), dtype=torch.float64) * 2 - 1
     pace = 1 + warp * F.interpolate(knots[None, None], count, mode="linear", align_corners=True)[0, 0]
     steps = (pace / pace.sum()).cumsum(0).tolist()
     return [0.0, *steps[:-1], 1.0]
@@ -118,7 +114,7 @@ def _log_uniform(bounds: tuple[float, float], draws: Draws) -> float:
     low, high = bounds
     if low == high:
         return low
-    return math.exp(uniform(draws.of("speed"), math.log(low), math.log(high)))
+    return math.exp(uniform(draws.rng("speed"), math.log(low), math.log(high)))
 
 
 def real_mask(real: list[bool]) -> torch.Tensor | None:

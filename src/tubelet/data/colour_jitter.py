@@ -8,10 +8,10 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
 from tubelet.config import AugmentationConfig
-from tubelet.data.draws import Draws, happens, uniform
+from tubelet.data.draws import Draws, bernoulli, uniform
 
 CHUNK = 2**16
-"""Pixels of a channel that are worked on at once, so that they stay in the processor's cache."""
+"""Pixels of a channel per chunk, to fit the processor's cache."""
 
 
 def jitter_colour(
@@ -19,11 +19,11 @@ def jitter_colour(
 ) -> UInt8[Tensor, "T 3 H W"]:
     """Brightness, saturation, contrast and hue, in this order, then perhaps no colour at all.
 
-    The original's `color_default_augm` (DMVR) with its ranges: brightness is added, the others are factors or, for hue,
-    a turn. It works on normalised floats; here the result is rounded to whole grey levels again.
+    As `color_default_augm` of DMVR, which Scenic uses, with its ranges: brightness and hue are added, the others are
+    factors. DMVR works on normalised floats; here the result is rounded to whole grey levels.
     """
-    if happens(draws.of("colour"), config.colour):
-        generator = draws.of("colour values")
+    if bernoulli(draws.rng("colour"), config.colour):
+        generator = draws.rng("colour values")
         brightness = uniform(generator, -config.brightness, config.brightness)
         saturation = uniform(generator, *config.saturation)
         contrast = uniform(generator, *config.contrast)
@@ -37,16 +37,16 @@ def jitter_colour(
                 pixels = transforms.adjust_saturation(pixels, saturation)
             pixels = transforms.adjust_contrast(pixels, contrast)
             if hue and not grey:
-                pixels = turn_hue(pixels, hue)
+                pixels = rotate_hue(pixels, hue)
             out.copy_(pixels.mul_(255).round_())
         frames = jittered
-    if happens(draws.of("grey"), config.grey):
+    if bernoulli(draws.rng("grey"), config.grey):
         frames = transforms.rgb_to_grayscale(frames, num_output_channels=3)
     return frames
 
 
-def turn_hue(pictures: Float[Tensor, "*T 3 H W"], turn: float) -> Float[Tensor, "*T 3 H W"]:
-    """Turn every pixel's hue around the colour circle; its saturation and value (HSV) stay.
+def rotate_hue(pictures: Float[Tensor, "*T 3 H W"], turn: float) -> Float[Tensor, "*T 3 H W"]:
+    """Add to the hue of every pixel; saturation and value (HSV) stay.
 
     The same function as `torchvision.transforms.v2.functional.adjust_hue`, three times as fast: each channel is a
     trapezoid of the hue, and no HSV picture is made.

@@ -162,6 +162,29 @@ def test_webdataset_reads_the_shards(table: Table, tmp_path: Path) -> None:
         assert set(labels) == set(table.class_names(sample))
 
 
+def test_line_separators_in_names_end_no_line(folder: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "clips" / "wave\u2028hand"
+    odd.mkdir(parents=True)
+    shutil.copytree(folder / "clap", tmp_path / "clips" / "clap")
+    for number in range(2):
+        shutil.copy(folder / "wave" / f"{number}.mp4", odd / f"{number}\u2028\x85\u2029.mp4")
+    table = read_table(tmp_path / "clips")
+    prepare(table, tmp_path / "out", COPY)
+    again = read_table(tmp_path / "out")
+    assert again.classes == {"label": ["clap", "wave\u2028hand"]}
+    assert [again.key(sample) for sample in again.samples] == [table.key(sample) for sample in table.samples]
+    for loose, stored in zip(table.samples, again.samples, strict=True):
+        assert torch.equal(read_video(loose.path).frames, read_video(stored.path).frames)
+
+
+def test_the_group_column_that_is_named_is_kept(folder: Path, tmp_path: Path) -> None:
+    rows = "".join(f"clap/{number}.mp4,clap,{'ab'[number % 2]}\n" for number in range(4))
+    (tmp_path / "videos.csv").write_text("path,label,person\n" + rows)
+    words = [str(tmp_path / "videos.csv"), str(tmp_path / "out"), "--video-root", str(folder), "--copy", "-q"]
+    assert main(["data", "prepare", *words, "--group-column", "person"]) == 0
+    assert [sample.group for sample in read_table(tmp_path / "out").samples] == ["a", "b", "a", "b"]
+
+
 def test_any_tar_reader_finds_the_bytes_where_the_index_says(table: Table, tmp_path: Path) -> None:
     prepare(table, tmp_path / "out", COPY)
     for line in (tmp_path / "out" / "index.jsonl").read_text().splitlines():
