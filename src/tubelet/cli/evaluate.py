@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,20 +191,6 @@ def _again(options: Options) -> KeptEvaluation:
             f"with --from nothing is predicted, so these mean nothing: {', '.join(unused)}; leave them out"
         )
     assert options.stored is not None
-    classes = None if options.classes is None else _class_names(options.classes)
     return evaluate_stored_and_keep(
-        options.stored, classes=classes, split=options.split, out=options.out, overwrite=options.overwrite
+        options.stored, classes=options.classes, split=options.split, out=options.out, overwrite=options.overwrite
     )
-
-
-def _class_names(path: Path) -> dict[str, list[str]]:
-    try:
-        names = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"--classes {path}: cannot be read as JSON ({error})") from error
-    fits = isinstance(names, dict) and all(
-        isinstance(one, list) and all(isinstance(name, str) for name in one) for one in names.values()
-    )
-    if not fits:
-        raise ConfigError(f'--classes {path}: expected head to names, {{"label": ["run", "jump"]}}')
-    return names

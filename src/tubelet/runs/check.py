@@ -24,10 +24,10 @@ from tubelet.weights.sample_clips import SAMPLES_FILE, SampleClips, weights_chec
 
 Backend = Literal["plain", "optimise", "compile", "openvino"]
 
-BACKENDS: dict[Backend, Callable[[ViViT], nn.Module]] = {
+BACKENDS: dict[Backend, Callable[[ViViT], Any]] = {
     "plain": lambda model: model,
     "optimise": optimise,
-    "compile": lambda model: torch.compile(model),
+    "compile": torch.compile,
     "openvino": lambda model: optimise(model, backend="openvino"),
 }
 """The model in another form, by name: as it is, `tubelet.optimise`, `torch.compile`, OpenVINO."""

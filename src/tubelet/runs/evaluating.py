@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -133,7 +134,7 @@ def evaluate_and_keep(
 def evaluate_stored_and_keep(
     stored: str | os.PathLike[str],
     *,
-    classes: Mapping[str, Sequence[str]] | None = None,
+    classes: Mapping[str, Sequence[str]] | Path | None = None,
     split: str | None = None,
     out: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
@@ -142,7 +143,7 @@ def evaluate_stored_and_keep(
 
     Args:
         stored: the folder of an evaluation, or a file like its predictions.jsonl.
-        classes, split: as of `tubelet.evaluation.evaluate_stored`.
+        classes: head to class names, or a JSON file with them; split: both as of `tubelet.evaluation.evaluate_stored`.
         out: folder for the figures; by default beside the predictions.
         overwrite: replace an evaluation in `out`.
 
@@ -157,9 +158,28 @@ def evaluate_stored_and_keep(
     if out is not None and Path(out).exists():
         require_free(Path(out) / EVALUATION_FILE, overwrite=overwrite)
     folder = beside if out is None else Path(out)
+    classes = read_class_names(classes) if isinstance(classes, Path) else classes
     evaluation = evaluate_stored(path, classes=classes, split=split)
     evaluation.save(folder, predictions=folder.resolve() != beside.resolve())
     return KeptEvaluation(evaluation, folder, _page_of(folder))
+
+
+def read_class_names(path: Path) -> dict[str, list[str]]:
+    """The class names of each head that a JSON file holds.
+
+    Raises:
+        ConfigError: it cannot be read, or holds something else.
+    """
+    try:
+        names = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--classes {path}: cannot be read as JSON ({error})") from error
+    fits = isinstance(names, dict) and all(
+        isinstance(one, list) and all(isinstance(name, str) for name in one) for one in names.values()
+    )
+    if not fits:
+        raise ConfigError(f'--classes {path}: expected head to names, {{"label": ["run", "jump"]}}')
+    return names
 
 
 def _own_videos(source: str | os.PathLike[str]) -> Table:

@@ -159,15 +159,16 @@ def weights_checksum(model: ViViT) -> int:
 
 
 def save_sample_clips(model: ViViT, folder: Path) -> None:
-    """Copy the sample clips of a model beside its weights; those of other weights that stood there go.
+    """Copy the sample clips of a model beside its weights. Those that stand there stay if they belong to these weights.
 
     Args:
         model: `model.sample_clips` names the file that it was loaded with. A model that has learned since, or was cast,
             is another one, which the clips are not copied with.
         folder: that the model was saved to.
     """
-    source, target = model.sample_clips, folder / SAMPLES_FILE
-    if source is None or not _belongs_to(source, model):
+    target = folder / SAMPLES_FILE
+    source = model.sample_clips or target  # a run that is resumed saves the same weights again
+    if not source.is_file() or not _belongs_to(source, model):
         target.unlink(missing_ok=True)
     elif not (target.exists() and target.samefile(source)):
         with replacing(target) as partial:

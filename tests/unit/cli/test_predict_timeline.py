@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from unit.predict.camera import Camera
 
 import tubelet
 from tubelet.cli.main import main
 from tubelet.config import PreprocessingConfig
+from unit.prediction.camera import Camera
 
 
 @pytest.fixture(scope="module")

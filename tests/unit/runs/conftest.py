@@ -24,7 +24,7 @@ CONFIG = TrainConfig(
         "mlp_dim": 16,
         "temporal_layers": 1,
     },
-    preprocessing={"frame_stride": 1, "resize": 16},
+    preprocessing={"frame_stride": 1, "resize": 16, "short_clips": "mask"},
     data=DataConfig(workers=0),
     optimisation=OptimisationConfig(epochs=1, warmup_epochs=0, batch_size=4, learning_rate=3e-3),
     runtime=RuntimeConfig(device="cpu"),
@@ -43,6 +43,11 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 noise = torch.randint(0, 40, (2 if number == 2 else 6, 3, 18, 20), generator=generator)
                 tubelet.write_video(folder / split / label / f"{number}.mp4", (noise + level).to(torch.uint8))
     return folder
+
+
+@pytest.fixture(scope="session")
+def config() -> TrainConfig:
+    return CONFIG
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 import tubelet
-from conftest import CONFIG
-from tubelet.config import MonitoringConfig
+from tubelet.config import MonitoringConfig, TrainConfig
 from tubelet.evaluation import Evaluation
 from tubelet.runs import RunResult, finish_run
 from tubelet.training import SilentReporter
@@ -48,16 +47,16 @@ def test_what_was_lacking_at_the_end_is_made_up_for_when_the_run_is_resumed(trai
     assert all((trained.folder / name).is_file() for name in names)
 
 
-def test_evaluation_page_and_clips_can_be_left_out(clips: Path, tmp_path: Path) -> None:
-    config = dataclasses.replace(CONFIG, monitoring=MonitoringConfig(sample_clips=False))
-    result = tubelet.train(clips, tmp_path / "run", config=config, report=False, reporter=SILENT)
+def test_evaluation_page_and_clips_can_be_left_out(clips: Path, config: TrainConfig, tmp_path: Path) -> None:
+    without = dataclasses.replace(config, monitoring=MonitoringConfig(sample_clips=False))
+    result = tubelet.train(clips, tmp_path / "run", config=without, report=False, reporter=SILENT)
     assert (result.final, result.report, result.sample_clips) == (None, None, None)
     names = {entry.name for entry in result.folder.iterdir()}
     assert not names & {"evaluation.json", "predictions.jsonl", "report.html", "sample_clips.safetensors"}
 
 
-def test_without_validation_videos_clips_are_of_the_training(clips: Path, tmp_path: Path) -> None:
-    result = tubelet.train(clips / "train", tmp_path / "run", config=CONFIG, fractions={"train": 1.0}, reporter=SILENT)
+def test_without_validation_videos_clips_are_of_the_training(clips: Path, config: TrainConfig, tmp_path: Path) -> None:
+    result = tubelet.train(clips / "train", tmp_path / "run", config=config, fractions={"train": 1.0}, reporter=SILENT)
     assert result.final is None
     assert result.report is not None
     assert tubelet.runs.SampleClips.read(result.folder).made["split"] == "train"
