@@ -130,7 +130,8 @@ def _measured(options: Options, output: Output) -> KeptEvaluation:
             output.warn(note)
         return evaluate_and_keep(
             options.model,
-            None if options.data is None else table,
+            table,
+            own=options.data is None,
             model=load_model(options.model, output),
             split=options.split,
             calibrate_on=options.calibrate_on,

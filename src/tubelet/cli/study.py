@@ -145,9 +145,7 @@ def run(options: Any, output: Output) -> int:
     _show(result, output)
     output.data(result.to_dict())
     if options.open:
-        import webbrowser
-
-        webbrowser.open(result.page.resolve().as_uri())
+        output.open_page(result.page)
     return 1 if result.num_failures else 0
 
 

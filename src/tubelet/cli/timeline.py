@@ -45,7 +45,12 @@ def run_timelines(model: ViViT, videos: list[str], out: Path, output: Output, **
 
     failures = 0
     with StopRequest() as stop:
-        watching = {"stopped": lambda: bool(stop), "began": began, "happened": happened, "unfinished": unfinished}
+        watching: dict[str, Any] = {
+            "stopped": lambda: bool(stop),
+            "began": began,
+            "happened": happened,
+            "unfinished": unfinished,
+        }
         for written in write_timelines(model, videos, out, **watching, **how):
             failures += written.error is not None
             if written.timeline is None:

@@ -84,7 +84,8 @@ def with_flags(
     hints = typing.get_type_hints(cls, include_extras=True)
     fields += [(name, hints[name], dataclasses.field(default=getattr(base, name))) for name in top]
     for name, value in {"base": base, **kept}.items():
-        fields.append((name, tyro.conf.Suppress[tyro.conf.Fixed[type(value)]], dataclasses.field(default=value)))
+        fixed: Any = tyro.conf.Fixed[type(value)]  # type: ignore[misc]
+        fields.append((name, tyro.conf.Suppress[fixed], dataclasses.field(default=value)))
     made = dataclasses.make_dataclass("Options", fields, bases=(cls,), frozen=True, kw_only=True)
     made.top = tuple(top)  # type: ignore[attr-defined]
     made.__doc__ = str(cls.__doc__).replace("RECIPES", ", ".join(recipes()))

@@ -143,11 +143,11 @@ def check_samples(
     where = resolve_device(device)
     model.to(where).eval()
     same = samples.weights == weights_checksum(model)
-    if precisions is None:
-        precisions = ("float32", "bfloat16") if resolve_precision("auto", where) == torch.bfloat16 else ("float32",)
+    usual = ("float32", "bfloat16") if resolve_precision("auto", where) == torch.bfloat16 else ("float32",)
+    types: Sequence[str] = usual if precisions is None else tuple(precisions)
     checks = []
     for backend in named or _here(where):
-        for precision in precisions:
+        for precision in types:
             check = _checked(model, samples, backend, precision)
             if check.problem is not None and named is not None:
                 raise ConfigError(f"{backend} cannot compute here: {check.problem}")

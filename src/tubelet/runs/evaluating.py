@@ -54,6 +54,7 @@ def evaluate_and_keep(
     source: str | os.PathLike[str],
     data: Table | str | os.PathLike[str] | None = None,
     *,
+    own: bool | None = None,
     model: ViViT | None = None,
     split: str | None = None,
     calibrate_on: str | None = None,
@@ -74,6 +75,7 @@ def evaluate_and_keep(
     Args:
         source: the run; or a model folder, a checkpoint, a Hub id, for which nothing is kept without `out`.
         data: a table, or what `tubelet.data.read_table` reads; None is the videos that the run was given.
+        own: whether these are videos that the run was given; by default they are where `data` is None.
         model: of the source, if it is loaded already.
         split: evaluate these samples alone; test, or else val, by default if the data has splits.
         calibrate_on: split to fit a temperature on, which is then measured on the others.
@@ -126,7 +128,7 @@ def evaluate_and_keep(
         if staged is not None and out is not None:
             folder = keep_in(staged, Path(out), overwrite=overwrite)
         elif staged is not None:
-            folder = keep(staged, Path(source), own=data is None)
+            folder = keep(staged, Path(source), own=data is None if own is None else own)
     notes = (SURE_OF_LEARNED,) if other == "train" else ()
     return KeptEvaluation(evaluation, folder, _page_of(home), problem, notes)
 
