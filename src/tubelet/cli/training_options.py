@@ -83,9 +83,9 @@ def with_flags(
     fields: list[Any] = training_flags(base, shown_model(base), without)
     hints = typing.get_type_hints(cls, include_extras=True)
     fields += [(name, hints[name], dataclasses.field(default=getattr(base, name))) for name in top]
+    marks: Any = tyro.conf
     for name, value in {"base": base, **kept}.items():
-        fixed: Any = tyro.conf.Fixed[type(value)]  # type: ignore[misc]
-        fields.append((name, tyro.conf.Suppress[fixed], dataclasses.field(default=value)))
+        fields.append((name, marks.Suppress[marks.Fixed[type(value)]], dataclasses.field(default=value)))
     made = dataclasses.make_dataclass("Options", fields, bases=(cls,), frozen=True, kw_only=True)
     made.top = tuple(top)  # type: ignore[attr-defined]
     made.__doc__ = str(cls.__doc__).replace("RECIPES", ", ".join(recipes()))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tubelet.config import TrainConfig, from_dict
-from tubelet.config.run_state import read_run_file
+from tubelet.config.run_state import RUN_FILE, read_run_file
 from tubelet.data import Table
 from tubelet.data.known import LearnedFromAllError
 from tubelet.data.run_table import run_table
@@ -46,21 +46,25 @@ def finish_run(
     views: str | None = None,
     title: str | None = None,
     report: bool = True,
+    sample_clips: bool | None = None,
+    device: str | None = None,
     world: World = ALONE,
 ) -> RunEnd:
     """Evaluate the weights of a run whose training is over, keep sample clips, and write the page.
 
         run/evaluation.json, predictions.jsonl   the run's own result; one of earlier weights goes to run/evaluations
-        run/sample_clips.safetensors             if `sample_clips` of the run's configuration says so
+        run/sample_clips.safetensors             real clips with the logits of these weights
         run/report.html                          the page
 
     Args:
         run: its folder.
-        model: with the run's weights, if it is at hand; evaluated on the device of the training, then moved back.
+        model: with the run's weights, if it is at hand; moved to the device, then back.
         split: to evaluate on; by default the validation split.
         views: by default those of the validation.
         title: of the page; by default the folder's name.
         report: evaluate, and write the page; False leaves both out.
+        sample_clips: keep them; by default as the run's configuration says. Where not, those that are there go.
+        device: to compute on; by default that of the training.
         world: processes that share the videos.
 
     Raises:
@@ -68,17 +72,16 @@ def finish_run(
         StorageError: the folder cannot be written.
     """
     run = Path(run)
-    config = from_dict(TrainConfig, read_run_file(run, "config")["config"], where=f"{run}: config")
+    config = stored_config(run)
     model = load(run) if model is None else model
-    before, device = next(model.parameters()).device, resolve_device(config.runtime.device, world)
-    notes: list[str] = []
-    model.to(device)
+    before, notes = next(model.parameters()).device, list[str]()
+    keeps = config.monitoring.sample_clips if sample_clips is None else sample_clips
+    model.to(resolve_device(device or config.runtime.device, world))
     try:
         table = run_table(run)
-        samples = world.from_first(lambda: _keep_samples(run, model, table, config, notes))
-        evaluation = None
+        samples = world.from_first(lambda: _keep_samples(run, model, table, config, keeps, notes))
+        evaluation, watched = None, config.validation
         if report:
-            watched = config.validation
             evaluation = _evaluated(
                 run, model, table, split or watched.validation_split, views or watched.validation_views, notes, world
             )
@@ -88,9 +91,20 @@ def finish_run(
     return RunEnd(evaluation, page, samples, tuple(notes))
 
 
-def _keep_samples(run: Path, model: ViViT, table: Table, config: TrainConfig, notes: list[str]) -> Path | None:
+def stored_config(run: Path) -> TrainConfig:
+    """The configuration that a run began with.
+
+    Raises:
+        DataError: there is no run, or its run.json is damaged.
+    """
+    return from_dict(TrainConfig, read_run_file(run, "config")["config"], where=f"{run / RUN_FILE}: config")
+
+
+def _keep_samples(
+    run: Path, model: ViViT, table: Table, config: TrainConfig, keeps: bool, notes: list[str]
+) -> Path | None:
     model.sample_clips = None
-    if not config.monitoring.sample_clips:
+    if not keeps:
         (run / SAMPLES_FILE).unlink(missing_ok=True)
         return None
     split = config.validation.validation_split

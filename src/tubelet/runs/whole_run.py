@@ -12,13 +12,13 @@ from typing import Any
 from torch import nn
 
 from tubelet import training
-from tubelet.config import TrainConfig
+from tubelet.config import TrainConfig, override
 from tubelet.data import Table
 from tubelet.distributed.world import joined
 from tubelet.evaluation import Evaluation
 from tubelet.evaluation.results import EVALUATION_FILE
 from tubelet.report.page import REPORT_FILE
-from tubelet.runs.finish import finish_run
+from tubelet.runs.finish import finish_run, stored_config
 from tubelet.training import ConsoleReporter, Reporter, TrainResult
 from tubelet.weights.sample_clips import SAMPLES_FILE
 
@@ -91,7 +91,11 @@ def train(
             note = f"the run was complete: nothing was trained, and nothing evaluated again; tubelet evaluate {out}"
             ended: dict[str, Any] = {"report": page, "sample_clips": samples, "notes": (note,)}
         else:
-            end = finish_run(folder, model=result.model, report=report, world=world)
+            changed: dict[str, Any] = {}
+            if resume:  # run.json keeps the settings that the run began with
+                now = override(config or stored_config(folder), **fields)
+                changed = {"device": now.runtime.device, "sample_clips": now.monitoring.sample_clips}
+            end = finish_run(folder, model=result.model, report=report, world=world, **changed)
             ended = {
                 "final": end.evaluation,
                 "report": end.report,

@@ -59,7 +59,15 @@ def _train_and_measure(folder: StudyFolder, run: Run, cell: Cell, reporter: Repo
     learned = part_of(table, cell.fraction)
     train_run(run.folder, learned, cell, reporter)
     model = load(run.folder)
-    end = finish_run(run.folder, model=model, split=TEST, views=cell.views[0], title=f"{cell.label}, seed {run.seed}")
+    end = finish_run(
+        run.folder,
+        model=model,
+        split=TEST,
+        views=cell.views[0],
+        title=f"{cell.label}, seed {run.seed}",
+        sample_clips=cell.config.monitoring.sample_clips,
+        device=cell.config.runtime.device,
+    )
     first = end.evaluation
     if first is None:
         raise DataError("; ".join(end.notes) or f"no video is in {TEST!r}")

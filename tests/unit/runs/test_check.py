@@ -34,7 +34,7 @@ def test_the_trained_model_gives_its_logits_plain_and_optimised_in_both_types(ru
 def test_other_weights_are_found_out(run: Path) -> None:
     model = tubelet.load(run)
     with torch.no_grad():
-        model.head.weight.mul_(1.5)
+        model.get_parameter("head.weight").mul_(1.5)
     checked = check_samples(model, backends=["plain"])
     assert not checked.same_weights
     assert not checked.ok

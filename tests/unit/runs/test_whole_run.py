@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,17 @@ def test_without_validation_videos_clips_are_of_the_training(clips: Path, config
     assert result.final is None
     assert result.report is not None
     assert tubelet.runs.SampleClips.read(result.folder).made["split"] == "train"
+
+
+def test_what_a_resumed_run_may_change_counts_at_its_end(trained: RunResult, tmp_path: Path) -> None:
+    """run.json keeps the settings that the run began with."""
+    run = tmp_path / "run"
+    shutil.copytree(trained.folder, run)
+    (run / "evaluation.json").unlink()
+    again = tubelet.train(out=run, resume=True, sample_clips=False, reporter=SILENT)
+    assert again.final is not None
+    assert again.sample_clips is None
+    assert not (run / "sample_clips.safetensors").exists()
 
 
 @pytest.mark.parametrize("views", ["2x1"])
