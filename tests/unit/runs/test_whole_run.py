@@ -15,6 +15,7 @@ from tubelet.runs import RunResult, finish_run
 from tubelet.training import SilentReporter
 
 SILENT = SilentReporter()
+AT_THE_END = ("evaluation.json", "predictions.jsonl", "report.html", "sample_clips.safetensors")
 
 
 def test_a_training_leaves_its_evaluation_predictions_clips_and_a_page(trained: RunResult) -> None:
@@ -29,8 +30,8 @@ def test_a_training_leaves_its_evaluation_predictions_clips_and_a_page(trained: 
     assert trained.sample_clips.samefile(run / "sample_clips.safetensors")
 
 
-def test_a_complete_run_stays_as_it_is(trained: RunResult) -> None:
-    before = {file: file.stat().st_mtime_ns for file in trained.folder.iterdir() if file.is_file()}
+def test_a_complete_run_is_not_evaluated_again_and_keeps_its_clips(trained: RunResult) -> None:
+    before = {file: file.stat().st_mtime_ns for file in map(trained.folder.joinpath, AT_THE_END)}
     again = tubelet.train(out=trained.folder, resume=True, reporter=SILENT)
     assert again.final is None
     assert "nothing evaluated again" in again.notes[0]
@@ -39,13 +40,12 @@ def test_a_complete_run_stays_as_it_is(trained: RunResult) -> None:
 
 def test_what_was_lacking_at_the_end_is_made_up_for_when_the_run_is_resumed(trained: RunResult) -> None:
     """As after a Ctrl-C during the evaluation."""
-    names = ("evaluation.json", "predictions.jsonl", "report.html", "sample_clips.safetensors")
-    for name in names:
+    for name in AT_THE_END:
         (trained.folder / name).unlink()
     again = tubelet.train(out=trained.folder, resume=True, reporter=SILENT)
     assert again.steps_taken == 0
     assert again.final is not None
-    assert all((trained.folder / name).is_file() for name in names)
+    assert all((trained.folder / name).is_file() for name in AT_THE_END)
 
 
 def test_evaluation_page_and_clips_can_be_left_out(clips: Path, config: TrainConfig, tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_evaluation_page_and_clips_can_be_left_out(clips: Path, config: TrainCon
     result = tubelet.train(clips, tmp_path / "run", config=without, report=False, reporter=SILENT)
     assert (result.final, result.report, result.sample_clips) == (None, None, None)
     names = {entry.name for entry in result.folder.iterdir()}
-    assert not names & {"evaluation.json", "predictions.jsonl", "report.html", "sample_clips.safetensors"}
+    assert not names & set(AT_THE_END)
 
 
 def test_without_validation_videos_clips_are_of_the_training(clips: Path, config: TrainConfig, tmp_path: Path) -> None:
