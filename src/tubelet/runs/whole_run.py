@@ -73,7 +73,8 @@ def train(
             given, `fine-tune`, with the preprocessing of the model.
         model: a model to train instead of the one that the configuration describes, it is changed; or fields of
             `ModelConfig`, `{"num_frames": 16}`, for the latter.
-        resume: go on with the run in `out`. The rest need not be given again. A run that is complete is not evaluated again.
+        resume: go on with the run in `out`. The rest need not be given again. A run that is complete is
+            not evaluated again.
         reporter: shows how it goes; a `ConsoleReporter` if none is given.
         report: evaluate the delivered weights and write the page at the end; False leaves both out.
         fields: of the configuration, by their own names: `epochs=5, batch_size=4, seed=1`.
