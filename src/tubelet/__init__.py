@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tubelet.presets import create
     from tubelet.pretraining import pretrain
     from tubelet.probing import probe
-    from tubelet.training import train
+    from tubelet.runs import train
     from tubelet.video import Clip, read_video, write_video
     from tubelet.weights import convert, from_pretrained, initialise, load, save
     from tubelet.weights.hub import push_to_hub
@@ -66,7 +66,7 @@ _HOMES = {
     "tubelet.presets": ("create",),
     "tubelet.pretraining": ("pretrain",),
     "tubelet.probing": ("probe",),
-    "tubelet.training": ("train",),
+    "tubelet.runs": ("train",),
     "tubelet.video": ("Clip", "read_video", "write_video"),
     "tubelet.weights": ("convert", "from_pretrained", "initialise", "load", "save"),
     "tubelet.weights.hub": ("push_to_hub",),
@@ -85,6 +85,7 @@ _PACKAGES = (
     "pretraining",
     "probing",
     "report",
+    "runs",
     "studies",
     "training",
     "video",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
@@ -56,12 +57,14 @@ class ViViT(nn.Module):
         load_report: a `tubelet.weights.LoadReport` after `tubelet.load`, None for a new model.
         provenance: the videos that the weights, and those that they were initialised from, were trained on; saved with
             the weights. None if not known.
+        sample_clips: file of clips with the logits of these weights, where they were loaded from; None without.
         frozen: the part that `freeze` was last called with.
     """
 
     config: ModelConfig
     load_report: Any = None
     provenance: Provenance | None = None
+    sample_clips: Path | None = None
     frozen: Frozen = "none"
 
     def __init__(

@@ -19,6 +19,12 @@ SHOWN = 8
 """Names in a folder that an error lists."""
 
 
+def is_camera(video: str) -> bool:
+    """Whether a name is that of a camera, `camera:0`, and no file."""
+    kind, _, number = video.partition(":")
+    return kind == "camera" and number.isdigit() and not os.path.exists(video)
+
+
 def require_free(path: str | os.PathLike[str], *, overwrite: bool = False, inputs: Iterable[str | Path] = ()) -> None:
     """Hold that a result may be written to a file.
 

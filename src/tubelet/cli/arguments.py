@@ -17,7 +17,7 @@ import tyro
 from tubelet.cli.hints import Misused, hints
 from tubelet.cli.output import Output
 from tubelet.config.data import DataFormat, TableFormat
-from tubelet.config.run_state import run_state
+from tubelet.config.run_state import unfinished_note
 from tubelet.distributed.launch import hold_on_to_launcher, launch
 from tubelet.distributed.place import place
 from tubelet.errors import ConfigError, DataError, WeightsError
@@ -76,17 +76,9 @@ class TableOptions(CommonOptions, TableFormat):
 
 def warn_of_unfinished(source: str, output: Output) -> None:
     """Say so if the weights are those of a run whose training has not come to its end."""
-    if not (Path(source) / "run.json").is_file() or not (Path(source) / "metrics.jsonl").is_file():
-        return
-    try:
-        state = run_state(source)
-    except DataError as error:  # the weights may be whole
-        output.warn(
-            f"it is not known whether the training of {source} was finished: its files cannot be read ({error})"
-        )
-        return
-    if not state.finished:
-        output.warn(f"the training of this run is not finished: {state}; these are its weights so far")
+    note = unfinished_note(source)
+    if note is not None:
+        output.warn(note)
 
 
 def load_model(source: str, output: Output) -> ViViT:

@@ -54,9 +54,7 @@ def run(options: Options, output: Output) -> int:
         output.console.print(f"page  {page}", markup=False, soft_wrap=True)
     output.data({**comparison.to_dict(), "page": str(page)})
     if options.open:
-        import webbrowser
-
-        webbrowser.open(page.resolve().as_uri())
+        output.open_page(page)
     return 0
 
 

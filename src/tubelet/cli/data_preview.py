@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +11,7 @@ import tyro
 
 from tubelet.cli.arguments import CommonOptions
 from tubelet.cli.output import Output
-from tubelet.cli.train import config_of, parse_with_flags
+from tubelet.cli.training_options import config_of, parse_training
 from tubelet.errors import ConfigError, DataError
 from tubelet.paths import require_data, require_free
 from tubelet.text import printable
@@ -56,7 +56,7 @@ class Options(CommonOptions):
 
 def parse(words: Sequence[str], prog: str) -> Any:
     """Options with a flag for every setting of a training."""
-    return parse_with_flags(Options, words, prog)
+    return parse_training(Options, words, prog)
 
 
 def run(options: Any, output: Output) -> int:
@@ -70,12 +70,17 @@ def run(options: Any, output: Output) -> int:
 
     from tubelet.data import contact_sheet
     from tubelet.files import replacing
-    from tubelet.video import Preprocessing
+    from tubelet.runs import preview_batch
 
-    batch, preprocessing, classes = _batch(options, output)
+    config = config_of(options)
+    config = replace(config, data=replace(config.data, source=options.source))
+    preview = preview_batch(config, options.clips, epoch=options.epoch, plain=options.plain)
+    for note in preview.notes:
+        output.warn(note)
+    batch = preview.batch
     if not len(batch):
         raise DataError(f"no video could be read, first {batch.failures[0].path}: {batch.failures[0].reason}")
-    sheet = contact_sheet(batch, Preprocessing(preprocessing), classes, clips=options.clips, frames=options.frames)
+    sheet = contact_sheet(batch, preview.preprocessing, preview.classes, clips=options.clips, frames=options.frames)
     with replacing(options.out) as partial:
         Image.fromarray(sheet.permute(1, 2, 0).numpy()).save(partial, Image.registered_extensions()[suffix])
     for failure in batch.failures:
@@ -84,31 +89,3 @@ def run(options: Any, output: Output) -> int:
         output.console.print(printable(str(options.out)), soft_wrap=True)
     output.data({"file": str(options.out), "clips": len(batch), "height": sheet.shape[1], "width": sheet.shape[2]})
     return 1 if batch.failures else 0
-
-
-def _batch(options: Any, output: Output) -> tuple[Any, Any, Any]:
-    """A batch of the training that the options describe, its preprocessing, and the class names."""
-    from dataclasses import replace
-
-    from tubelet.data import ClipDataset, MixupCutmix, batch_generator, make_loader, mirror_note, read_configured
-    from tubelet.training.model import build_model
-    from tubelet.training.splits import divide
-
-    config = config_of(options)
-    config = replace(config, data=replace(config.data, source=options.source))
-    table = divide(read_configured(config.data), config).train
-    model, _ = build_model(config, table)
-    assert model.preprocessing is not None
-    if options.plain:
-        clips = ClipDataset(table, model.preprocessing, mode="evaluate", seed=config.seed)
-    else:
-        note = mirror_note(table.classes, config.augmentation)
-        if note is not None:
-            output.warn(note)
-        clips = ClipDataset(table, model.preprocessing, augmentation=config.augmentation, seed=config.seed)
-    loader = make_loader(clips, options.clips, workers=0, shuffle=True, epoch=options.epoch)
-    batch = next(iter(loader))
-    if config.augmentation.mixes and not options.plain and len(batch):
-        mix = MixupCutmix(config.augmentation, table.heads)
-        batch = mix.batch(batch, batch_generator(config.seed, options.epoch, 0))
-    return batch, model.preprocessing, table.classes

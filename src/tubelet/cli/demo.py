@@ -55,9 +55,7 @@ def run(options: Options, output: Output) -> int:
         _show(done, output)
     output.data(done.to_dict())
     if options.open:
-        import webbrowser
-
-        webbrowser.open(done.report.resolve().as_uri())
+        output.open_page(done.report)
     return 0
 
 

@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from tubelet.cli.arguments import TableOptions, load_model, one_source, read_or_own, require_source, warn_of_unfinished
+from tubelet.cli.evaluation_tables import show
 from tubelet.cli.output import Output
-from tubelet.errors import ConfigError, DataError
+from tubelet.errors import ConfigError
 from tubelet.paths import require_data, require_free
 
 if TYPE_CHECKING:
-    from tubelet.data import Table
-    from tubelet.distributed.world import World
-    from tubelet.evaluation import Evaluation
-    from tubelet.model import ViViT
+    from tubelet.runs import KeptEvaluation
 
-RUN_FILE, EVALUATION_FILE = "run.json", "evaluation.json"
-
-WORST = 5
-"""Classes that are named in the terminal; the page has all."""
+EVALUATION_FILE = "evaluation.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +94,72 @@ def run(options: Options, output: Output) -> int:
     )
     if options.overwrite and options.out is None:
         raise ConfigError("--overwrite belongs to --out; the evaluations of a run are kept beside one another")
-    if options.stored is not None:
-        return _again(options, output)
+    kept = _measured(options, output) if options.stored is None else _again(options)
+    evaluation, folder, page = kept.evaluation, kept.folder, kept.report
+    for note in kept.notes:
+        output.warn(note)
+    if kept.problem is not None:
+        output.warn(f"no temperature was fitted: {kept.problem}")
+    for failure in evaluation.failures:
+        output.warn(f"{failure.path}: could not be read and counts as wrong: {failure.reason}")
+    if not output.as_json:
+        show(evaluation, output)
+        for name, path in (("results", folder), ("report ", page)):
+            if path is not None:
+                output.console.print(f"{name}  {path}", markup=False, soft_wrap=True)
+        if folder is None:
+            output.warn("the results are not stored, since the model is no run: --out FOLDER stores them")
+    written = None if folder is None else str(folder / EVALUATION_FILE)
+    output.data({**evaluation.to_dict(), "file": written, "report": page})
+    return 1 if evaluation.failures or kept.problem is not None else 0
+
+
+def _measured(options: Options, output: Output) -> KeptEvaluation:
+    """What a model does on videos."""
+    _require_measurable(options)
+    from tubelet.distributed.world import joined
+    from tubelet.evaluation import plan_views
+    from tubelet.runs import evaluate_and_keep
+
+    assert options.model is not None
+    plan_views(options.views)  # before the model is loaded, which takes seconds
+    with joined() as world, output.progress("evaluating") as progress:
+        warn_of_unfinished(options.model, output)
+        table = read_or_own(options, options.model, options.data, "tubelet evaluate MODEL DATA")
+        for note in () if options.data is None else table.notes:
+            output.warn(note)
+        return evaluate_and_keep(
+            options.model,
+            table,
+            own=options.data is None,
+            model=load_model(options.model, output),
+            split=options.split,
+            calibrate_on=options.calibrate_on,
+            temporal=options.probe == "temporal",
+            seed=options.seed,
+            out=options.out,
+            overwrite=options.overwrite,
+            named=None if options.data is None else os.path.abspath(options.data),
+            progress=progress,
+            world=world,
+            views=options.views,
+            average=options.average,
+            include_learned=options.include_learned,
+            resample=options.resample,
+            views_per_forward=options.batch_size,
+            workers=options.workers,
+            device=options.device,
+            precision=options.precision,
+        )
+
+
+def _require_measurable(options: Options) -> None:
+    """What can be known before anything heavy is imported.
+
+    Raises:
+        ConfigError: words that do not go together.
+        DataError, WeightsError: the data, or the model, is not there.
+    """
     if options.model is None:
         raise ConfigError("name a model to evaluate: tubelet evaluate MODEL; or stored predictions: --from RUN")
     if options.classes is not None:
@@ -114,112 +171,15 @@ def run(options: Options, output: Output) -> int:
         require_data(options.data)
     if options.out is not None and options.out.exists():
         require_free(options.out / EVALUATION_FILE, overwrite=options.overwrite)
-    from tubelet.distributed.place import require_alone
-    from tubelet.distributed.world import joined
-    from tubelet.evaluation import plan_views
-
     if options.probe is not None:
+        from tubelet.distributed.place import require_alone
+
         require_alone("--probe")
-    plan_views(options.views)  # before the model is loaded, which takes seconds
-    with joined() as world:
-        return _run(options, options.model, output, world)
 
 
-def _run(options: Options, source: str, output: Output, world: World) -> int:
-    from tubelet.evaluation.evaluator import own_split
-    from tubelet.evaluation.keeping import staging
-
-    own = options.data is None
-    warn_of_unfinished(source, output)
-    table = read_or_own(options, source, options.data, "tubelet evaluate MODEL DATA")
-    for note in () if own else table.notes:
-        output.warn(note)
-    split = options.split or own_split(table)
-    model = load_model(source, output)
-    home = _home(options, source) if world.first else None
-    with staging(home) if home is not None else nullcontext() as staged:
-        evaluation = _measured(options, model, table, split, staged, output, world)
-        if staged is not None:
-            evaluation.save(staged)
-        code = 0
-        if options.calibrate_on is not None:
-            try:
-                evaluation = _calibrated(options, model, evaluation, table, staged, output, world)
-            except DataError as error:  # what was measured is kept
-                output.warn(f"no temperature was fitted: {error}")
-                code = 1
-        folder = None if staged is None else _kept(options, Path(source), staged, own=own)
-    return max(_finish(evaluation, folder, home, output), code)
-
-
-def _home(options: Options, source: str) -> Path | None:
-    """Where results are kept: --out, or else the run; None for a model that is no run."""
-    if options.out is not None:
-        return options.out
-    return Path(source) if (Path(source) / RUN_FILE).is_file() else None
-
-
-def _kept(options: Options, source: Path, staged: Path, *, own: bool) -> Path:
-    from tubelet.evaluation.keeping import keep, keep_in
-
-    if options.out is not None:
-        return keep_in(staged, options.out, overwrite=options.overwrite)
-    return keep(staged, source, own=own)
-
-
-def _measured(
-    options: Options, model: ViViT, table: Table, split: str | None, staged: Path | None, output: Output, world: World
-) -> Evaluation:
-    """The evaluation that the options ask for, the probe included."""
-    from tubelet.evaluation import evaluate, probe_temporal
-
-    how: dict[str, Any] = {
-        "split": split,
-        "views": options.views,
-        "average": options.average,
-        "include_learned": options.include_learned,
-        "resample": options.resample,
-        "views_per_forward": options.batch_size,
-        "workers": options.workers,
-        "device": options.device,
-        "precision": options.precision,
-    }
-    with output.progress("evaluating") as progress:
-        if options.probe == "temporal":
-            found = probe_temporal(model, table, seed=options.seed, out=staged, progress=progress, **how)
-        else:
-            found = evaluate(model, table, progress=progress, world=world, **how)
-    return found if options.data is None else dataclasses.replace(found, data=os.path.abspath(options.data))
-
-
-def _calibrated(
-    options: Options,
-    model: ViViT,
-    evaluation: Evaluation,
-    table: Table,
-    staged: Path | None,
-    output: Output,
-    world: World,
-) -> Evaluation:
-    """The evaluation with temperatures fitted on another split, whose predictions are stored too."""
-    from tubelet.evaluation.stored import CALIBRATION_FOLDER
-
-    wanted = _other_split(table, options.calibrate_on, evaluation.split)
-    if wanted == "train":
-        output.warn("a model is surer of videos that it was trained on: a temperature fitted on them comes out too low")
-    other = _measured(dataclasses.replace(options, probe=None), model, table, wanted, None, output, world)
-    if staged is not None:
-        other.save(staged / CALIBRATION_FOLDER)
-    evaluation = evaluation.calibrated(other)
-    if staged is not None:
-        evaluation.save(staged)
-    return evaluation
-
-
-def _again(options: Options, output: Output) -> int:
+def _again(options: Options) -> KeptEvaluation:
     """The figures of stored predictions."""
-    from tubelet.evaluation import evaluate_stored
-    from tubelet.evaluation.predictions import PREDICTIONS_FILE
+    from tubelet.runs import evaluate_stored_and_keep
 
     defaults = {field.name: field.default for field in dataclasses.fields(Options)}
     unused = [
@@ -231,104 +191,7 @@ def _again(options: Options, output: Output) -> int:
         raise ConfigError(
             f"with --from nothing is predicted, so these mean nothing: {', '.join(unused)}; leave them out"
         )
-    stored = options.stored
-    assert stored is not None
-    beside = stored if stored.is_dir() else stored.parent
-    out = options.out or beside
-    if options.out is None and stored.is_file() and stored.name != PREDICTIONS_FILE:
-        raise ConfigError(f"--from {stored}: name a folder for the figures, --out FOLDER")
-    classes = None if options.classes is None else _class_names(options.classes)
-    if options.out is not None and options.out.exists():
-        require_free(options.out / EVALUATION_FILE, overwrite=options.overwrite)
-    evaluation = evaluate_stored(stored, classes=classes, split=options.split)
-    evaluation.save(out, predictions=out.resolve() != beside.resolve())
-    return _finish(evaluation, out, out, output)
-
-
-def _class_names(path: Path) -> dict[str, list[str]]:
-    try:
-        names = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"--classes {path}: cannot be read as JSON ({error})") from error
-    fits = isinstance(names, dict) and all(
-        isinstance(one, list) and all(isinstance(name, str) for name in one) for one in names.values()
+    assert options.stored is not None
+    return evaluate_stored_and_keep(
+        options.stored, classes=options.classes, split=options.split, out=options.out, overwrite=options.overwrite
     )
-    if not fits:
-        raise ConfigError(f'--classes {path}: expected head to names, {{"label": ["run", "jump"]}}')
-    return names
-
-
-def _finish(evaluation: Evaluation, folder: Path | None, home: Path | None, output: Output) -> int:
-    """Write the page, name what failed, print; 1 if a video could not be read.
-
-    Args:
-        folder: where the evaluation is kept.
-        home: folder whose page shows it.
-    """
-    from tubelet.report import write_report
-
-    has_page = home is not None and any((home / name).is_file() for name in (RUN_FILE, EVALUATION_FILE))
-    page = write_report(home) if home is not None and has_page else None
-    for failure in evaluation.failures:
-        output.warn(f"{failure.path}: could not be read and counts as wrong: {failure.reason}")
-    if not output.as_json:
-        _show(evaluation, output)
-        for name, path in (("results", folder), ("report ", page)):
-            if path is not None:
-                output.console.print(f"{name}  {path}", markup=False, soft_wrap=True)
-        if folder is None:
-            output.warn("the results are not stored, since the model is no run: --out FOLDER stores them")
-    written = None if folder is None else str(folder / EVALUATION_FILE)
-    output.data({**evaluation.to_dict(), "file": written, "report": None if page is None else str(page)})
-    return 1 if evaluation.failures else 0
-
-
-def _other_split(table: Table, wanted: str | None, split: str | None) -> str:
-    """The split to fit a temperature on."""
-    from tubelet.config.split_names import split_name
-
-    if wanted is None or split is None or split_name(wanted) == split_name(split):
-        raise ConfigError(
-            f"--calibrate-on {wanted}: a temperature is fitted on other videos than it is measured on; "
-            "the data needs two splits, --split test --calibrate-on val for instance"
-        )
-    return split_name(wanted)
-
-
-def _show(evaluation: Evaluation, output: Output) -> None:
-    from rich.table import Table
-
-    output.console.print(str(evaluation), markup=False)
-    for head, metrics in evaluation.metrics.items():
-        rows = sorted((row for row in metrics.per_class if row.recall is not None), key=lambda row: row.recall or 0.0)
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column(f"{'class' if head == 'label' else head}, weakest first", no_wrap=True)
-        for title in ("videos", "recall", "precision"):
-            table.add_column(title, justify="right")
-        for row in rows[:WORST]:
-            precision = "" if row.precision is None else f"{row.precision:.1%}"
-            table.add_row(row.name, str(row.support), f"{row.recall:.1%}", precision)
-        output.console.print(table)
-    _show_probe(evaluation, output)
-
-
-def _show_probe(evaluation: Evaluation, output: Output) -> None:
-    from rich.table import Table
-
-    if evaluation.probe is None:
-        return
-    for head, probe in evaluation.probe.heads.items():
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column("frames" if head == "label" else f"frames, {head}", no_wrap=True)
-        for title in ("top-1", "95 %", "difference", "p (McNemar)", "same answer"):
-            table.add_column(title, justify="right")
-        table.add_row("in order", f"{probe.top1:.1%}", _range(probe.interval), "", "", "")
-        for order, one in probe.orders.items():
-            cells = (f"{one.top1:.1%}", _range(one.interval), f"{one.difference.difference:+.1%}")
-            table.add_row(order.replace("_", " "), *cells, f"{one.difference.p_value:.2g}", f"{one.same:.1%}")
-        output.console.print(table)
-        output.console.print(probe.verdict, markup=False)
-
-
-def _range(interval: tuple[float, float] | None) -> str:
-    return "" if interval is None else f"{interval[0]:.1%} to {interval[1]:.1%}"

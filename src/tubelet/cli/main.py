@@ -15,62 +15,17 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NoReturn
 
-from tubelet.cli import hints
 from tubelet.cli.hints import Misused
 from tubelet.cli.machine_errors import of_the_machine, reader_went_away
 from tubelet.cli.output import print_json
+from tubelet.cli.verbs import VERBS, find_verb, help_text
 from tubelet.distributed.place import EndedElsewhere, place
 from tubelet.errors import TubeletError
-from tubelet.text import did_you_mean, one_line, printable
+from tubelet.text import one_line, printable
 from tubelet.version import __version__
 
 OK, FAILURE, USAGE, SIGNALLED, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 128, 130, 141
-
-
-@dataclass(frozen=True)
-class Verb:
-    """Where a verb lives and what it does, in one line."""
-
-    module: str
-    help: str
-
-
-VERBS: dict[str, Verb] = {
-    "demo": Verb("demo", "A first minute: make clips, train, evaluate, predict, and a page to look at."),
-    "pretrain": Verb("pretrain", "Let a model learn from videos without labels, to start a training from."),
-    "train": Verb("train", "Train a model on a folder or table of labelled videos."),
-    "evaluate": Verb("evaluate", "Measure a model on labelled videos, over several views of each."),
-    "compare": Verb("compare", "Compare runs on the same videos, with paired tests and a page."),
-    "probe": Verb("probe", "Measure a model's features: nearest neighbours and a linear classifier on them."),
-    "predict": Verb("predict", "Say what is in a video, or in many."),
-    "study": Verb("study", "Answer one of the paper's questions: models, embeddings, regularisers, tokens, frames."),
-    "report": Verb("report", "Write the page of a run again: curves, classes, confusions, mistakes."),
-    "data check": Verb("data_check", "Look for what is wrong with a data set before training on it."),
-    "data preview": Verb("data_preview", "Show clips as the model will see them."),
-    "data prepare": Verb("data_prepare", "Put a data set into shards, encoded anew so that clips are read quickly."),
-    "convert": Verb("convert", "Rewrite a model in another format."),
-    "models": Verb("models", "List the presets with their parameters, tokens and multiply-adds."),
-    "doctor": Verb("doctor", "Say what this machine has: versions, decoders, devices, speed."),
-}
-
-USAGE_TEXT = "usage: tubelet VERB [OPTIONS]"
-
-EPILOGUE = """\
-every verb:
-  --help           what it takes
-  --json           JSON on standard output, in lines, and nothing else; an error is {"error": ..., "exit_code": ...}
-  --quiet, -q      results, warnings and errors alone: no progress, no notes
-  --traceback      on an error, show where in the program it arose (or TUBELET_TRACEBACK=1)
-
-exit codes, the same for every verb:
-  0    done
-  1    something did not work, or at least one video could not be read; the results that there are, are written
-  2    the command, a setting or a file is not right; the message says what to do
-  130  interrupted by Ctrl-C; 143 ended by SIGTERM, 129 by SIGHUP (the terminal was closed)
-  141  the reader of standard output went away"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -151,58 +106,20 @@ def _speaks() -> bool:
 
 def _dispatch(words: list[str]) -> int:
     if not words:
-        print(_help(), file=sys.stderr)
+        print(help_text(), file=sys.stderr)
         return USAGE
     if words[0] in ("-h", "--help") or words == ["help"]:
-        print(_help())
+        print(help_text())
         return OK
     if words[0] in ("-V", "--version"):
         print(f"tubelet {__version__}")
         return OK
     if words[0] == "help":
         words = [*words[1:], "--help"]
-    name, rest = _find_verb(words)
+    name, rest = find_verb(words)
     from tubelet.cli.arguments import run_verb
 
     return run_verb(name, importlib.import_module(f"tubelet.cli.{VERBS[name].module}"), rest)
-
-
-def _find_verb(words: list[str]) -> tuple[str, list[str]]:
-    """The verb, of one word or two, and the words after it."""
-    first = words[0]
-    if first in VERBS:
-        return first, words[1:]
-    seconds = [verb.split()[1] for verb in VERBS if verb.startswith(f"{first} ")]
-    if not seconds:
-        if first.startswith("-"):
-            _usage_error(f"unknown option {first!r} before a verb; there are --help and --version, then the verbs")
-        known = list(dict.fromkeys(verb.split()[0] for verb in VERBS))
-        meant = hints.VERBS.get(first.lower())
-        _usage_error(
-            f"unknown verb {first!r}{did_you_mean(first, known) if meant is None else f'; the verb is {meant!r}'}"
-        )
-    if len(words) == 1:
-        _usage_error(f"`tubelet {first}` needs one more word: {', '.join(seconds)}")
-    if words[1] in ("-h", "--help"):
-        print("\n".join([f"usage: tubelet {first} {{{','.join(seconds)}}} [OPTIONS]", "", *_verb_lines(f"{first} ")]))
-        raise SystemExit(OK)
-    if words[1] not in seconds:
-        _usage_error(f"unknown verb '{first} {words[1]}'{did_you_mean(words[1], seconds)}")
-    return f"{first} {words[1]}", words[2:]
-
-
-def _usage_error(message: str) -> NoReturn:
-    print(f"tubelet: error: {one_line(message)}\n{USAGE_TEXT}; `tubelet --help` lists the verbs", file=sys.stderr)
-    raise Misused(message)
-
-
-def _help() -> str:
-    head = f"{USAGE_TEXT}\n\nViViT, the Video Vision Transformer: from a folder of videos to a prediction.\n\nverbs:"
-    return "\n".join([head, *_verb_lines(), "", EPILOGUE])
-
-
-def _verb_lines(prefix: str = "") -> list[str]:
-    return [f"  {name:<16} {verb.help}" for name, verb in VERBS.items() if name.startswith(prefix)]
 
 
 def _take_traceback_flag(words: list[str]) -> tuple[list[str], bool]:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from tubelet.text import one_line, printable, printable_lines, shortened
@@ -73,6 +74,12 @@ class Output:
         """One line on standard error that `--quiet` leaves out."""
         if not self.quiet:
             self.warn(message)
+
+    def open_page(self, page: Path) -> None:
+        """Open a page in a browser."""
+        import webbrowser
+
+        webbrowser.open(page.resolve().as_uri())
 
     def next_command(self, words: str) -> None:
         """Name what may be done next, where somebody is looking: on a terminal, without `--json` and `--quiet`."""

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import tyro
 
 from tubelet.cli.arguments import CommonOptions, load_model, require_source, warn_of_unfinished
 from tubelet.cli.output import Output
-from tubelet.cli.part_file import part_lines
+from tubelet.cli.prediction_output import bar, lines_to, show_result, show_summary
 from tubelet.errors import ConfigError, DataError
-from tubelet.paths import beside, require_free
-from tubelet.text import address_without_password, count, printable
-
-if TYPE_CHECKING:
-    from tubelet.prediction import Result
-
-SHOWN_CLASSES = 10
-"""Classes that the summary names."""
+from tubelet.paths import beside, is_camera, require_free
+from tubelet.text import address_without_password, printable
 
 TIMELINE_FLAGS = ("hop", "frame_stride", "smoothing", "on", "off", "minimum", "reconnect")
 
@@ -88,8 +80,7 @@ def run(options: Options, output: Output) -> int:
     """Predict and print."""
     _check_paths(options)
     from tubelet.fast import merge_tokens
-    from tubelet.prediction import Predictor
-    from tubelet.video.clip import damage_in_words
+    from tubelet.prediction import Predictor, Summary
     from tubelet.video.views import parse_views
 
     parse_views(options.views)  # before the model is loaded, which takes seconds
@@ -103,22 +94,24 @@ def run(options: Options, output: Output) -> int:
     model = merge_tokens(load_model(options.model, output), options.merge_tokens)
     predictor = Predictor(model, device=options.device, precision=options.precision, resample=options.resample)
     results = predictor.stream(videos, views=options.views, top=options.top, batch_size=options.batch_size)
-    summary = _Summary(len(videos))
-    show = not output.as_json and output.console.is_terminal
-    with _lines_to(options.out, output) as write, _bar(output, show) as progress:
+    summary = Summary()
+    lines_are_seen = not output.as_json and output.console.is_terminal
+    with (
+        lines_to(options.out, output, overwrite=options.overwrite) as write,
+        bar(output, lines_are_seen) as progress,
+    ):
         for number, result in enumerate(results, 1):
             write(result)
             summary.add(result)
-            if result.error is None:
-                _show(result, output)
-                if result.damaged:
-                    output.warn(f"{result.path}: {damage_in_words(result.damaged, len(result.indices))}")
-            else:
-                output.warn(f"{result.path}: {result.error}")
+            show_result(result, output)
             output.data(result.to_dict())
             if progress is not None:
                 progress(number, len(videos))
-    _finish(options, summary, output)
+    show_summary(summary, output)
+    if options.out is not None and not output.as_json:
+        output.console.print(f"written  {printable(str(options.out))}", soft_wrap=True)
+    video = shlex.quote(options.videos[0]) if len(options.videos) == 1 else "VIDEO"
+    output.next_command(f"tubelet predict {shlex.quote(options.model)} {video} --timeline OUT  (what happens when)")
     return 1 if summary.failures else 0
 
 
@@ -130,8 +123,6 @@ def _check_paths(options: Options) -> None:
         DataError: nothing of what was named exists.
         WeightsError: there is no such model.
     """
-    from tubelet.cli.timeline import is_camera
-
     if not options.videos:
         raise ConfigError("no video was named: tubelet predict MODEL VIDEO [VIDEO ...]")
     live = [name for name in options.videos if _is_address(name) or is_camera(name)]
@@ -148,12 +139,7 @@ def _check_paths(options: Options) -> None:
         raise DataError(f"{places[0]} does not exist{beside(places[0])}")
     if options.out is not None:
         require_free(options.out, overwrite=options.overwrite, inputs=options.videos)
-        require_free(_part(options.out), overwrite=options.overwrite)
-
-
-def _part(file: Path) -> Path:
-    """Where the lines of a file stand until it is done."""
-    return file.with_name(f"{file.name}.part")
+        require_free(options.out.with_name(f"{options.out.name}.part"), overwrite=options.overwrite)
 
 
 def _is_address(name: str) -> bool:
@@ -175,30 +161,15 @@ def _listed(names: Sequence[str]) -> list[str]:
 
 
 def _timelines(options: Options, out: Path, output: Output) -> int:
-    from tubelet.cli.timeline import TimelineSettings, run_timelines
+    from tubelet.cli.timeline import run_timelines
     from tubelet.fast import merge_tokens
 
     if options.views != "1x1" or options.out is not None:
         raise ConfigError("--views and --out mean nothing with --timeline, which slides one window over each video")
-    settings = TimelineSettings(
-        out,
-        options.hop,
-        options.frame_stride,
-        options.smoothing,
-        options.on,
-        options.off,
-        options.minimum,
-        options.reconnect,
-        options.overwrite,
-    )
-    how = {
-        "device": options.device,
-        "precision": options.precision,
-        "top": options.top,
-        "resample": options.resample,
-    }
+    names = (*TIMELINE_FLAGS, "overwrite", "device", "precision", "top", "resample")
     model = merge_tokens(load_model(options.model, output), options.merge_tokens)
-    return run_timelines(model, _listed(options.videos), settings, output, **how)
+    how = {name: getattr(options, name) for name in names}
+    return run_timelines(model, _listed(options.videos), out, output, **how)
 
 
 def _hold_no_timeline_flags(options: Options) -> None:
@@ -208,99 +179,3 @@ def _hold_no_timeline_flags(options: Options) -> None:
             raise ConfigError(
                 f"--{flag} belongs to --timeline: tubelet predict MODEL VIDEO --timeline OUT --{flag} ..."
             )
-
-
-@contextmanager
-def _lines_to(file: Path | None, output: Output) -> Iterator[Callable[[Result], None]]:
-    """Takes results for a file, which appears when all are in it.
-
-    Until then they stand, each as soon as it comes, in a file of the same name with `.part` behind it, which stays if
-    there is an end before the end.
-    """
-    if file is None:
-        yield lambda result: None
-        return
-    part = _part(file)
-
-    def unfinished(written: int) -> str:
-        return f"not all was predicted; the first {count(written, 'line')} of {file} are in {part}"
-
-    with part_lines(part, file, output, unfinished) as write:
-        yield lambda result: write(result.to_json())
-
-
-@contextmanager
-def _bar(output: Output, lines_are_seen: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar, where the results do not run over the same terminal."""
-    if lines_are_seen:
-        yield None
-        return
-    with output.progress("predicting") as progress:
-        yield progress
-
-
-@dataclass
-class _Summary:
-    """How many videos are of which class."""
-
-    videos: int
-    failures: int = 0
-    learned_from: int = 0
-    resampled: int = 0
-    classes: dict[str, Counter[str]] = field(default_factory=dict)
-
-    def add(self, result: Result) -> None:
-        self.failures += result.error is not None
-        self.learned_from += result.use == "learned"
-        self.resampled += result.resampled
-        for head in result.heads.values():
-            self.classes.setdefault(head.name, Counter())[head.label] += 1
-
-    def lines(self) -> Iterator[str]:
-        for head, counts in self.classes.items():
-            named = ", ".join(f"{number} {printable(label)}" for label, number in counts.most_common(SHOWN_CLASSES))
-            more = len(counts) - SHOWN_CLASSES
-            rest = f" and {count(more, 'other class', 'other classes')}" if more > 0 else ""
-            yield f"{count(self.videos, 'video')}{'' if head == 'label' else f', {printable(head)}'}: {named}{rest}"
-
-
-def _finish(options: Options, summary: _Summary, output: Output) -> None:
-    """What came out in all, and what may come next."""
-    if summary.failures and summary.videos > 1:
-        output.warn(f"{summary.failures} of {summary.videos} videos could not be read")
-    if summary.videos > 1 and not output.as_json and not output.quiet:
-        for line in summary.lines():
-            output.console.print(line, soft_wrap=True)
-    if summary.resampled:
-        output.note(
-            f"{summary.resampled} of {count(summary.videos, 'video')} sampled by timestamps, since the frame rate is "
-            "not the model's (--no-resample takes frames by number)"
-        )
-    if summary.learned_from:
-        output.warn(
-            f"the model learned from {summary.learned_from} of {count(summary.videos, 'video')}: what it says of these "
-            "is no measure of new ones"
-        )
-    if options.out is not None and not output.as_json:
-        output.console.print(f"written  {printable(str(options.out))}", soft_wrap=True)
-    video = shlex.quote(options.videos[0]) if len(options.videos) == 1 else "VIDEO"
-    output.next_command(f"tubelet predict {shlex.quote(options.model)} {video} --timeline OUT  (what happens when)")
-
-
-def _show(result: Result, output: Output) -> None:
-    if output.as_json:
-        return
-    from rich.text import Text
-
-    output.console.print(printable(result.path or ""), style="bold", soft_wrap=True)
-    for head in result.heads.values():
-        indent = "  "
-        if len(result.heads) > 1:
-            output.console.print(f"  {printable(head.name)}")
-            indent = "    "
-        best = [(printable(label), probability) for label, probability in head.top(result.shown)]
-        width = max(len(label) for label, _ in best)
-        for label, probability in best:
-            bar = ("▇" * round(20 * probability), "blue")
-            line = Text.assemble(f"{indent}{probability:6.1%}  {label:<{width}}  ", bar)
-            output.console.print(line, soft_wrap=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,21 +9,19 @@ from typing import Annotated, Any
 
 import tyro
 
+from tubelet.cli import training_options as shared
 from tubelet.cli.arguments import CommonOptions
-from tubelet.cli.arguments import parse as parse_options
-from tubelet.cli.flags import training_changes, training_flags
 from tubelet.cli.output import Output
-from tubelet.cli.train import Sources, errors_in_flags, require_first_there, require_startable, shown_model, sources_of
 from tubelet.config import PretrainConfig, from_dict
 from tubelet.config.pretraining import REGULARISERS, WITHOUT_LABELS
-from tubelet.config.recipes import pretrain_config, recipes
+from tubelet.config.recipes import pretrain_config
 from tubelet.config.run_state import read_run_file
 
 TOP = ("preset", "init", "splits", "seed")
 """Settings of `PretrainConfig` that are in no group."""
 
-NO_FLAGS = {*REGULARISERS, *(name for group in WITHOUT_LABELS.values() for name in group), "strategy"}
-"""What has no meaning without labels or in a single process, or is off."""
+NO_FLAGS = {*REGULARISERS, *(name for group in WITHOUT_LABELS.values() for name in group), "strategy", "sample_clips"}
+"""What has no meaning without labels, without logits or in a single process, or is off."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,21 +60,14 @@ class Options(CommonOptions):
 
 def parse(words: Sequence[str], prog: str) -> Any:
     """Options with a flag for every setting of a pretraining; their defaults are those of the recipe or the run."""
-    require_first_there(words)
-    sources = sources_of(words, prog)
-    with errors_in_flags():
+    shared.require_first_there(words)
+    sources = shared.sources_of(words, prog)
+    with shared.errors_in_flags():
         base = base_config(sources)
-    fields: list[Any] = training_flags(base, shown_model(base), NO_FLAGS)
-    hints = typing.get_type_hints(Options, include_extras=True)
-    fields += [(name, hints[name], dataclasses.field(default=getattr(base, name))) for name in TOP]
-    fields.append(("base", tyro.conf.Suppress[tyro.conf.Fixed[PretrainConfig]], dataclasses.field(default=base)))
-    fields.append(("sources", tyro.conf.Suppress[tyro.conf.Fixed[Sources]], dataclasses.field(default=sources)))
-    made = dataclasses.make_dataclass("Options", fields, bases=(Options,), frozen=True, kw_only=True)
-    made.__doc__ = str(Options.__doc__).replace("RECIPES", ", ".join(recipes()))
-    return parse_options(made, words, prog=prog)
+    return shared.with_flags(Options, words, prog, base, TOP, NO_FLAGS, sources=sources)
 
 
-def base_config(sources: Sources) -> PretrainConfig:
+def base_config(sources: shared.Sources) -> PretrainConfig:
     """The configuration that the flags change: the recipe's with its files, or that of the run that is resumed."""
     if sources.resume and sources.out is not None and (sources.out / "run.json").is_file():
         stored = read_run_file(sources.out, "config")
@@ -89,29 +78,22 @@ def base_config(sources: Sources) -> PretrainConfig:
 
 def run(options: Any, output: Output) -> int:
     """Pretrain, and say how to go on."""
-    require_startable(options, "pretrain")
+    shared.require_startable(options, "pretrain")
     from tubelet.pretraining import pretrain
     from tubelet.training import SilentReporter
 
-    out, base = options.out, options.base
-    if out is None:
-        name = Path(options.source or base.data.source).resolve()
-        out = Path("runs") / f"{name.name if name.is_dir() else name.stem}-pretrained"
-    changes = training_changes(options, base)
-    changes |= {name: getattr(options, name) for name in TOP if getattr(options, name) != getattr(base, name)}
-    reporter = SilentReporter() if output.quiet else None
-    with errors_in_flags():
-        if options.resume:
-            result = pretrain(options.source, out, resume=True, reporter=reporter, **changes)
-        else:
-            sources: Sources = options.sources
-            config = pretrain_config(sources.recipe, *sources.config, **{**sources.given(), **changes})
-            result = pretrain(options.source, out, config=config, reporter=reporter)
+    out, changes = options.out or shared.default_out(options, "-pretrained"), shared.changes_of(options)
+    with shared.errors_in_flags():
+        if not options.resume:
+            chosen: shared.Sources = options.sources
+            changes = {"config": pretrain_config(chosen.recipe, *chosen.config, **{**chosen.given(), **changes})}
+        reporter = SilentReporter() if output.quiet else None
+        result = pretrain(options.source, out, resume=options.resume, reporter=reporter, **changes)
     if not output.as_json:
         output.console.print(f"model    {result.folder}", markup=False, soft_wrap=True)
         if result.picture is not None:
             output.console.print(f"picture  {result.picture}", markup=False, soft_wrap=True)
-        recipe = f" --recipe {base.recipe}" if base.recipe is not None else ""
+        recipe = f" --recipe {options.base.recipe}" if options.base.recipe is not None else ""
         output.console.print(f"next     tubelet train DATA --init {out}{recipe}", markup=False, soft_wrap=True)
     if result.num_failures:
         output.warn(f"{result.num_failures} videos could not be read; {result.folder / 'failures.jsonl'}")

@@ -45,9 +45,7 @@ def run(options: Options, output: Output) -> int:
         output.console.print(printable(str(page)), soft_wrap=True)
     output.data({"report": str(page)})
     if options.open:
-        import webbrowser
-
-        webbrowser.open(page.resolve().as_uri())
+        output.open_page(page)
     return 0
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
-import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from tubelet.cli import training_options as shared
 from tubelet.cli.arguments import SETTINGS, CommonOptions
-from tubelet.cli.arguments import parse as parse_options
-from tubelet.cli.flags import training_changes, training_flags
 from tubelet.cli.output import Output
-from tubelet.cli.train import shown_model
 from tubelet.config import TrainConfig, override
-from tubelet.config.recipes import recipes, train_config
+from tubelet.config.recipes import train_config
 from tubelet.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -104,16 +100,8 @@ class Options(CommonOptions):
 
 def parse(words: Sequence[str], prog: str) -> Any:
     """Options with a flag for every setting of a training; their defaults are those that the study has."""
-    base = base_config(words, prog)
-    fields: list[Any] = training_flags(base, shown_model(base), NO_FLAGS)
-    hints = typing.get_type_hints(Options, include_extras=True)
-    fields += [(name, hints[name], dataclasses.field(default=getattr(base, name))) for name in TOP]
     command = shlex.join([*prog.split(), *words])
-    fields.append(("base", tyro.conf.Suppress[tyro.conf.Fixed[TrainConfig]], dataclasses.field(default=base)))
-    fields.append(("command", tyro.conf.Suppress[tyro.conf.Fixed[str]], dataclasses.field(default=command)))
-    made = dataclasses.make_dataclass("Options", fields, bases=(Options,), frozen=True, kw_only=True)
-    made.__doc__ = str(Options.__doc__).replace("RECIPES", ", ".join(recipes()))
-    options: Any = parse_options(made, words, prog=prog)
+    options = shared.with_flags(Options, words, prog, base_config(words, prog), TOP, NO_FLAGS, command=command)
     if options.name is not None and words[0] != options.name:
         raise ConfigError(f"name the study first, its settings after it: {prog} {options.name} ...")
     return options
@@ -139,14 +127,11 @@ def run(options: Any, output: Output) -> int:
     if options.name is None:
         return _list(output)
     clips = {name: getattr(options, name) for name in CLIPS if getattr(options, name) is not None}
-    base: TrainConfig = options.base
-    changes = training_changes(options, base)
-    changes |= {name: getattr(options, name) for name in TOP if getattr(options, name) != getattr(base, name)}
     result = run_study(
         options.name,
         options.out,
         data=options.source,
-        config=base,
+        config=options.base,
         seeds=options.seeds,
         jobs=options.jobs,
         train_split=options.train_split,
@@ -155,14 +140,12 @@ def run(options: Any, output: Output) -> int:
         clips=GeneratedClips(**clips) if clips else None,
         command=options.command,
         publish=options.publish,
-        **changes,
+        **shared.changes_of(options),
     )
     _show(result, output)
     output.data(result.to_dict())
     if options.open:
-        import webbrowser
-
-        webbrowser.open(result.page.resolve().as_uri())
+        output.open_page(result.page)
     return 1 if result.num_failures else 0
 
 

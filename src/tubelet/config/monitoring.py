@@ -25,6 +25,8 @@ class MonitoringConfig:
             names of the videos. None looks for none.
         on_spike: `note` writes it to metrics.jsonl, `tell` warns as well, `stop` ends the training with the checkpoint
             from before.
+        sample_clips: keep up to 32 clips in the run folder, with the logits that the trained model gives for them:
+            `tubelet doctor RUN` compares with these. They are real pictures of the videos.
     """
 
     log: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
@@ -32,6 +34,7 @@ class MonitoringConfig:
     update_ratio_steps: int = 20
     spike_deviations: float | None = 8.0
     on_spike: Literal["note", "tell", "stop"] = "tell"
+    sample_clips: bool = True
 
     def __post_init__(self) -> None:
         check_types(self)

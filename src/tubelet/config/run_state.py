@@ -90,3 +90,20 @@ def run_state(folder: str | Path) -> RunState:
     ended = last.get("event") == "end"
     why = reason if ended else INTERRUPTED if last.get("event") == INTERRUPTED else None
     return RunState(step // an_epoch, math.ceil(steps / an_epoch), ended, why)
+
+
+def unfinished_note(source: str | Path) -> str | None:
+    """What to know of weights whose training has not come to its end, or may not have; None of any others.
+
+    Args:
+        source: a run, or something else that weights are loaded from.
+    """
+    if not (Path(source) / RUN_FILE).is_file() or not (Path(source) / "metrics.jsonl").is_file():
+        return None
+    try:
+        state = run_state(source)
+    except DataError as error:  # the weights may be whole
+        return f"it is not known whether the training of {source} was finished: its files cannot be read ({error})"
+    return (
+        None if state.finished else f"the training of this run is not finished: {state}; these are its weights so far"
+    )

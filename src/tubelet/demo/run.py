@@ -26,8 +26,10 @@ from tubelet.data.generated import CLASSES, PICTURES, write_clips
 from tubelet.demo.page import write_page
 from tubelet.errors import DataError
 from tubelet.evaluation import Evaluation, evaluate
+from tubelet.evaluation.results import EVALUATION_FILE
 from tubelet.prediction import Result, predict
-from tubelet.training import ConsoleReporter, Reporter, read_events, train
+from tubelet.runs import train
+from tubelet.training import ConsoleReporter, Reporter
 from tubelet.weights import load
 
 STATE_FILE = "demo.json"
@@ -153,7 +155,7 @@ def _run(folder: Path, config: DemoConfig, reporter: Reporter) -> DemoResult:
     reporter.message("3/5  the average-pool baseline sees the same pictures without their order")
     baseline = timed("baseline", lambda: _train(folder, BASELINE, shuffled, config, reporter, temporal_layers=0))
     reporter.message("4/5  both are measured on held-out videos")
-    evaluations = timed("evaluation", lambda: _evaluate(encoder, baseline, clips, shuffled))
+    evaluations = timed("evaluation", lambda: _evaluate(encoder, baseline, shuffled))
     video = clips / "test" / CLASSES[0].name / "000.mp4"
     result = timed("prediction", lambda: predict(encoder, video, top=3))
     reporter.message("5/5  the page")
@@ -245,21 +247,16 @@ def _train(folder: Path, name: str, clips: Path, config: DemoConfig, reporter: R
     chosen = training_config(config)
     chosen = replace(chosen, model={**chosen.model, **model_fields})
     resume = (run / "run.json").is_file()
-    if resume and read_events(run / "metrics.jsonl", "end"):
+    if (run / EVALUATION_FILE).is_file():  # the last that a training leaves but for its page
         return run
     train(clips, run, config=chosen, resume=resume, reporter=reporter)
     return run
 
 
-def _evaluate(encoder: Path, baseline: Path, clips: Path, shuffled: Path) -> dict[str, Evaluation]:
-    pairs = {
-        "encoder": (encoder, clips, True),
-        "encoder_shuffled": (encoder, shuffled, False),
-        "baseline": (baseline, shuffled, True),
+def _evaluate(encoder: Path, baseline: Path, shuffled: Path) -> dict[str, Evaluation]:
+    """The runs' own results on the held-out videos, and the encoder's where their frames are shuffled."""
+    return {
+        "encoder": Evaluation.load(encoder),
+        "encoder_shuffled": evaluate(load(encoder), shuffled, split="test"),
+        "baseline": Evaluation.load(baseline),
     }
-    evaluations = {}
-    for name, (run, videos, kept) in pairs.items():
-        evaluations[name] = evaluate(load(run), videos, split="test")
-        if kept:
-            evaluations[name].save(run)
-    return evaluations

@@ -7,7 +7,10 @@ from tubelet.prediction.result import HeadResult, Result
 from tubelet.prediction.sources import Source, find_videos
 from tubelet.prediction.stream_source import StreamSource
 from tubelet.prediction.streaming import Stream, stream
+from tubelet.prediction.summary import Summary
 from tubelet.prediction.timeline import Event, Timeline, find_events
+from tubelet.prediction.timelines import WrittenTimeline, write_timelines
+from tubelet.prediction.writing import result_lines
 from tubelet.video.suffixes import VIDEO_SUFFIXES
 
 __all__ = [
@@ -21,9 +24,13 @@ __all__ = [
     "Source",
     "Stream",
     "StreamSource",
+    "Summary",
     "Timeline",
+    "WrittenTimeline",
     "find_events",
     "find_videos",
     "predict",
+    "result_lines",
     "stream",
+    "write_timelines",
 ]

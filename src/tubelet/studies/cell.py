@@ -15,9 +15,10 @@ import torch
 
 from tubelet.config import cost
 from tubelet.data import Sample, Table
+from tubelet.errors import DataError
 from tubelet.evaluation import Evaluation, evaluate
 from tubelet.model import ViViT
-from tubelet.report import write_report
+from tubelet.runs import finish_run
 from tubelet.studies.folder import Outcome, Run, StudyFolder, write_state
 from tubelet.studies.image_model import image_weights, train_source
 from tubelet.studies.study import Cell, Source
@@ -58,10 +59,20 @@ def _train_and_measure(folder: StudyFolder, run: Run, cell: Cell, reporter: Repo
     learned = part_of(table, cell.fraction)
     train_run(run.folder, learned, cell, reporter)
     model = load(run.folder)
-    evaluations = {views: evaluate(model, table, split=TEST, views=views) for views in cell.views}
-    first = evaluations[cell.views[0]]
-    first.save(run.folder)
-    write_report(run.folder, title=f"{cell.label}, seed {run.seed}")
+    end = finish_run(
+        run.folder,
+        model=model,
+        split=TEST,
+        views=cell.views[0],
+        title=f"{cell.label}, seed {run.seed}",
+        sample_clips=cell.config.monitoring.sample_clips,
+        device=cell.config.runtime.device,
+    )
+    first = end.evaluation
+    if first is None:
+        raise DataError("; ".join(end.notes) or f"no video is in {TEST!r}")
+    others = {views: evaluate(model, table, split=TEST, views=views) for views in cell.views[1:]}
+    evaluations = {cell.views[0]: first, **others}
     counted = cost(model.config)
     return Outcome(
         "done",

@@ -15,6 +15,7 @@ from tubelet.weights.hf_vivit import save_hf_vivit
 from tubelet.weights.load import load
 from tubelet.weights.native import save, save_provenance
 from tubelet.weights.report import LoadReport
+from tubelet.weights.sample_clips import save_sample_clips
 from tubelet.weights.saveable import saveable
 from tubelet.weights.scenic import save_scenic
 
@@ -82,6 +83,7 @@ def _write(model: ViViT, out: str | Path, format: str, layout: str | None, overw
     if format == "transformers":
         notes = save_hf_vivit(model, out, key_layout=chosen, overwrite=overwrite)
         save_provenance(model, Path(out))
+        save_sample_clips(model, Path(out))
         return notes
     save(model, out, overwrite=overwrite)
     return ()

@@ -31,8 +31,15 @@ from tubelet.provenance import PROVENANCE_FILE
 from tubelet.version import __version__
 from tubelet.weights.model_card import model_card
 from tubelet.weights.native import load_native, load_provenance, save
+from tubelet.weights.sample_clips import SAMPLES_FILE
 
-CONFIGURATIONS = ["config.json", "preprocessor_config.json", "video_preprocessor_config.json", PROVENANCE_FILE]
+CONFIGURATIONS = [
+    "config.json",
+    "preprocessor_config.json",
+    "video_preprocessor_config.json",
+    PROVENANCE_FILE,
+    SAMPLES_FILE,
+]
 SAFETENSORS = ["model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors"]
 PICKLED = ["pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin"]
 
@@ -103,6 +110,7 @@ def push_to_hub(
     create_pr: bool = False,
     licence: str | None = None,
     card: str | None = None,
+    sample_clips: bool = False,
 ) -> str:
     """Put a model on the Hub: `config.json`, `model.safetensors` and a model card.
 
@@ -119,6 +127,7 @@ def push_to_hub(
         create_pr: open a pull request instead of committing.
         licence: as the Hub abbreviates it ("apache-2.0").
         card: the text of the card, instead of one that is made.
+        sample_clips: put the sample clips of the run there too. They are real pictures of its videos.
 
     Returns:
         the address of the commit, or of the pull request.
@@ -131,9 +140,12 @@ def push_to_hub(
         run = Path(model)
         model = load_native(run)
         model.provenance = load_provenance(run, run.name) if (run / PROVENANCE_FILE).is_file() else None
+        model.sample_clips = run / SAMPLES_FILE
     api = HfApi(token=token, library_name="tubelet", library_version=__version__)
     with TemporaryDirectory(prefix="tubelet-") as folder:
         save(model, folder)
+        if not sample_clips:
+            (Path(folder) / SAMPLES_FILE).unlink(missing_ok=True)
         if model.provenance is not None:
             model.provenance.without_paths().write(Path(folder) / PROVENANCE_FILE)
         text = card if card is not None else model_card(model, repo_id, run=run, licence=licence)

@@ -16,6 +16,7 @@ from tubelet.text import listing
 from tubelet.weights.adapt import adapt
 from tubelet.weights.json_config import read_json
 from tubelet.weights.native import CONFIG_FILE, WEIGHTS_FILE, is_native, load_native, load_provenance
+from tubelet.weights.sample_clips import SAMPLES_FILE
 from tubelet.weights.scenic import load_scenic
 from tubelet.weights.tensors import as_patterns
 
@@ -114,6 +115,8 @@ def _load_downloaded(folder: Path, name: str, *, allow_unexpected: Iterable[str]
 
 def _with_provenance(model: ViViT, folder: Path, source: str) -> ViViT:
     model.provenance = load_provenance(folder, source)
+    samples = folder / SAMPLES_FILE
+    model.sample_clips = samples.absolute() if samples.is_file() else None
     return model
 
 

@@ -28,6 +28,7 @@ from tubelet.provenance import PROVENANCE_FILE, Provenance
 from tubelet.text import listing
 from tubelet.version import __version__
 from tubelet.weights.json_config import read_json, read_json_text
+from tubelet.weights.sample_clips import save_sample_clips
 from tubelet.weights.saveable import saveable
 from tubelet.weights.tensor_files import load_header, load_tensors, save_tensors
 from tubelet.weights.tensors import FLOATS, MappedTensor, assign_tensors, empty_model, meta_state
@@ -85,6 +86,7 @@ def _write(model: ViViT, folder: Path, described: dict[str, Any]) -> None:
     with replacing(folder / CONFIG_FILE) as config_file, replacing(folder / WEIGHTS_FILE) as weights_file:
         config_file.write_text(text, encoding="utf-8")
         save_tensors(tensors, weights_file, metadata)
+    save_sample_clips(model, folder)
 
 
 def save_provenance(model: ViViT, folder: Path) -> None:

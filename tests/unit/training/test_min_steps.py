@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from reporters import KilledAt, KilledError, Told
-from tubelet.cli.train import base_config, sources_of
+from tubelet.cli.training_options import base_config, sources_of
 from tubelet.config import PretrainConfig, TrainConfig, override, train_config
 from tubelet.errors import ConfigError
 from tubelet.training import SilentReporter, TrainResult, train
