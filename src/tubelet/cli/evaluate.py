@@ -114,7 +114,7 @@ def run(options: Options, output: Output) -> int:
         require_data(options.data)
     if options.out is not None and options.out.exists():
         require_free(options.out / EVALUATION_FILE, overwrite=options.overwrite)
-    from tubelet.distributed.place import require_alone
+    from tubelet.distributed.process import require_alone
     from tubelet.distributed.world import joined
     from tubelet.evaluation import plan_views
 

@@ -225,7 +225,7 @@ def _run(options: Any, output: Output, world: World) -> int:
         evaluation = _evaluated(result, output, world)
         from tubelet.report import write_report
 
-        page = world.from_first(lambda: write_report(out))
+        page = world.broadcast(lambda: write_report(out))
     _show(result, evaluation, page, output)
     return 1 if result.num_failures or (evaluation is not None and evaluation.failures) else 0
 

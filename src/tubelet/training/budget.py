@@ -35,10 +35,6 @@ class TimeBudget:
         self.looked = 0
         self._began = now()
 
-    def begin(self) -> None:
-        """The clock starts now."""
-        self._began = now()
-
     @property
     def elapsed(self) -> float:
         """Seconds of the training so far, in all processes that it had one after the other."""

@@ -40,13 +40,13 @@ class Parallel:
         self._replicas: DistributedDataParallel | None = None
         self._norms: list[SyncedBatchNorm] = []
 
-    def prepare(self, model: ViViT, average: ViViT | None) -> None:
+    def prepare(self, model: nn.Module, average: nn.Module | None) -> None:
         """Make a model, and the average of its weights, that is not trained itself, ready for the processes."""
         if self.world.size > 1:
             self._norms = synchronise_norms(model)
             self._shard(*([model] if average is None else [model, average]))
 
-    def _shard(self, *models: ViViT) -> None:
+    def _shard(self, *models: nn.Module) -> None:
         """With FSDP, leave each process its part of the parameters: of every block, and of the rest."""
         if not self.sharded:
             return

@@ -1,8 +1,25 @@
-"""How far something that learns in steps and epochs is, and the figures of the present epoch."""
+"""How far a training is, and the sums of the present epoch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+
+@dataclass
+class Best:
+    """The best validation so far."""
+
+    step: int
+    epoch: int
+    top1: float
+    loss: float | None
+
+    def beats(self, other: Best | None) -> bool:
+        """Higher top-1, or the same with a lower loss."""
+        return other is None or self._rank() > other._rank()
+
+    def _rank(self) -> tuple[float, float]:
+        return self.top1, float("-inf") if self.loss is None else -self.loss
 
 
 @dataclass
@@ -15,7 +32,11 @@ class Position:
         batch: batches done of the next one.
         clips: of the present epoch so far, learned from; of the last one until the next begins.
         clips_failed: likewise, that could not be read.
-        loss_sum: likewise, their losses added up.
+        loss_sum: likewise, the sum of their losses.
+        best: the best validation so far.
+        since_best: validations since then.
+        planned_steps: steps of the whole training where a time budget decides; None for all epochs.
+        ended: why nothing is left to do (`tubelet.config.run_state`); None as long as there is.
     """
 
     step: int = 0
@@ -24,6 +45,10 @@ class Position:
     clips: int = 0
     clips_failed: int = 0
     loss_sum: float = 0.0
+    best: Best | None = None
+    since_best: int = 0
+    planned_steps: int | None = None
+    ended: str | None = None
 
     def begin_epoch(self) -> None:
         """Count from zero, if not one batch of the epoch is done."""
