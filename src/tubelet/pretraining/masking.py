@@ -67,7 +67,7 @@ def draw_visible(
     """
 
     def scores(count: int) -> Tensor:
-        if generators is None:
+        if not generators:
             return torch.rand(batch, count)
         return torch.stack([torch.rand(count, generator=generator) for generator in generators])
 

@@ -62,8 +62,6 @@ class MaskedTask(Task):
 
     def prepare(self, batch: Batch, epoch: int, number: int) -> Batch:
         """With the visible times and places of each clip as targets."""
-        if not len(batch):
-            return batch.to(self.device)
         generators = [generator_of(self.config.seed, epoch, index, "visible") for index in batch.indices.tolist()]
         visible = self.module.draw(len(batch), batch.frame_mask, generators)
         return replace(batch, targets={"times": visible.times, "places": visible.places}).to(self.device)
