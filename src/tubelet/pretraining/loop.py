@@ -86,7 +86,7 @@ def pretrain(
         fields: of the configuration, by their own names: `epochs=50, mask_ratio=0.9`.
 
     Raises:
-        ConfigError: settings that do not exist or fit together; a run that would be overwritten; several processes.
+        ConfigError: settings that do not exist or fit together; a run that would be overwritten.
         DataError: no usable data; not one video that can be read.
         UnreadableError: videos that could be read before cannot be read any more.
         InUseError: another process works in `out`.
