@@ -158,6 +158,9 @@ class Tracker(MetricLogger):
             self._keep()  # first, since one figure that is missing is better than one that is there twice
             self._module.log(dict(figures), step=step)
 
+    def flush(self) -> None:
+        """Nothing to do."""
+
     def close(self) -> None:
         self._module.finish()
 

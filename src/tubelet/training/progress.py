@@ -119,8 +119,29 @@ class ConsoleReporter:
         self.message(text)
 
 
-class SilentReporter(Reporter):
+class SilentReporter:
     """Shows nothing."""
+
+    def message(self, text: str) -> None:
+        pass
+
+    def begin(self, step: int, total_steps: int) -> None:
+        pass
+
+    def step(self, step: int, text: str) -> None:
+        pass
+
+    def preparing(self, done: int, total: int) -> None:
+        pass
+
+    def validating(self, done: int, total: int) -> None:
+        pass
+
+    def epoch(self, text: str) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
 
 
 class Pace:

@@ -107,7 +107,7 @@ def resume_run(
         there, here = ("pretraining", "training")[:: 1 if pretrained else -1]
         verb = "pretrain" if pretrained else "train"
         raise ConfigError(f"{out.path} holds a {there}, not a {here}; go on with it by `tubelet {verb} --resume`")
-    stored = from_dict(kind.config_type, run["config"], where=f"{out.run}: config")
+    stored: Any = from_dict(kind.config_type, run["config"], where=f"{out.run}: config")
     wanted = override(config or stored, **changes)
     if isinstance(data, Table):
         raise ConfigError("a resumed run reads its own splits.csv; leave the table out")

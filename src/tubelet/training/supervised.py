@@ -57,6 +57,8 @@ class SupervisedTask(Task):
             )
         device = place_model(model, config, world)
         dtype = resolve_precision(config.runtime.precision, device)
+        clips: ClipDataset
+        views: ClipDataset | None
         if config.data.cache == "features":
             clips, views = feature_clips(model, train, validation, config, dtype)
         else:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 import tubelet
 from tubelet.config import PretrainConfig
-from tubelet.data import Batch, read_table
+from tubelet.data import Batch, read_configured
+from tubelet.pretraining.loop import without_labels
 from tubelet.pretraining.task import MaskedTask
 from tubelet.training.model import preprocessing_for
 from tubelet.training.step import TrainingStep
@@ -22,7 +23,7 @@ from tubelet.training.sync import StepInfo
 def task(clips: Path, tiny: PretrainConfig) -> MaskedTask:
     model = tubelet.create(tiny.preset, **tiny.model, num_classes=0)
     model.preprocessing = preprocessing_for(model.config, tiny.preprocessing)
-    return MaskedTask.of(model, replace(read_table(clips), classes={}), tiny)
+    return MaskedTask.of(model, without_labels(read_configured(replace(tiny.data, source=str(clips), labels=()))), tiny)
 
 
 def batch_of(*indices: int) -> Batch:
