@@ -51,18 +51,12 @@ class Position:
     ended: str | None = None
 
     def begin_epoch(self) -> None:
-        """Count from zero, if not one batch of the epoch is done."""
+        """Reset the sums, unless the epoch is resumed in its middle."""
         if not self.batch:
             self.clips, self.clips_failed, self.loss_sum = 0, 0, 0.0
 
     def count(self, clips: int, clips_failed: int, loss: float) -> None:
-        """A batch is done.
-
-        Args:
-            clips: that were learned from.
-            clips_failed: that could not be read.
-            loss: mean over `clips`.
-        """
+        """A batch is done, with this mean loss of the clips that could be read."""
         self.step, self.batch = self.step + 1, self.batch + 1
         self.clips_failed += clips_failed
         if clips:

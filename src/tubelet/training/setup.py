@@ -108,7 +108,8 @@ def resume_run(
         verb = "pretrain" if pretrained else "train"
         raise ConfigError(f"{out.path} holds a {there}, not a {here}; go on with it by `tubelet {verb} --resume`")
     stored: Any = from_dict(kind.config_type, run["config"], where=f"{out.run}: config")
-    wanted = override(config or stored, **changes)
+    given: Any = config or stored
+    wanted = override(given, **changes)
     if isinstance(data, Table):
         raise ConfigError("a resumed run reads its own splits.csv; leave the table out")
     source = stored.data.source if data is None else os.path.abspath(data)
