@@ -192,4 +192,4 @@ def _blank(batch: Batch) -> Batch:
     """One clip of zeros, of the first classes, in the shape of the batch's."""
     video = batch.video.new_zeros(1, *batch.video.shape[1:])
     targets = {head: target.new_zeros(1, *target.shape[1:]) for head, target in batch.targets.items()}
-    return Batch(video, None, targets, batch.indices)
+    return Batch(video, None, targets, batch.indices.new_zeros(1))
