@@ -31,7 +31,7 @@ from tubelet.device import autocast
 from tubelet.fast import optimise
 from tubelet.fast.model import source_of
 from tubelet.model import ViViT
-from tubelet.training.early_step import StepInBackward
+from tubelet.training.optimiser_in_backward import OptimiserInBackward
 
 OURS = PLAIN, LEAN, EARLY, LEANEST = (
     "tubelet",
@@ -116,7 +116,7 @@ def sgd_step(
     """One step of SGD; the learning rate is so small that the thousandth step costs what the first does."""
     form = optimise(model, training=True) if type(model) is ViViT else model
     optimiser = torch.optim.SGD(model.parameters(), lr=1e-6)
-    within = StepInBackward(optimiser) if early else None
+    within = OptimiserInBackward(optimiser) if early else None
 
     def step() -> None:
         if isinstance(model, ViViT):

@@ -8,13 +8,13 @@ from typing import Literal
 
 import torch
 
-from tubelet.distributed.place import Place
+from tubelet.distributed.process import ProcessInfo
 from tubelet.errors import ConfigError
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
-def resolve_device(device: str | torch.device = "auto", among: Place = Place()) -> torch.device:  # noqa: B008  # frozen
+def resolve_device(device: str | torch.device = "auto", among: ProcessInfo = ProcessInfo()) -> torch.device:  # noqa: B008  # frozen
     """The device of that name; `auto` takes the first GPU, or the CPU where there is none.
 
     Args:
@@ -43,7 +43,7 @@ def resolve_device(device: str | torch.device = "auto", among: Place = Place()) 
     return chosen
 
 
-def _own_device(device: str | torch.device, among: Place) -> torch.device:
+def _own_device(device: str | torch.device, among: ProcessInfo) -> torch.device:
     """The CPU, or the GPU of this process."""
     name = str(device)
     if name == "auto":

@@ -14,15 +14,16 @@ import torch
 from torch.distributed import TCPStore
 
 from reporters import StopsAt
-from tubelet.config import TrainConfig, from_dict
+from tubelet.config import PretrainConfig, TrainConfig, from_dict
 from tubelet.distributed.launch import LIFELINE, _environment
-from tubelet.distributed.place import Place
+from tubelet.distributed.process import ProcessInfo
 from tubelet.distributed.world import joined
 from tubelet.evaluation import evaluate
+from tubelet.pretraining import pretrain
 from tubelet.training import SilentReporter, TrainingInterrupted, train
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tubelet.training.loop", "tubelet.evaluation.evaluator"])
+PROCESSES.set_forkserver_preload(["tubelet.pretraining.loop", "tubelet.evaluation.evaluator"])
 
 
 def together(size: int, function: Callable[..., Any], *words: Any) -> list[tuple[str, Any]]:
@@ -30,7 +31,7 @@ def together(size: int, function: Callable[..., Any], *words: Any) -> list[tuple
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     started = []
     for rank in range(size):
-        environment = _environment(Place(rank, size, rank, size), store.port, 0)
+        environment = _environment(ProcessInfo(rank, size, rank, size), store.port, 0)
         del environment[LIFELINE]
         ours, theirs = PROCESSES.Pipe(duplex=False)
         process = PROCESSES.Process(target=_child, args=(environment, theirs, function, words))
@@ -66,6 +67,19 @@ def training(data: Path, out: Path, config: str, fields: dict[str, Any], stop: i
             train(out=out, resume=True, reporter=reporter, **fields)
         else:
             train(data, out, config=from_dict(TrainConfig, json.loads(config)), reporter=reporter, **fields)
+    except TrainingInterrupted as interrupted:
+        return str(interrupted)
+    return None
+
+
+def pretraining(data: Path, out: Path, config: str, fields: dict[str, Any], stop: int | None = None) -> str | None:
+    """The same for a pretraining."""
+    reporter = SilentReporter() if stop is None else StopsAt(stop)
+    try:
+        if out.exists():
+            pretrain(out=out, resume=True, reporter=reporter, **fields)
+        else:
+            pretrain(data, out, config=from_dict(PretrainConfig, json.loads(config)), reporter=reporter, **fields)
     except TrainingInterrupted as interrupted:
         return str(interrupted)
     return None

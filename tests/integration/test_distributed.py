@@ -11,8 +11,17 @@ import torch
 from safetensors.torch import load_file
 
 import tiny
-from integration.processes import evaluation, fails, together, training
-from tubelet.config import TrainConfig, override, to_dict
+from integration.processes import evaluation, fails, pretraining, together, training
+from tubelet.config import (
+    DataConfig,
+    MaskingConfig,
+    OptimisationConfig,
+    PretrainConfig,
+    RuntimeConfig,
+    TrainConfig,
+    override,
+    to_dict,
+)
 from tubelet.training import read_events
 from tubelet.training.checkpoint import load_checkpoint
 
@@ -172,7 +181,7 @@ def test_an_evaluation_is_the_same_in_any_number_of_processes(damaged: Path, tmp
 
 def test_the_process_that_fails_reports_it_and_the_others_point_to_it() -> None:
     assert together(2, fails, 1, False) == [
-        ("EndedElsewhere", "process 1 of 2 failed: ValueError: out of luck"),
+        ("PeerFailedError", "process 1 of 2 failed: ValueError: out of luck"),
         ("ValueError", "out of luck"),
     ]
 
@@ -188,7 +197,7 @@ def test_a_loss_that_is_no_number_ends_all_with_one_error_that_names_every_video
     config = override(PLAIN, learning_rate=1e30, clip_norm=None, warmup_epochs=0)
     first, second = together(2, training, clips, tmp_path / "run", json.dumps(to_dict(config)), {})
     assert first[0] == "DivergedError"
-    assert second == ("EndedElsewhere", first[1])
+    assert second == ("PeerFailedError", first[1])
     (event,) = read_events(tmp_path / "run" / "metrics.jsonl", "diverged")
     assert len(event["videos"]) == 7, "all thirteen videos are in two batches of six and seven"
 
@@ -196,6 +205,69 @@ def test_a_loss_that_is_no_number_ends_all_with_one_error_that_names_every_video
 @pytest.mark.slow
 def test_a_batch_that_leaves_a_process_without_clips_is_refused(clips: Path, tmp_path: Path) -> None:
     outcomes = together(2, training, clips, tmp_path / "run", json.dumps(to_dict(MIXED)), {"batch_size": 3})
-    assert sorted(kind for kind, _ in outcomes) == ["ConfigError", "ConfigError"] or "EndedElsewhere" in dict(outcomes)
+    assert sorted(kind for kind, _ in outcomes) == ["ConfigError", "ConfigError"] or "PeerFailedError" in dict(outcomes)
     assert any("two clips in each; use at least 4" in message for _, message in outcomes)
     assert not (tmp_path / "run").exists()
+
+
+MASKED = PretrainConfig(
+    preset=PLAIN.preset,
+    model={name: value for name, value in PLAIN.model.items() if name not in ("drop_path", "dropout")},
+    preprocessing=PLAIN.preprocessing,
+    data=DataConfig(workers=0, cache="memory", cache_gigabytes=0.01),
+    augmentation=PLAIN.augmentation,
+    optimisation=OptimisationConfig(optimiser="sgd", epochs=3, batch_size=8, learning_rate=0.1, warmup_epochs=0.5),
+    masking=MaskingConfig(mask_ratio=0.5, hide_times=0.5, decoder_layers=1, decoder_heads=2),
+    runtime=RuntimeConfig(device="cpu"),
+    seed=3,
+)
+
+
+def pretrained(size: int, data: Path, out: Path, stop: int | None = None, **fields: Any) -> Path:
+    """Pretrain in so many processes, or go on."""
+    outcomes = together(size, pretraining, data, out, json.dumps(to_dict(MASKED)), fields, stop)
+    assert [kind for kind, _ in outcomes] == ["ok"] * size, outcomes
+    return out
+
+
+@pytest.fixture(scope="module")
+def pretrained_alone(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """In one process, with the batch of two."""
+    return pretrained(1, clips, tmp_path_factory.mktemp("pretrained") / "run")
+
+
+def assert_same_pretraining(out: Path, other: Path, tolerance: float = 1e-5) -> None:
+    assert losses(out) == pytest.approx(losses(other), abs=tolerance)
+    files = ["model.safetensors"]
+    files += ["checkpoints/last/model.safetensors"] if (out / "checkpoints/last/model.safetensors").exists() else []
+    for file in files:
+        weights, expected = load_file(out / file), load_file(other / file)
+        assert weights.keys() == expected.keys()
+        furthest = max((value - expected[name]).abs().max().item() for name, value in weights.items())
+        assert furthest <= tolerance, f"{file}: {furthest}"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"accumulate_steps": 3, "activation_checkpointing": True},
+        pytest.param({"strategy": "fsdp"}, marks=pytest.mark.slow),
+    ],
+    ids=["ddp", "ddp in parts", "fsdp"],
+)
+def test_pretraining_in_two_processes_is_one_process_with_the_doubled_batch(
+    clips: Path, tmp_path: Path, pretrained_alone: Path, fields: dict[str, Any]
+) -> None:
+    out = pretrained(2, clips, tmp_path / "run", **fields)
+    assert_same_pretraining(out, pretrained_alone)
+    assert (out / "reconstructions.png").is_file()
+    assert json.loads((out / "run.json").read_text())["environment"]["processes"] == 2
+
+
+def test_a_pretraining_in_two_processes_that_was_stopped_ends_as_if_it_had_not_been(
+    clips: Path, tmp_path: Path, pretrained_alone: Path
+) -> None:
+    out = pretrained(2, clips, tmp_path / "run", stop=4)
+    assert len(losses(out)) == 4
+    assert_same_pretraining(pretrained(2, clips, out), pretrained_alone)

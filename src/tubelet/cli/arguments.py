@@ -19,7 +19,7 @@ from tubelet.cli.output import Output
 from tubelet.config.data import DataFormat, TableFormat
 from tubelet.config.run_state import unfinished_note
 from tubelet.distributed.launch import hold_on_to_launcher, launch
-from tubelet.distributed.place import place
+from tubelet.distributed.process import process_info
 from tubelet.errors import ConfigError, DataError, WeightsError
 from tubelet.paths import require_data, require_model
 from tubelet.text import printable, printable_lines, without_passwords
@@ -119,10 +119,10 @@ def run_verb(name: str, module: ModuleType, words: Sequence[str]) -> int:
     own: Callable[[Sequence[str], str], CommonOptions] | None = getattr(module, "parse", None)
     prog = f"tubelet {name}"
     options = own(words, prog) if own is not None else parse(module.Options, words, prog=prog)
-    here, devices = place(), getattr(options, "devices", None)
+    here, devices = process_info(), getattr(options, "devices", None)
     if devices is not None:
         if here.size == 1 and devices != 1:
-            return launch([*name.split(), *words], devices)
+            return launch([sys.executable, "-m", "tubelet", *name.split(), *words], devices)
         if here.size > 1 and devices != here.local_size:
             raise ConfigError(f"--devices {devices}, but {here.local_size} processes were started here; leave it out")
     hold_on_to_launcher()

@@ -20,7 +20,7 @@ from tubelet.cli.hints import Misused
 from tubelet.cli.machine_errors import of_the_machine, reader_went_away
 from tubelet.cli.output import print_json
 from tubelet.cli.verbs import VERBS, find_verb, help_text
-from tubelet.distributed.place import EndedElsewhere, place
+from tubelet.distributed.process import PeerFailedError, process_info
 from tubelet.errors import TubeletError
 from tubelet.text import one_line, printable
 from tubelet.version import __version__
@@ -62,7 +62,7 @@ def _run(words: list[str], show_traceback: bool) -> tuple[int, str | None]:
         if _speaks():
             print(f"\ntubelet: {printable(said)}", file=sys.stderr)
         return SIGNALLED + int(getattr(interrupt, "signal_number", INTERRUPTED - SIGNALLED)), said
-    except EndedElsewhere:
+    except PeerFailedError:
         return FAILURE, "another process ended"
     except TubeletError as error:
         return _told(one_line(str(error)), error.exit_code, show_traceback)
@@ -99,7 +99,7 @@ def _asks_for_json(words: list[str]) -> bool:
 def _speaks() -> bool:
     """Whether this process is the one of several that says things."""
     try:
-        return place().first
+        return process_info().first
     except TubeletError:  # that is the error
         return True
 
@@ -132,7 +132,7 @@ def _take_traceback_flag(words: list[str]) -> tuple[list[str], bool]:
 def _whose() -> str:
     """Which process speaks, if it is not the first."""
     try:
-        here = place()
+        here = process_info()
     except TubeletError:  # that is the error
         return ""
     return "" if here.first else f"{here}: "

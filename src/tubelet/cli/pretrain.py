@@ -20,8 +20,8 @@ from tubelet.config.run_state import read_run_file
 TOP = ("preset", "init", "splits", "seed")
 """Settings of `PretrainConfig` that are in no group."""
 
-NO_FLAGS = {*REGULARISERS, *(name for group in WITHOUT_LABELS.values() for name in group), "strategy", "sample_clips"}
-"""What has no meaning without labels, without logits or in a single process, or is off."""
+NO_FLAGS = {*REGULARISERS, *(name for group in WITHOUT_LABELS.values() for name in group), "sample_clips"}
+"""What has no meaning without labels or without logits, or is off."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +45,7 @@ class Options(CommonOptions):
         init: a run, a checkpoint, a Hub id or an image ViT to go on from; without it the weights are random.
         splits: of a table with splits, those to learn from; test is refused.
         seed: random seed of everything that is drawn.
+        devices: train in so many processes of this machine, with a GPU each (CPU: gloo). torchrun does the same.
     """
 
     source: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[DATA]")] = None
@@ -56,6 +57,7 @@ class Options(CommonOptions):
     init: Annotated[str | None, tyro.conf.arg(metavar="SOURCE")] = None
     splits: tuple[str, ...] = ("train",)
     seed: int = 0
+    devices: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
 
 
 def parse(words: Sequence[str], prog: str) -> Any:

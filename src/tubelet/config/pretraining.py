@@ -32,7 +32,6 @@ WITHOUT_LABELS: dict[str, dict[str, Any]] = {
         "freeze": "none",
         "fit_memory": False,
         "min_steps": None,
-        "minutes": None,
     },
 }
 """Settings of a training, by group, that have no meaning here, and the values that they must keep."""

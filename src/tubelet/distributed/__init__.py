@@ -1,4 +1,4 @@
-"""Several processes that work as one: who they are (`place`), what they tell each other (`world`), how they start.
+"""Several processes that work as one: which one this is (`process`), what they exchange (`world`), how they start.
 
-Nothing is imported here, so that whoever only asks for its place does not load torch.
+Nothing is imported here: `process` needs no torch.
 """

@@ -1,7 +1,11 @@
 """Starting the processes of one machine, as `torchrun --standalone` does, and ending as they end.
 
-This process only watches. It keeps the store at which the others meet, passes signals on (a terminal's Ctrl-C reaches
-it alone, so that each process gets it once), and ends all when one fails. If it is killed, they end too.
+This process only waits. It keeps the store at which the others meet, passes signals on (a terminal's Ctrl-C reaches it
+alone, so that each process gets it once), and ends all when one fails. If it is killed, they end too.
+
+`torch.distributed.launcher` is not used, for three reasons (`tests/integration/test_launch.py` shows them): its
+processes live on when it is killed, and hold the GPUs and the lock on the run; it kills after 30 seconds a process that
+is writing its checkpoint; and its exit code is not that of the process that failed.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
-from tubelet.distributed.place import Place
+from tubelet.distributed.process import ProcessInfo
 from tubelet.errors import ConfigError
 
 LIFELINE = "TUBELET_LIFELINE"
@@ -26,11 +30,11 @@ PATIENCE = 20.0
 """Seconds that the others have to end by themselves after one has failed."""
 
 
-def launch(words: Sequence[str], devices: int) -> int:
-    """Run `python -m tubelet WORDS` in so many processes, which find each other.
+def launch(command: Sequence[str], devices: int) -> int:
+    """Run a command in so many processes, which find each other.
 
     Args:
-        words: of the command line, verb first.
+        command: of a process, program first.
         devices: how many.
 
     Returns:
@@ -45,11 +49,10 @@ def launch(words: Sequence[str], devices: int) -> int:
         raise ConfigError(f"devices={devices} must be at least 1")
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     reading, writing = os.pipe()
-    command = [sys.executable, "-m", "tubelet", *words]
     children = [
         subprocess.Popen(
             command,
-            env=_environment(Place(rank, devices, rank, devices), store.port, reading),
+            env=_environment(ProcessInfo(rank, devices, rank, devices), store.port, reading),
             pass_fds=[reading],
             start_new_session=True,
         )
@@ -79,7 +82,7 @@ def hold_on_to_launcher() -> None:
     threading.Thread(target=wait, daemon=True, name="tubelet-lifeline").start()
 
 
-def _environment(where: Place, port: int, lifeline: int) -> dict[str, str]:
+def _environment(where: ProcessInfo, port: int, lifeline: int) -> dict[str, str]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return {
         "OMP_NUM_THREADS": str(max(1, cores // where.local_size)),

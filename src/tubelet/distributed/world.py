@@ -1,8 +1,7 @@
-"""What the processes of a training or an evaluation tell each other, on torch's process group.
+"""What the processes of a training or an evaluation exchange, besides gradients: on CPUs, with gloo.
 
-Everything here travels between CPUs (gloo); gradients take the way that belongs to the device (nccl between GPUs), and
-are none of this module's business. A process that fails leaves word in the store that all of them reach, so that one
-message says what happened, and not one each.
+The first process that fails writes its error into the store that all of them reach, so that there is one message, and
+not one each.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import torch.distributed as dist
 from torch.distributed import Store  # type: ignore[attr-defined]  # torch does not list it
 from torch.distributed.rendezvous import rendezvous
 
-from tubelet.distributed.place import EndedElsewhere, Place, place
+from tubelet.distributed.process import PeerFailedError, ProcessInfo, process_info
 from tubelet.errors import TubeletError
 
 T = TypeVar("T")
@@ -27,20 +26,17 @@ FAILED = "tubelet/failed"
 
 
 class LostProcessError(TubeletError):
-    """The connection to another process broke, and it left no word why."""
+    """The connection to another process broke, and it reported no error."""
 
 
-class World(Place):
-    """The processes that work together, seen from one of them. Alone, everything is a matter of this process.
+class World(ProcessInfo):
+    """The processes that work together, seen from one of them; all of them call every method, in the same order."""
 
-    Every method has to be called by all of them, in the same order.
-    """
-
-    def __init__(self, where: Place = Place()) -> None:  # noqa: B008  # frozen
+    def __init__(self, where: ProcessInfo = ProcessInfo()) -> None:  # noqa: B008  # frozen
         super().__init__(where.rank, where.size, where.local_rank, where.local_size)
 
     def gather(self, thing: T) -> list[T]:
-        """What each process gave, by rank."""
+        """The object of each process, by rank."""
         if self.size == 1:
             return [thing]
         gathered: list[T | None] = [None] * self.size
@@ -49,7 +45,7 @@ class World(Place):
         return cast("list[T]", gathered)
 
     def gather_numbers(self, *numbers: int) -> list[list[int]]:
-        """The same for a few whole numbers, as many in each process: quick enough for every step."""
+        """The same for a few integers, as many in each process: quick enough for every step."""
         if self.size == 1:
             return [list(numbers)]
         mine = torch.tensor(numbers, dtype=torch.int64)
@@ -58,8 +54,8 @@ class World(Place):
             dist.all_gather(gathered, mine)
         return [one.tolist() for one in gathered]
 
-    def from_first(self, make: Callable[[], T]) -> T:
-        """What `make` gives in the first process, in all of them."""
+    def broadcast(self, make: Callable[[], T]) -> T:
+        """The result of `make`, which rank 0 calls, in all processes."""
         made = [make() if self.first else None]
         if self.size > 1:
             with _lost_if_broken():
@@ -67,16 +63,16 @@ class World(Place):
         return cast("T", made[0])
 
     def wait(self) -> None:
-        """Go on when all of them are here."""
+        """A barrier."""
         self.gather_numbers(0)
 
     def share(self, things: Sequence[T]) -> Sequence[T]:
-        """The part of them that is this process's: every `size`-th."""
+        """Every `size`-th of them, from this process's rank."""
         return things[self.rank :: self.size]
 
-    def alike(self, error: Exception) -> Exception:
-        """The error to raise for what all processes found at once: the first one reports it."""
-        return error if self.first else EndedElsewhere(str(error))
+    def on_all_ranks(self, error: Exception) -> Exception:
+        """The error to raise where all processes raise at the same point: rank 0 reports it."""
+        return error if self.first else PeerFailedError(str(error))
 
 
 ALONE = World()
@@ -88,18 +84,17 @@ _joined: World | None = None
 def joined() -> Iterator[World]:
     """The processes that `torchrun` or `--devices` started, connected; or this one alone.
 
-    A group that exists already is used and left as it is: inside another `joined`, or of a program that called
-    `torch.distributed.init_process_group` (with gloo for CPU tensors) itself.
+    A process group that exists already (with gloo for CPU tensors) is used, and left as it is.
 
     Raises:
-        EndedElsewhere: another process failed first, and reports it.
-        LostProcessError: another process ended without a word.
+        PeerFailedError: another process failed first, and reports it.
+        LostProcessError: another process ended without an error.
     """
     global _joined  # noqa: PLW0603  # a process is in one group, as torch has it
     if _joined is not None or dist.is_initialized():
-        yield _joined or World(_place_in_group())
+        yield _joined or World(_in_group())
         return
-    here = place()
+    here = process_info()
     if here.size == 1:
         yield ALONE
         return
@@ -108,42 +103,40 @@ def joined() -> Iterator[World]:
     try:
         yield _joined
     except (Exception, KeyboardInterrupt) as error:
-        told = _first_to_fail(store, here, error)
-        if told is error:
+        first = _first_to_fail(store, here, error)
+        if first is error:
             raise
-        raise told from error
+        raise first from error
     finally:
         _joined = None
         dist.destroy_process_group()
 
 
-def _connect(here: Place) -> Store:
-    """Meet the others, at the address that the environment names."""
+def _connect(here: ProcessInfo) -> Store:
+    """Rendezvous at MASTER_ADDR and MASTER_PORT."""
     try:
         store, _, _ = next(rendezvous("env://"))
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
         dist.init_process_group(backend, store=store, rank=here.rank, world_size=here.size)
     except (RuntimeError, ValueError) as error:
         raise LostProcessError(
-            f"{here} did not find the others ({error}); MASTER_ADDR and MASTER_PORT must name a place that all reach"
+            f"{here} did not find the others ({error}); MASTER_ADDR and MASTER_PORT must be an address that all reach"
         ) from error
     return cast("Store", store)
 
 
-def _place_in_group() -> Place:
-    """The place in a group that somebody else made."""
-    here = place()
-    return Place(dist.get_rank(), dist.get_world_size(), here.local_rank, here.local_size)
+def _in_group() -> ProcessInfo:
+    """Rank and size in a process group that the program made."""
+    here = process_info()
+    return ProcessInfo(dist.get_rank(), dist.get_world_size(), here.local_rank, here.local_size)
 
 
-def _first_to_fail(store: Store, here: Place, error: BaseException) -> BaseException:
-    """The error to end with: one's own, or a word that another process was first."""
-    if isinstance(error, EndedElsewhere | KeyboardInterrupt):
+def _first_to_fail(store: Store, here: ProcessInfo, error: BaseException) -> BaseException:
+    """The error to end with: this process's own, or that another one failed first."""
+    if isinstance(error, PeerFailedError | KeyboardInterrupt):
         return error
     if isinstance(error, RuntimeError) and _is_broken_connection(error):
-        error = LostProcessError(
-            f"the connection to another process broke ({error}); it was ended from outside, perhaps for want of memory"
-        )
+        error = _lost(error)
     mine = json.dumps({"rank": here.rank, "what": f"{type(error).__name__}: {error}"})
     try:
         first = json.loads(store.compare_set(FAILED, "", mine))
@@ -151,7 +144,7 @@ def _first_to_fail(store: Store, here: Place, error: BaseException) -> BaseExcep
         return error
     if first["rank"] == here.rank:
         return error
-    return EndedElsewhere(f"process {first['rank']} of {here.size} failed: {first['what']}")
+    return PeerFailedError(f"process {first['rank']} of {here.size} failed: {first['what']}")
 
 
 def _is_broken_connection(error: RuntimeError) -> bool:
@@ -160,10 +153,13 @@ def _is_broken_connection(error: RuntimeError) -> bool:
 
 @contextmanager
 def _lost_if_broken() -> Iterator[None]:
-    """A failure to talk to the others, in words."""
     try:
         yield
     except RuntimeError as error:
-        raise LostProcessError(
-            f"the connection to another process broke ({error}); it was ended from outside, perhaps for want of memory"
-        ) from error
+        raise _lost(error) from error
+
+
+def _lost(error: RuntimeError) -> LostProcessError:
+    return LostProcessError(
+        f"the connection to another process broke ({error}); it was ended from outside, perhaps for want of memory"
+    )

@@ -1,4 +1,4 @@
-"""Pretraining without labels: hide most of each clip, guess it, and keep the encoder to start a training from."""
+"""Masked pretraining: hide most of each clip, reconstruct it, and keep the encoder to start a training from."""
 
 from tubelet.pretraining.loop import PretrainResult, pretrain
 from tubelet.pretraining.masking import Visible

@@ -1,4 +1,4 @@
-"""The light network that guesses hidden tubelets from what the encoder made of the visible ones."""
+"""The light decoder: from the encoded visible tubelets to all tubelets."""
 
 from __future__ import annotations
 

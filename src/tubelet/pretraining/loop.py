@@ -1,31 +1,30 @@
-"""The pretraining loop, from a folder of videos to weights that a training starts from."""
+"""Pretraining as one call: from a folder of videos to weights that a training starts from."""
 
 from __future__ import annotations
 
 import os
-import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from tubelet.config import PretrainConfig, override, pretrain_config
-from tubelet.config.run_state import FINISHED
-from tubelet.data import Table
-from tubelet.distributed.place import require_alone
+from tubelet.data import Table, read_configured
+from tubelet.distributed.world import World
 from tubelet.model import ViViT
+from tubelet.pretraining.model import MaskedTubelets
 from tubelet.pretraining.picture import save_picture
-from tubelet.pretraining.setup import resume_pretraining, start_pretraining
-from tubelet.pretraining.trainer import Pretrainer
-from tubelet.training import events
-from tubelet.training.generators import restored_generators
-from tubelet.training.interrupt import StopAsked, StopRequest, TrainingInterrupted, until_stopped
-from tubelet.training.mirrors import mirroring
-from tubelet.training.progress import ConsoleReporter, Pace, Reporter
+from tubelet.pretraining.task import MaskedTask, choose
+from tubelet.training.fit import Outcome, run
+from tubelet.training.lengths import with_training_lengths
+from tubelet.training.model import build_model
+from tubelet.training.parallel import whole_tensors
+from tubelet.training.progress import Reporter
 from tubelet.training.run_folder import RunFolder
-from tubelet.training.step import DivergedError, number_of_parts, seed_step, training_step
-from tubelet.weights import load
+from tubelet.training.setup import create_run, resume_run, with_source
+from tubelet.training.step import seed_step
+from tubelet.training.task import require_shareable
+from tubelet.training.trainer import Trainer
+from tubelet.training.videos import note_videos
 
 PICTURE = "reconstructions.png"
 
@@ -87,7 +86,7 @@ def pretrain(
         fields: of the configuration, by their own names: `epochs=50, mask_ratio=0.9`.
 
     Raises:
-        ConfigError: settings that do not exist or fit together; a run that would be overwritten; several processes.
+        ConfigError: settings that do not exist or fit together; a run that would be overwritten.
         DataError: no usable data; not one video that can be read.
         UnreadableError: videos that could be read before cannot be read any more.
         InUseError: another process works in `out`.
@@ -95,88 +94,76 @@ def pretrain(
         SpikeError: one was far above the usual, and `on_spike` says stop. The last checkpoint is from before.
         TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP, after a checkpoint was written.
     """
-    require_alone("pretraining")
-    reporter = reporter or ConsoleReporter()
-    folder, started = RunFolder(os.fspath(out)), time.perf_counter()
-    with restored_generators(), StopRequest() as stop, folder.lock:
+
+    def begin(folder: RunFolder, world: World) -> tuple[Trainer, list[str]]:
         if resume:
-            pretrainer, notes = resume_pretraining(data, folder, config, fields)
-        else:
-            chosen = pretrain_config(**fields) if config is None else override(config, **fields)
-            pretrainer, notes = start_pretraining(data, folder, chosen)
-        for note in notes:
-            reporter.message(note)
-        position = pretrainer.position
-        monitoring = pretrainer.config.monitoring
-        with pretrainer.writing_to(folder), mirroring(pretrainer.log, folder, monitoring, position.step):
-            reporter.begin(position.step, pretrainer.total_steps)
-            try:
-                loss = _fit(pretrainer, reporter, stop)
-            finally:
-                reporter.end()
-            seconds = time.perf_counter() - started
-            events.count_spikes(pretrainer, reporter)
-            pretrainer.log.write("end", step=position.step, epoch=position.epoch, seconds=seconds, reason=FINISHED)
-        picture = save_picture(pretrainer.masked, pretrainer.clips, folder.path / PICTURE, pretrainer.config.seed)
-    failures = len(pretrainer.failures)
-    return PretrainResult(folder.path, load(folder.path), loss, position.step, seconds, picture, failures)
+            return resume_run(MaskedTask, data, folder, config, fields, world)
+        chosen = pretrain_config(**fields) if config is None else override(config, **fields)
+        return start_pretraining(data, folder, chosen, world)
+
+    return run(begin, _result, out, resume=resume, reporter=reporter)
 
 
-def _fit(pretrainer: Pretrainer, reporter: Reporter, stop: StopRequest) -> float:
-    """From where the pretrainer stands to the end; the mean loss of the last epoch."""
-    position, epochs = pretrainer.position, pretrainer.config.optimisation.epochs
-    try:
-        while position.epoch < epochs:
-            pace = _epoch(pretrainer, reporter, stop)
-            position.epoch, position.batch = position.epoch + 1, 0
-            pretrainer.log.write("epoch", step=position.step, epoch=position.epoch, loss=position.mean_loss)
-            reporter.epoch(events.learned_line(position, epochs, pace, digits=4))
-    except StopAsked:
-        pretrainer.save()
-        pretrainer.log.write("interrupted", step=position.step, epoch=position.epoch)
-        pretrainer.deliver()
-        raise TrainingInterrupted(events.how_to_go_on(pretrainer, "pretrain"), stop.signal_number or 0) from None
-    pretrainer.save()
-    pretrainer.deliver()
-    return position.mean_loss
+def start_pretraining(
+    data: Table | str | os.PathLike[str] | None, out: RunFolder, config: PretrainConfig, world: World
+) -> tuple[Trainer, list[str]]:
+    """Prepare a new run; its folder appears when all is in it.
+
+    Returns:
+        the trainer, and what was decided, for the user.
+    """
+    if world.first:
+        out.require_unused()
+    require_shareable(config, world)
+    config = with_source(config, data)
+    unlabelled = replace(config.data, labels=())
+    table = world.broadcast(lambda: without_labels(data if isinstance(data, Table) else read_configured(unlabelled)))
+    chosen, which = choose(table, config.splits)
+    seed_step(config.seed, -1)
+    model, start = build_model(config.as_training(), chosen)
+    model.labels = None
+    described = model.preprocessing
+    assert described is not None
+    model.preprocessing, rates = world.broadcast(lambda: with_training_lengths(described, chosen))
+    learns, name = tuple(chosen.splits), out.path.resolve().name
+    known = world.broadcast(lambda: note_videos(model, table, name, None, learns=learns))
+    notes = [*table.notes, which, *start, *rates, *known]
+    return create_run(MaskedTask.of(model, table, config, world), out, table, notes, world)
 
 
-def _epoch(pretrainer: Pretrainer, reporter: Reporter, stop: StopRequest) -> Pace:
-    """Take the steps that are left of the epoch."""
-    position, optimisation, pace = pretrainer.position, pretrainer.config.optimisation, Pace()
-    position.begin_epoch()
-    for batch in until_stopped(pretrainer.batches(), stop):
-        pace.data_came()
-        events.note_failures(pretrainer, reporter, batch)
-        if len(batch):
-            seed_step(pretrainer.config.seed, position.step)
-            pretrainer.watch.begin(position.step + 1)
-            try:
-                result = training_step(
-                    pretrainer.forward,
-                    batch,
-                    pretrainer.optimiser,
-                    _the_loss_itself,
-                    learning_rate=pretrainer.learning_rate(),
-                    accumulate_steps=number_of_parts(optimisation, len(batch)),
-                    clip_norm=optimisation.clip_norm,
-                    autocast=pretrainer.autocast,
-                    early=pretrainer.early,
-                )
-            except DivergedError as error:
-                raise events.diverged(pretrainer, batch, error) from None
-            pace.step_done(len(batch))
-        position.count(len(batch), len(batch.failures), result.loss if len(batch) else 0.0)
-        if len(batch):
-            events.note_step(pretrainer, reporter, result, pace, digits=4)
-            events.note_spikes(pretrainer, reporter, batch, result)
-            if pretrainer.checkpoint_is_due():
-                pretrainer.save()
-        if stop:
-            raise StopAsked
-    return pace
+def _result(outcome: Outcome) -> PretrainResult:
+    trainer = outcome.trainer
+    task, folder = trainer.task, trainer.folder.path
+    assert isinstance(task, MaskedTask)
+    masked = _whole(trainer, task.module)
+    picture = trainer.world.broadcast(lambda: save_picture(masked, task.clips, folder / PICTURE, trainer.config.seed))
+    return PretrainResult(
+        folder,
+        trainer.exported_model(),
+        trainer.position.mean_loss,
+        trainer.position.step,
+        outcome.seconds,
+        picture,
+        len(trainer.failures),
+    )
 
 
-def _the_loss_itself(losses: Tensor, targets: dict[str, Tensor]) -> Tensor:
-    """`MaskedTubelets` gives the loss of each clip already: what is to be guessed is in the clip."""
-    return losses
+def _whole(trainer: Trainer, masked: MaskedTubelets) -> MaskedTubelets:
+    """Encoder and decoder; with FSDP a plain copy with all parameters."""
+    if not trainer.parallel.sharded:
+        return masked
+    plain = MaskedTubelets(trainer.parallel.whole(masked.model), masked.masking).to(trainer.task.device)
+    plain.load_state_dict(whole_tensors(masked))
+    return plain
+
+
+def without_labels(table: Table) -> Table:
+    """The same videos with their labels forgotten; one that was listed with several labels is there once."""
+    bare = dict.fromkeys(
+        (sample.path, sample.start, sample.end, sample.split, sample.group) for sample in table.samples
+    )
+    samples = tuple(
+        replace(table.samples[0], path=path, labels={}, start=start, end=end, split=split, group=group)
+        for path, start, end, split, group in bare
+    )
+    return replace(table, samples=samples, classes={})

@@ -1,16 +1,16 @@
-"""What of a clip is hidden: whole tubes, and perhaps whole times."""
+"""Tube masking, and masking of whole time steps."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from einops import rearrange
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Generator, Tensor
 
 from tubelet.nn.embedding import hold_masked_frames
-from tubelet.nn.token_drop import draw_kept_positions
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,9 @@ def draw_visible(
     visible_times: int,
     visible_places: int,
     time_mask: Bool[Tensor, "B t"] | None = None,
+    generators: Sequence[Generator] | None = None,
 ) -> Visible:
-    """Draw what stays visible, for each clip on its own; on the CPU, from torch's generator.
+    """Draw what stays visible, for each clip on its own; on the CPU.
 
     The hidden places are the same at every time (tube masking; Tong et al., NeurIPS 2022): what is behind a mask cannot
     be looked up a moment earlier or later.
@@ -62,12 +63,21 @@ def draw_visible(
         visible_times: how many times are not hidden altogether.
         visible_places: how many places are visible at those.
         time_mask: True at the times that are real; others are visible only where there are too few real ones.
+        generators: one for each clip; None draws from torch's.
     """
-    scores = torch.rand(batch, times)
-    if time_mask is not None:
-        scores = scores + (~time_mask).cpu()
-    chosen = scores.argsort(dim=1)[:, :visible_times].sort(dim=1).values
-    return Visible(chosen, draw_kept_positions(batch, places, 1 - visible_places / places))
+
+    def scores(count: int) -> Tensor:
+        if not generators:
+            return torch.rand(batch, count)
+        return torch.stack([torch.rand(count, generator=generator) for generator in generators])
+
+    of_times = scores(times) if time_mask is None else scores(times) + (~time_mask).cpu()
+    return Visible(_lowest(of_times, visible_times), _lowest(scores(places), visible_places))
+
+
+def _lowest(scores: Float[Tensor, "B n"], count: int) -> Int[Tensor, "B k"]:
+    """Indices of the lowest scores of each row, ascending."""
+    return scores.argsort(dim=1)[:, :count].sort(dim=1).values
 
 
 def visible_tubes(

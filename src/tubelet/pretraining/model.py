@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from tubelet.config import MaskingConfig
 from tubelet.model import ViViT
@@ -88,13 +89,22 @@ class MaskedTubelets(nn.Module):
         self.hidden_time = nn.Parameter(0.02 * torch.randn(config.hidden_size)) if hides_times else None
 
     def forward(
-        self, video: Float[Tensor, "B T C H W"], frame_mask: Bool[Tensor, "B T"] | None = None
+        self,
+        video: Float[Tensor, "B T C H W"],
+        frame_mask: Bool[Tensor, "B T"] | None = None,
+        visible: Visible | None = None,
     ) -> Float[Tensor, "B"]:
-        """Hide a random part of each clip, guess it, and say how wrong that was: the loss of each clip."""
-        return self.guess(video, self.draw(len(video), frame_mask).to(video.device), frame_mask).losses()
+        """The loss of each clip: the error of what is predicted of its hidden part, drawn here if it is not given."""
+        visible = visible or self.draw(len(video), frame_mask).to(video.device)
+        return self.guess(video, visible, frame_mask).losses()
 
-    def draw(self, batch: int, frame_mask: Bool[Tensor, "B T"] | None = None) -> Visible:
-        """Draw what of each clip is visible."""
+    def draw(
+        self,
+        batch: int,
+        frame_mask: Bool[Tensor, "B T"] | None = None,
+        generators: Sequence[Generator] | None = None,
+    ) -> Visible:
+        """Draw what of each clip is visible, with a generator for each clip or from torch's own."""
         times, height, width = self.model.config.grid
         return draw_visible(
             batch,
@@ -103,6 +113,7 @@ class MaskedTubelets(nn.Module):
             visible_times=self.visible_times,
             visible_places=self.visible_places,
             time_mask=None if frame_mask is None else self.model.embedding.token_mask(frame_mask),
+            generators=generators,
         )
 
     def guess(

@@ -1,4 +1,4 @@
-"""A picture of what the model guesses: for each clip what there was, what it saw, and what it made of that."""
+"""A picture of reconstructions: each clip, its visible part, and the reconstruction."""
 
 from __future__ import annotations
 

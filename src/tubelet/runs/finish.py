@@ -79,7 +79,7 @@ def finish_run(
     model.to(resolve_device(device or config.runtime.device, world))
     try:
         table = run_table(run)
-        samples = world.from_first(lambda: _keep_samples(run, model, table, config, keeps, notes))
+        samples = world.broadcast(lambda: _keep_samples(run, model, table, config, keeps, notes))
         evaluation, watched = None, config.validation
         if report:
             evaluation = _evaluated(
@@ -87,7 +87,7 @@ def finish_run(
             )
     finally:
         model.to(before)
-    page = world.from_first(lambda: write_report(run, title=title)) if report else None
+    page = world.broadcast(lambda: write_report(run, title=title)) if report else None
     return RunEnd(evaluation, page, samples, tuple(notes))
 
 

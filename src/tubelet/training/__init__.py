@@ -3,9 +3,9 @@
 from tubelet.training.interrupt import TrainingInterrupted
 from tubelet.training.log import read_events
 from tubelet.training.loop import TrainResult, train
+from tubelet.training.monitor import SpikeError
 from tubelet.training.progress import ConsoleReporter, Reporter, SilentReporter
 from tubelet.training.step import DivergedError
-from tubelet.training.watch import SpikeError
 
 __all__ = [
     "ConsoleReporter",

@@ -1,8 +1,7 @@
-"""How many steps a training takes when it has only so much time: measured, planned, stored, and planned anew.
+"""The number of steps of a training with a time budget.
 
-The rate of the schedule depends on how many steps there will be. So the number is planned early, from the pace so far,
-and corrected some times later; each plan is written to a checkpoint before it is followed. A resumed run follows the
-plan that it finds, and so learns exactly what it would have learned.
+The learning rate schedule depends on the number of steps. So it is planned early, from the pace so far, and corrected
+some times later; each plan is in a checkpoint before it is followed, and a resumed run follows it.
 """
 
 from __future__ import annotations
@@ -10,11 +9,11 @@ from __future__ import annotations
 import time
 
 LOOKS = (0.05, 0.2, 0.5, 0.8, 0.95)
-"""Shares of the time after which the rest is planned."""
+"""Shares of the time after which the steps are planned."""
 
 
 def now() -> float:
-    """Seconds on a clock that only goes forward."""
+    """Seconds on a monotonic clock."""
     return time.monotonic()
 
 
@@ -25,8 +24,8 @@ class TimeBudget:
         minutes: of the whole training, from its first step; resumed parts count together.
 
     Attributes:
-        spent: seconds before this process began.
-        looked: how many of the `LOOKS` are behind.
+        spent: seconds of earlier processes.
+        looked: plans so far.
     """
 
     def __init__(self, minutes: float) -> None:
@@ -35,13 +34,9 @@ class TimeBudget:
         self.looked = 0
         self._began = now()
 
-    def begin(self) -> None:
-        """The clock starts now."""
-        self._began = now()
-
     @property
     def elapsed(self) -> float:
-        """Seconds of the training so far, in all processes that it had one after the other."""
+        """Seconds of the training so far, resumed parts together."""
         return self.spent + now() - self._began
 
     def is_due(self) -> bool:
@@ -49,11 +44,11 @@ class TimeBudget:
         return self.looked < len(LOOKS) and self.elapsed >= LOOKS[self.looked] * self.seconds
 
     def plan(self, step: int, most: int, reserve: float) -> int:
-        """How many steps the training should have in all.
+        """The number of steps of the whole training.
 
         Args:
             step: steps done, 1 or more.
-            most: steps that it has if there is time enough.
+            most: steps of all epochs.
             reserve: seconds for what comes after the last step.
         """
         elapsed = self.elapsed

@@ -30,11 +30,10 @@ from tubelet.weights.tensor_files import load_tensors, save_tensors
 WEIGHTS_FILE = "model.safetensors"
 STATE_FILE = "state.pt"
 WRITING, REMOVING = "writing", "removing"
-"""What the names of folders end with that are not checkpoints yet, or no longer."""
+"""Suffixes of folders that are not checkpoints yet, or no longer."""
 
 SHARDED_FILE = ".metadata"
-"""Of `torch.distributed.checkpoint`: there are tensors in parts beside it."""
-
+"""Of `torch.distributed.checkpoint`."""
 
 PARTS = "parts"
 """Key of the state of a sharded checkpoint: the checksums of its other files, by name."""
@@ -42,13 +41,13 @@ PARTS = "parts"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What was read.
+    """A checkpoint that was read.
 
     Attributes:
-        weights: the model's state dict, on the CPU; empty if it is sharded.
+        weights: the model's state dict, on the CPU; empty if it is sharded (`tubelet.training.sharded` reads it).
         state: the rest.
         folder: where it is.
-        sharded: whether several processes wrote the tensors, each its part (`tubelet.training.sharded` reads them).
+        sharded: whether each process wrote its shards.
     """
 
     weights: dict[str, Tensor]
@@ -115,9 +114,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 def clear_leftovers(checkpoints: Path) -> None:
     """Remove what a process that was killed left beside whole checkpoints."""
     with storage_errors(checkpoints):
-        for folder in checkpoints.glob(f"*.{WRITING}"):
-            shutil.rmtree(folder)
-        for folder in checkpoints.glob(f"*.{REMOVING}"):
+        for folder in [*checkpoints.glob(f"*.{WRITING}"), *checkpoints.glob(f"*.{REMOVING}")]:
             shutil.rmtree(folder)
         for folder in checkpoints.glob("*.previous"):  # of versions that kept one checkpoint
             name = folder.with_suffix("")

@@ -14,7 +14,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class WeightAverage(Generic[M]):
-    """A second copy of a model whose weights, and statistics of a BatchNorm, follow the trained ones slowly.
+    """A copy of a model with the moving average of its weights, and of the statistics of its BatchNorms.
 
     After step n (from 1): average = d * average + (1 - d) * weights with d = min(decay, (1 + n) / (10 + n)). The second
     term lets short trainings forget their random start (TensorFlow's `ExponentialMovingAverage`).

@@ -1,4 +1,4 @@
-"""What a run ran on, for whoever wants to repeat it."""
+"""Versions and hardware of a run."""
 
 from __future__ import annotations
 

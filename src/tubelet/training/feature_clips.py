@@ -1,8 +1,9 @@
-"""Training on features that are computed once: what that needs, and the parts of a `Trainer` that it changes."""
+"""Training on cached features: what it needs, its data sets, and the part of the model that is trained."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import torch
 from torch import nn
@@ -27,11 +28,11 @@ VARIES_NOTHING = (
     "mix_probability",
     "label_smoothing",
 )
-"""Settings of the augmentation that only say how, or change the targets alone; all others vary clips if they are on."""
+"""Settings of the augmentation that vary no clip by themselves; all others do if they are on."""
 
 
 def learned_part(model: ViViT, config: TrainConfig) -> nn.Module:
-    """What turns the batches of this training into logits: the model, or what comes after its features."""
+    """From the batches of this training to logits: the model, or the layers after its features."""
     return AfterFeatures(model, stage_of(config)) if config.data.cache == "features" else model
 
 
@@ -59,36 +60,25 @@ def feature_clips(
         ConfigError: clips are varied, so that features computed once would not be those of the training asked for.
     """
     require_nothing_varies(model, config.augmentation)
-    data, stage = config.data, stage_of(config)
-    folder = data.feature_folder or default_folder()
+    data = config.data
     total = len(train) + (len(validation) if validation is not None else 0)
-    share = data.cache_gigabytes / total
-    gigabytes = share * len(train)
-    clips = FeatureClips(
-        train,
-        model,
-        stage,
-        folder,
-        gigabytes=gigabytes,
-        dtype=dtype,
-        seed=config.seed,
-        use_damaged=data.use_damaged,
-    )
+
+    def clips(table: Table, **fields: Any) -> FeatureClips:
+        return FeatureClips(
+            table,
+            model,
+            stage_of(config),
+            data.feature_folder or default_folder(),
+            gigabytes=data.cache_gigabytes / total * len(table),
+            dtype=dtype,
+            **fields,
+        )
+
+    learned = clips(train, seed=config.seed, use_damaged=data.use_damaged)
     if validation is None:
-        return clips, None
+        return learned, None
     count, crops = parse_views(config.validation.validation_views)
-    views = FeatureClips(
-        validation,
-        model,
-        stage,
-        folder,
-        gigabytes=share * len(validation),
-        dtype=dtype,
-        mode="evaluate",
-        clips=count,
-        crops=crops,
-    )
-    return clips, views
+    return learned, clips(validation, mode="evaluate", clips=count, crops=crops)
 
 
 def require_nothing_varies(model: ViViT, augmentation: AugmentationConfig) -> None:

@@ -1,4 +1,4 @@
-"""Torch's own generators, lent to a training and given back."""
+"""Torch's generators, restored after a training."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ import torch
 
 
 def restored_generators() -> AbstractContextManager[None]:
-    """Inside the `with`, torch's generators may be seeded; afterwards those of the CPU and of all GPUs are as before.
-
-    `torch.manual_seed` seeds every GPU, so all of them are kept.
-    """
+    """Inside the `with`, torch's generators may be seeded; those of the CPU and of all GPUs are restored."""
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
     context: AbstractContextManager[None] = torch.random.fork_rng(devices=list(devices))
     return context

@@ -12,7 +12,7 @@ from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
-from tubelet.distributed.place import place
+from tubelet.distributed.process import process_info
 
 T = TypeVar("T")
 
@@ -127,7 +127,7 @@ class _Listener:
             for number in self._reading.recv(64):
                 if number in self._signals and not self._closed.is_set():
                     heard += 1
-                    if heard == 1 and place().first:
+                    if heard == 1 and process_info().first:
                         _write(f"\n{self._answer}\n")
                     elif heard == 2 and not self._closed.wait(GRACE_SECONDS) and not _in_conversation():
                         _write(SHOW_CURSOR if sys.stderr.isatty() else "")

@@ -1,4 +1,4 @@
-"""How long the training videos are, and their frame rate: stored with the weights, so that other videos can follow."""
+"""Length and frame rate of the training videos, which are stored with the preprocessing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tubelet.video.rate import RATE_TOLERANCE
 from tubelet.video.still import spread
 
 OPENED = 64
-"""Videos that are opened, which decodes none; for a median more are not needed."""
+"""Videos that are opened, which decodes none; enough for a median."""
 
 
 def with_training_lengths(preprocessing: PreprocessingConfig, table: Table) -> tuple[PreprocessingConfig, list[str]]:

@@ -1,4 +1,4 @@
-"""`metrics.jsonl`: what happened, one line an event."""
+"""`metrics.jsonl`: one line an event."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 from tubelet.config.run_state import RESTORE
 from tubelet.files import storage_errors
@@ -18,7 +18,7 @@ Listener: TypeAlias = Callable[[Mapping[str, Any]], None]
 
 
 class EventLog:
-    """Appends JSON lines to a file and can go back to where it was.
+    """Appends JSON lines to a file, inside a `with`, and can go back to where it was, before.
 
     Args:
         path: the file; continued if it exists.
@@ -29,14 +29,14 @@ class EventLog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with storage_errors(path):
-            self._file = path.open("ab")
+        self._file: BinaryIO | None = None
         self.whole = True
         self._listeners: list[tuple[Listener, Callable[[], None]]] = []
 
     def write(self, event: str, **fields: Any) -> None:
         """Append {"event": event, **fields}. The system has the line when this returns: a killed process keeps it."""
         line = {"event": event, **fields}
+        assert self._file is not None, "the log is not open"
         with storage_errors(self._path):
             self._file.write(json.dumps(line).encode() + b"\n")
             self._file.flush()
@@ -44,7 +44,9 @@ class EventLog:
             listen(line)
 
     def position(self) -> int:
-        """Bytes written so far, all of them on the disk when this returns."""
+        """Bytes written so far, all of them on the disk when this returns; 0 before it was opened."""
+        if self._file is None:
+            return 0
         for _, flush in self._listeners:
             flush()
         with storage_errors(self._path):
@@ -56,15 +58,15 @@ class EventLog:
 
         Of a file that is shorter than that, or was changed, the whole lines before it are kept.
         """
-        end = self._path.read_bytes()[:position].rfind(b"\n") + 1
-        self.whole = end == position
         with storage_errors(self._path):
-            self._file.truncate(end)
-        self._file.seek(0, os.SEEK_END)
+            self._path.touch()
+            end = self._path.read_bytes()[:position].rfind(b"\n") + 1
+            os.truncate(self._path, end)
+        self.whole = end == position
 
     @contextmanager
     def also(self, listen: Listener, flush: Callable[[], None]) -> Iterator[None]:
-        """Inside the `with`, tell somebody of every event, and to flush whenever events have to be on the disk."""
+        """Inside the `with`, call `listen` with every event, and `flush` whenever events have to be on the disk."""
         listener = (listen, flush)
         self._listeners.append(listener)
         try:
@@ -72,17 +74,17 @@ class EventLog:
         finally:
             self._listeners.remove(listener)
 
-    def close(self) -> None:
-        with storage_errors(self._path):
-            self._file.close()
-
     def __enter__(self) -> EventLog:
+        with storage_errors(self._path):
+            self._file = self._path.open("ab")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        assert self._file is not None
+        with storage_errors(self._path):
+            self._file.close()
 
 
 def read_events(path: str | Path, event: str | None = None) -> list[dict[str, Any]]:

@@ -1,13 +1,16 @@
-"""What training makes small."""
+"""The loss of supervised training."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
+
+from tubelet.data import Batch
 
 Targets = Mapping[str, Tensor]
 """Head to classes int64 [B], or to shares of classes float [B, K] after `tubelet.data.BatchMix`."""
@@ -40,3 +43,10 @@ def classification_loss(
         for head, values in by_head.items()
     ]
     return torch.stack(losses).mean(dim=0)
+
+
+def batch_losses(
+    model: Callable[..., Any], batch: Batch, *, class_weights: Mapping[str, Tensor] | None = None
+) -> Float[Tensor, "B"]:
+    """`classification_loss` of a model's logits for a batch."""
+    return classification_loss(model(batch.video, batch.frame_mask), batch.targets, class_weights=class_weights)

@@ -19,7 +19,7 @@ from tubelet.errors import ConfigError
 
 
 class _Allocations(TorchDispatchMode):
-    """Counts the bytes of tensors that are alive; each storage once, however many tensors look into it."""
+    """Counts the bytes of tensors that are alive; each storage once."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,10 +47,7 @@ class _Allocations(TorchDispatchMode):
 
 
 def peak_memory(compute: Callable[[], Any]) -> int:
-    """Bytes of the tensors that `compute` makes, at the moment when most of them are alive.
-
-    What was there before does not count, nor does memory that a single operation takes and gives back.
-    """
+    """Peak bytes of the tensors that `compute` makes, without the temporary memory of single operations."""
     with _Allocations() as allocations:
         compute()
     return allocations.peak
@@ -62,20 +59,20 @@ KEPT_FLOATS = {
     "factorised_self_attention": 18,
     "factorised_dot_product": 13,
 }
-"""Numbers that a block keeps of each token for the backward pass, as multiples of its width (measured)."""
+"""Activations of a block for each token, as multiples of its width (measured)."""
 
 STEM_FLOATS = 17
-"""The same of the convolutional stem, for each number of a clip."""
+"""The same of the convolutional stem, for each value of a clip."""
 
 
 def expected_memory(config: ModelConfig, clips: int, bytes_each: int = 4, checkpointing: bool = False) -> int:
-    """Bytes that a forward and a backward pass keep, by a formula: to a tenth or so, in no time.
+    """Bytes of the activations of a training step, by a formula: to a tenth or so.
 
     Args:
         config: of the model.
         clips: at once.
-        bytes_each: of a number.
-        checkpointing: whether blocks are computed again in the backward pass, and keep what comes in alone.
+        bytes_each: of an element.
+        checkpointing: activation checkpointing of blocks.
     """
     a_token = config.hidden_size * KEPT_FLOATS[config.variant]
     layers = config.num_layers * config.hidden_size + a_token if checkpointing else config.num_layers * a_token
@@ -86,7 +83,7 @@ def expected_memory(config: ModelConfig, clips: int, bytes_each: int = 4, checkp
 
 
 def available_memory() -> int:
-    """Bytes of main memory that this process can still take without anything being moved to the disk.
+    """Bytes of main memory that are free for this process.
 
     Raises:
         ConfigError: this system does not say.

@@ -83,11 +83,19 @@ def _from_weights(config: TrainConfig, source: str, table: Table) -> tuple[ViViT
     if model.labels != table.classes:
         model.reset_classifier(num_classes)
     notes = _report_notes(model)
-    stored = next(model.parameters()).dtype
-    if stored != torch.float32:  # half precision would round small steps away; `precision` is that of products
-        model.float()
-        notes = (*notes, f"weights in {str(stored).removeprefix('torch.')}, trained in float32")
+    notes = (*notes, *in_float32(model))
     return model, (f"{_in_words(model.config)}; started from {source}", *notes, *_scale_branches(model, config, source))
+
+
+def in_float32(model: ViViT) -> tuple[str, ...]:
+    """Convert a model in another precision (`precision` is that of products): half would round small steps away."""
+    stored = {parameter.dtype for parameter in model.parameters()} - {torch.float32}
+    if not stored:
+        return ()
+    model.float()
+    return (
+        f"weights in {' and '.join(sorted(str(one).removeprefix('torch.') for one in stored))}, trained in float32",
+    )
 
 
 def _scale_branches(model: ViViT, config: TrainConfig, source: str) -> tuple[str, ...]:

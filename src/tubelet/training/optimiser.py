@@ -1,4 +1,4 @@
-"""The optimiser and its parameter groups: who decays, and who learns how fast."""
+"""The optimiser and its parameter groups: weight decay and layer-wise learning rate decay."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def make_optimiser(model: nn.Module, config: OptimisationConfig) -> torch.optim.
 
 
 def load_optimiser(optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """`load_state_dict` for an optimiser over parameters that may be sharded, of which `state` has everything whole."""
+    """`load_state_dict` of full tensors, for an optimiser over parameters that may be sharded."""
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     parts = {
         number: {name: shard_like(value, parameters[number]) for name, value in values.items()}

@@ -1,4 +1,4 @@
-"""How the processes of a training share its model: a copy each (DDP), or a part each (FSDP2), on torch's own engine."""
+"""DDP (a copy of the model in each process) and FSDP2 (shards), on torch's implementations."""
 
 from __future__ import annotations
 
@@ -25,10 +25,9 @@ from tubelet.weights.tensors import empty_model
 
 
 class Parallel:
-    """The processes that take each step together. Alone, nothing here does anything.
+    """DDP or FSDP2 for the processes that take each step together; nothing for one process.
 
-    Both engines average gradients over the processes, so a loss that is to be summed over them is multiplied by
-    `world.size`.
+    Both average gradients over the processes: a loss that is to be summed is multiplied by `world.size`.
 
     Args:
         world: the processes.
@@ -41,28 +40,26 @@ class Parallel:
         self._replicas: DistributedDataParallel | None = None
         self._norms: list[SyncedBatchNorm] = []
 
-    def prepare(self, model: ViViT, average: ViViT | None) -> None:
-        """Make a model, and the average of its weights, that is not trained itself, ready for the processes."""
-        if self.world.size > 1:
-            self._norms = synchronise_norms(model)
-            self._shard(*([model] if average is None else [model, average]))
-
-    def _shard(self, *models: ViViT) -> None:
-        """With FSDP, leave each process its part of the parameters: of every block, and of the rest."""
+    def prepare(self, model: nn.Module, average: nn.Module | None) -> None:
+        """Synchronise the BatchNorms of a model; with FSDP, shard it and the average of its weights, block by block."""
+        if self.world.size == 1:
+            return
+        self._norms = synchronise_norms(model)
         if not self.sharded:
             return
-        require_as_configured(models[0], "strategy='fsdp'")
-        mesh = init_device_mesh(next(models[0].parameters()).device.type, (self.world.size,))
-        for model in models:
-            for encoder in [module for module in model.modules() if isinstance(module, Encoder)]:
+        for vivit in [module for module in model.modules() if isinstance(module, ViViT)]:
+            require_as_configured(vivit, "strategy='fsdp'")
+        mesh = init_device_mesh(next(model.parameters()).device.type, (self.world.size,))
+        for sharded in [model] if average is None else [model, average]:
+            for encoder in [module for module in sharded.modules() if isinstance(module, Encoder)]:
                 for block in encoder.blocks:
                     fully_shard(block, mesh=mesh)
-            fully_shard(model, mesh=mesh)
+            fully_shard(sharded, mesh=mesh)
 
     def forward(
         self, model: nn.Module, compiled: Callable[[nn.Module], Callable[..., Any]] | None
     ) -> Callable[..., Any]:
-        """What the training step calls: the model, compiled if that is wanted.
+        """The callable of the training step: the model, wrapped and compiled.
 
         Args:
             model: on its device; with FSDP, sharded already.
@@ -86,9 +83,7 @@ class Parallel:
         return model if compiled is None else compiled(model)
 
     def part(self, counts: bool, last: bool) -> AbstractContextManager[None]:
-        """Around forward and backward pass of one part of a batch: copies exchange gradients after the last part alone.
-
-        With FSDP each part's gradients are reduced at once, which keeps a process at its share of them.
+        """The context of the passes of one part of a batch: DDP reduces gradients after the last part, FSDP each time.
 
         Args:
             counts: whether there are clips in it.
@@ -99,17 +94,17 @@ class Parallel:
         return self._replicas.no_sync() if self._replicas is not None and not last else nullcontext()
 
     def separately(self) -> AbstractContextManager[None]:
-        """Around passes after which copies do not exchange gradients; `sum_gradients` does it in the end."""
+        """The context of passes after which DDP does not reduce gradients; `sum_gradients` does in the end."""
         return self._replicas.no_sync() if self._replicas is not None else nullcontext()
 
     def sum_gradients(self) -> None:
-        """Add up the gradients of the copies, in place."""
+        """Sum the gradients over the processes, in place."""
         for parameter in () if self._replicas is None else self._replicas.parameters():
             if parameter.grad is not None:
                 self.sum(parameter.grad)
 
     def sum(self, value: Tensor) -> None:
-        """Add up a tensor over the processes, in place, where it is."""
+        """Sum a tensor over the processes, in place."""
         if self.world.size > 1:
             dist.all_reduce(value)
 
@@ -131,17 +126,17 @@ def whole_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """All of a tensor of which this process may hold a part."""
+    """The full tensor, of a sharded one too."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def local(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Of each tensor the part that this process holds, which shares its memory."""
+    """The local shard of each tensor, which shares its memory."""
     return [tensor.to_local() if isinstance(tensor, DTensor) else tensor for tensor in tensors]
 
 
 def shard_like(value: Tensor, like: Tensor) -> Tensor:
-    """This process's part of a whole tensor, as it holds one of `like`; nothing is sent."""
+    """The local shard of a full tensor, placed as `like`; nothing is sent."""
     if not isinstance(like, DTensor) or value.shape != like.shape:
         return value
     return distribute_tensor(value.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
@@ -149,11 +144,6 @@ def shard_like(value: Tensor, like: Tensor) -> Tensor:
 
 @torch.no_grad()
 def load_whole(model: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """`load_state_dict` for a model that may be sharded.
-
-    Args:
-        model: whose parameters are changed.
-        tensors: all of them, whole.
-    """
+    """`load_state_dict` of full tensors, for a model that may be sharded."""
     own = model.state_dict()
     model.load_state_dict({name: shard_like(value, own.get(name, value)) for name, value in tensors.items()})

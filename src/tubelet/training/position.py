@@ -1,8 +1,25 @@
-"""How far something that learns in steps and epochs is, and the figures of the present epoch."""
+"""How far a training is, and the sums of the present epoch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+
+@dataclass
+class Best:
+    """The best validation so far."""
+
+    step: int
+    epoch: int
+    top1: float
+    loss: float | None
+
+    def beats(self, other: Best | None) -> bool:
+        """Higher top-1, or the same with a lower loss."""
+        return other is None or self._rank() > other._rank()
+
+    def _rank(self) -> tuple[float, float]:
+        return self.top1, float("-inf") if self.loss is None else -self.loss
 
 
 @dataclass
@@ -15,7 +32,11 @@ class Position:
         batch: batches done of the next one.
         clips: of the present epoch so far, learned from; of the last one until the next begins.
         clips_failed: likewise, that could not be read.
-        loss_sum: likewise, their losses added up.
+        loss_sum: likewise, the sum of their losses.
+        best: the best validation so far.
+        since_best: validations since then.
+        planned_steps: steps of the whole training where a time budget decides; None for all epochs.
+        ended: why nothing is left to do (`tubelet.config.run_state`); None as long as there is.
     """
 
     step: int = 0
@@ -24,20 +45,18 @@ class Position:
     clips: int = 0
     clips_failed: int = 0
     loss_sum: float = 0.0
+    best: Best | None = None
+    since_best: int = 0
+    planned_steps: int | None = None
+    ended: str | None = None
 
     def begin_epoch(self) -> None:
-        """Count from zero, if not one batch of the epoch is done."""
+        """Reset the sums, unless the epoch is resumed in its middle."""
         if not self.batch:
             self.clips, self.clips_failed, self.loss_sum = 0, 0, 0.0
 
     def count(self, clips: int, clips_failed: int, loss: float) -> None:
-        """A batch is done.
-
-        Args:
-            clips: that were learned from.
-            clips_failed: that could not be read.
-            loss: mean over `clips`.
-        """
+        """A batch is done, with this mean loss of the clips that could be read."""
         self.step, self.batch = self.step + 1, self.batch + 1
         self.clips_failed += clips_failed
         if clips:

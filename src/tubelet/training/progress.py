@@ -23,31 +23,24 @@ class Reporter(Protocol):
 
     def message(self, text: str) -> None:
         """A sentence worth reading."""
-        ...
 
     def begin(self, step: int, total_steps: int) -> None:
         """Training starts at `step` (more than 0 if it goes on), or has another number of steps from here on."""
-        ...
 
     def step(self, step: int, text: str) -> None:
         """So many steps are done; `text` has the latest figures."""
-        ...
 
     def preparing(self, done: int, total: int) -> None:
         """The features of so many videos are computed."""
-        ...
 
     def validating(self, done: int, total: int) -> None:
         """So many validation videos are done."""
-        ...
 
     def epoch(self, text: str) -> None:
         """An epoch is over; `text` has its figures."""
-        ...
 
     def end(self) -> None:
         """Training is over, however it ended."""
-        ...
 
 
 class ConsoleReporter:
@@ -152,13 +145,9 @@ class SilentReporter:
 
 
 class Pace:
-    """Clips per second, and the share of time spent waiting for data, since it was last asked."""
+    """Clips per second, and the share of time spent waiting for data."""
 
     def __init__(self) -> None:
-        self.restart()
-
-    def restart(self) -> None:
-        """Count from here."""
         self._started = self._lap = time.perf_counter()
         self.clips = 0
         self._waited = 0.0

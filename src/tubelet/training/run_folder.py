@@ -68,11 +68,6 @@ class RunFolder:
             if self.path.exists() and (not self.path.is_dir() or any(_visible(self.path))):
                 raise ConfigError(f"{self.path} exists and is not a run; name a folder that is new or empty")
 
-    def require_run(self) -> None:
-        """Raise a ConfigError if there is no run to go on with."""
-        if not self.run.is_file():
-            raise ConfigError(f"{self.path} holds no run to resume (no {self.run.name}); start one without resume")
-
     def take_up(self, world: World = ALONE) -> None:
         """Lock the run, to go on with it; of several processes the first one does.
 
@@ -81,13 +76,14 @@ class RunFolder:
             InUseError: another process works in it.
             StorageError: it cannot be written to.
         """
-        self.require_run()
+        if not self.run.is_file():
+            raise ConfigError(f"{self.path} holds no run to resume (no {self.run.name}); start one without resume")
         if world.first:
             with storage_errors(self.path):
                 self.lock.hold(self.path)
 
     def remove(self) -> None:
-        """Take the run away, with everything in it."""
+        """Delete the run."""
         shutil.rmtree(self.path, ignore_errors=True)
 
     def read_run(self) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""Checkpoints that all processes write together, each its part (torch.distributed.checkpoint).
+"""Sharded checkpoints: each process writes its shards (torch.distributed.checkpoint).
 
     checkpoints/last/.metadata, *.distcp   model.NAME, average.NAME, optimiser.NUMBER.NAME: every tensor of the training
     checkpoints/last/state.pt              the rest, as in any checkpoint
 
-Any number of processes reads them, one too, and with any strategy: each takes the parts that it needs.
+Any number of processes, with any strategy, can read them.
 """
 
 from __future__ import annotations
@@ -48,31 +48,17 @@ def save_sharded(
         keep: the name that the checkpoint before it gets; None removes it.
     """
     with writing_errors(folder):
-        _write_parts(folder, world, model, average, optimiser, state, keep)
-
-
-def _write_parts(
-    folder: Path,
-    world: World,
-    model: nn.Module,
-    average: nn.Module | None,
-    optimiser: torch.optim.Optimizer,
-    state: dict[str, Any],
-    keep: Path | None = None,
-) -> None:
-    writing = world.from_first(lambda: start_writing(folder))
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    if average is not None:
-        tensors |= {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
-    for number, values in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{number}.{name}": value for name, value in values.items()}
-    save(tensors, storage_writer=FileSystemWriter(writing))
-    if world.first:
-        checksums = {file.name: file_checksum(file) for file in writing.iterdir()}
-        torch.save({**state, PARTS: checksums}, writing / STATE_FILE)
-        flush(writing / STATE_FILE)
-        finish_writing(writing, folder, keep)
-    world.wait()
+        writing = world.broadcast(lambda: start_writing(folder))
+        tensors = _tensors(model, average)
+        for number, values in optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{number}.{name}": value for name, value in values.items()}
+        save(tensors, storage_writer=FileSystemWriter(writing))
+        if world.first:
+            checksums = {file.name: file_checksum(file) for file in writing.iterdir()}
+            torch.save({**state, PARTS: checksums}, writing / STATE_FILE)
+            flush(writing / STATE_FILE)
+            finish_writing(writing, folder, keep)
+        world.wait()
 
 
 def load_sharded(folder: Path, model: nn.Module, average: nn.Module | None, optimiser: torch.optim.Optimizer) -> None:
@@ -91,12 +77,10 @@ def load_sharded(folder: Path, model: nn.Module, average: nn.Module | None, opti
     try:
         reader = FileSystemReader(folder)
         stored = reader.read_metadata().state_dict_metadata
-        tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-        if average is not None:
-            tensors |= {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
+        tensors = _tensors(model, average)
         for key, described in stored.items():
             if key.startswith("optimiser.") and isinstance(described, TensorStorageMetadata):
-                tensors[key] = _room_for(described, parameters[int(key.split(".")[1])])
+                tensors[key] = _empty_like(described, parameters[int(key.split(".")[1])])
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)  # which is meant
             load(tensors, storage_reader=reader, no_dist=not dist.is_initialized())
@@ -111,8 +95,16 @@ def load_sharded(folder: Path, model: nn.Module, average: nn.Module | None, opti
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
 
 
-def _room_for(described: TensorStorageMetadata, parameter: Tensor) -> Tensor:
-    """An empty tensor for a value that the optimiser keeps of a parameter, spread as the parameter is."""
+def _tensors(model: nn.Module, average: nn.Module | None) -> dict[str, Tensor]:
+    """Of both state dicts, by the key of a checkpoint."""
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    if average is not None:
+        tensors |= {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
+    return tensors
+
+
+def _empty_like(described: TensorStorageMetadata, parameter: Tensor) -> Tensor:
+    """An empty tensor for a value of the optimiser's state of a parameter, sharded as the parameter is."""
     if described.size == parameter.shape and parameter.ndim:
         return torch.zeros_like(parameter, requires_grad=False)
     return torch.zeros(described.size, dtype=described.properties.dtype)

@@ -1,4 +1,4 @@
-"""Which videos are learned from and which are watched by."""
+"""Training and validation videos."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Divided:
 
     Attributes:
         table: all samples, each with its split.
-        train: what is learned from.
-        validation: what is watched by; None if there is nothing.
-        notes: what was decided, for the user.
+        train: training samples.
+        validation: validation samples; None if there are none.
+        notes: for the user.
     """
 
     table: Table

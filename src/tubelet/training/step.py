@@ -5,21 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tubelet.config import OptimisationConfig
 from tubelet.data import Batch
 from tubelet.errors import TubeletError
 from tubelet.nn.batch_norm import BatchNorm
-from tubelet.training.early_step import StepInBackward
 from tubelet.training.optimiser import set_learning_rate
+from tubelet.training.optimiser_in_backward import OptimiserInBackward
 from tubelet.training.parallel import Parallel, whole
 from tubelet.training.parts import accumulate, active_norms
-from tubelet.training.together import Agreement
+from tubelet.training.sync import StepInfo
 
 
 class DivergedError(TubeletError):
@@ -46,115 +45,113 @@ class StepResult:
     learning_rate: float
 
 
-def training_step(
-    model: Callable[..., Any],
-    batch: Batch,
-    optimiser: torch.optim.Optimizer,
-    loss_of: Callable[[Any, dict[str, Tensor]], Tensor],
-    *,
-    learning_rate: float,
-    accumulate_steps: int = 1,
-    clip_norm: float | None = None,
-    autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
-    parallel: Parallel | None = None,
-    agreement: Agreement | None = None,
-    early: StepInBackward | None = None,
-) -> StepResult:
-    """Change the weights by the gradient of the mean loss over the batch.
+@dataclass(frozen=True)
+class TrainingStep:
+    """Changes the weights by the gradient of the mean loss over a batch; made once for a training.
 
     The batch goes through the model in `accumulate_steps` parts. The loss of each is its sum divided by the clips of
     the whole batch, of all processes if there are several, so that the gradient is that of the whole batch, however
-    uneven the parts; a BatchNorm has the statistics of the whole batch, too (`train/parts.py`). What is drawn at random
-    in the model, such as dropout, is drawn for each part anew. All processes take as many parts; one that has no clips
+    uneven the parts; a BatchNorm has the statistics of the whole batch, too (`parts.py`). What is drawn at random in
+    the model, such as dropout, is drawn for each part anew. All processes take as many parts; one that has no clips
     left sends a blank one through the model, whose loss counts nothing.
 
-    Args:
-        model: video and frame mask to logits; in training mode.
-        batch: on the model's device, with at least one clip in one of the processes.
-        optimiser: over the model's parameters, gradients cleared.
-        loss_of: logits and targets to the loss of each clip [B].
-        learning_rate: of this step; each group of the optimiser multiplies it by its own factor.
-        accumulate_steps: how many parts.
+    Attributes:
+        model: in training mode; as the engine of several processes or a compiler wraps it.
+        optimiser: over the model's parameters, gradients cleared. Each group multiplies the learning rate by its own
+            factor.
+        losses: model and batch to the loss of each clip [B].
+        accumulate_steps: parts of a batch. A larger batch than usual has a part more.
+        batch_size: the usual one; None if all are.
         clip_norm: gradients of a larger norm are scaled down to it.
         autocast: makes the context of the forward pass.
-        parallel: the processes that take this step together.
-        agreement: what they agreed on; None for one process alone.
-        early: takes the step of each parameter during the backward pass, of one part in one process, without clipping.
-
-    Raises:
-        DivergedError: loss or gradient are not finite; nothing was changed. With `early` a finite loss may have had
-            gradients that are not, and weights were changed by them.
+        parallel: the processes that take a step together.
+        in_backward: changes each parameter during the backward pass, of one part in one process, without clipping.
     """
-    parallel = parallel or Parallel()
-    clips, largest = (agreement.clips, agreement.largest) if agreement is not None else (len(batch), len(batch))
-    parts = list(_parts(batch, min(accumulate_steps, largest)))
-    set_learning_rate(optimiser, learning_rate)
 
-    def loss_of_part(part: Batch) -> Tensor:
-        with autocast():
-            counted = part if len(part) else _blank(part)
-            return loss_of(model(counted.video, counted.frame_mask), counted.targets).sum() / clips
+    model: Callable[..., Any]
+    optimiser: torch.optim.Optimizer
+    losses: Callable[[Callable[..., Any], Batch], Tensor]
+    accumulate_steps: int = 1
+    batch_size: int | None = None
+    clip_norm: float | None = None
+    autocast: Callable[[], AbstractContextManager[None]] = nullcontext
+    parallel: Parallel = field(default_factory=Parallel)
+    in_backward: OptimiserInBackward | None = None
 
-    norms = active_norms(model) if len(parts) > 1 else []
-    if norms:
-        total = _through_whole_norms(parts, loss_of_part, norms, parallel)
-    else:
-        total = _one_by_one(parts, loss_of_part, parallel, early)
-    parallel.sum(total)
-    if early is not None:
-        norm = early.gradient_norm()
-    else:
-        parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-        norm = whole(nn.utils.clip_grad_norm_(parameters, clip_norm if clip_norm is not None else float("inf")))
-    result = StepResult(total.item(), norm.item(), learning_rate)
-    if not (torch.isfinite(total) and torch.isfinite(norm)):
-        optimiser.zero_grad(set_to_none=True)
-        raise DivergedError(f"loss {result.loss:g}, gradient norm {result.gradient_norm:g}")
-    if early is None:
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-    return result
+    def run(self, batch: Batch, learning_rate: float, info: StepInfo | None = None) -> StepResult:
+        """Take a step.
 
+        Args:
+            batch: of this process, on the model's device; one process has a clip at least.
+            learning_rate: of this step.
+            info: of the batch of all processes; None for one process alone.
 
-def number_of_parts(optimisation: OptimisationConfig, clips: int) -> int:
-    """In how many parts a batch goes through the model.
+        Raises:
+            DivergedError: loss or gradient are not finite; nothing was changed. With `in_backward` a finite loss may
+                have had gradients that are not, and weights were changed by them.
+        """
+        info = info or StepInfo(len(batch), len(batch))
+        parts = list(_parts(batch, min(self.parts_of(info.clips), info.largest)))
+        set_learning_rate(self.optimiser, learning_rate)
 
-    One with a clip more than usual (`EpochBatches.even_end`) has a part more, so that no part is larger than usual.
+        def loss_of_part(part: Batch) -> Tensor:
+            with self.autocast():
+                return self.losses(self.model, part if len(part) else _blank(part)).sum() / info.clips
 
-    Args:
-        optimisation: says how many.
-        clips: in the batch, of all processes.
-    """
-    usual = optimisation.accumulate_steps
-    return usual + 1 if usual > 1 and clips > optimisation.batch_size else usual
+        norms = active_norms(self.model) if len(parts) > 1 else []
+        if norms:
+            total = self._through_whole_norms(parts, loss_of_part, norms)
+        else:
+            total = self._one_by_one(parts, loss_of_part)
+        self.parallel.sum(total)
+        norm = self._gradient_norm()
+        result = StepResult(total.item(), norm.item(), learning_rate)
+        if not (torch.isfinite(total) and torch.isfinite(norm)):
+            self.optimiser.zero_grad(set_to_none=True)
+            raise DivergedError(f"loss {result.loss:g}, gradient norm {result.gradient_norm:g}")
+        if self.in_backward is None:
+            self.optimiser.step()
+            self.optimiser.zero_grad(set_to_none=True)
+        return result
 
+    def parts_of(self, clips: int) -> int:
+        """In how many parts so many clips, of all processes, go through the model.
 
-def _one_by_one(
-    parts: Sequence[Batch], loss_of_part: Callable[[Batch], Tensor], parallel: Parallel, early: StepInBackward | None
-) -> Tensor:
-    """Forward and backward pass of each part; returns the loss of this process's clips."""
-    losses = []
-    for number, part in enumerate(parts, 1):
-        with parallel.part(counts=len(part) > 0, last=number == len(parts)):
-            loss = loss_of_part(part) * (
-                parallel.world.size if len(part) else 0
-            )  # gradients are averaged over processes
-            if early is not None:
-                _require_finite(loss)
-            loss.backward()
-        losses.append(loss.detach())
-    return torch.stack(losses).sum() / parallel.world.size
+        A batch with a clip more than usual (`EpochBatches.even_end`) has a part more, so that no part is larger.
+        """
+        larger = self.batch_size is not None and clips > self.batch_size
+        return self.accumulate_steps + (larger and self.accumulate_steps > 1)
 
+    def _one_by_one(self, parts: Sequence[Batch], loss_of_part: Callable[[Batch], Tensor]) -> Tensor:
+        """Forward and backward pass of each part; returns the loss of this process's clips."""
+        processes, losses = self.parallel.world.size, []
+        for number, part in enumerate(parts, 1):
+            with self.parallel.part(counts=len(part) > 0, last=number == len(parts)):
+                loss = loss_of_part(part) * (processes if len(part) else 0)  # gradients are averaged over processes
+                if self.in_backward is not None:
+                    _require_finite(loss)
+                loss.backward()
+            losses.append(loss.detach())
+        return torch.stack(losses).sum() / processes
 
-def _through_whole_norms(
-    parts: Sequence[Batch], loss_of_part: Callable[[Batch], Tensor], norms: Sequence[BatchNorm], parallel: Parallel
-) -> Tensor:
-    """The same where each part has to be normalised with the statistics of the whole batch."""
-    filled = [part for part in parts if len(part)] or parts[:1]
-    with parallel.separately():
-        total = accumulate(filled, loss_of_part, norms, counts=[len(part) > 0 for part in filled], parallel=parallel)
-    parallel.sum_gradients()
-    return total
+    def _through_whole_norms(
+        self, parts: Sequence[Batch], loss_of_part: Callable[[Batch], Tensor], norms: Sequence[BatchNorm]
+    ) -> Tensor:
+        """The same where each part has to be normalised with the statistics of the whole batch."""
+        filled = [part for part in parts if len(part)] or parts[:1]
+        counts = [len(part) > 0 for part in filled]
+        with self.parallel.separately():
+            total = accumulate(filled, loss_of_part, norms, counts=counts, parallel=self.parallel)
+        self.parallel.sum_gradients()
+        return total
+
+    def _gradient_norm(self) -> Tensor:
+        """Of all parameters; gradients above `clip_norm` are clipped."""
+        if self.in_backward is not None:
+            return self.in_backward.gradient_norm()
+        parameters = [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
+        most = float("inf") if self.clip_norm is None else self.clip_norm
+        return whole(nn.utils.clip_grad_norm_(parameters, most))
 
 
 def _require_finite(loss: Tensor) -> None:
@@ -195,4 +192,4 @@ def _blank(batch: Batch) -> Batch:
     """One clip of zeros, of the first classes, in the shape of the batch's."""
     video = batch.video.new_zeros(1, *batch.video.shape[1:])
     targets = {head: target.new_zeros(1, *target.shape[1:]) for head, target in batch.targets.items()}
-    return Batch(video, None, targets, batch.indices)
+    return Batch(video, None, targets, batch.indices.new_zeros(1))

@@ -53,7 +53,9 @@ def test_the_loss_falls(clips: Path, tmp_path: Path, tiny: PretrainConfig, prese
     model = {name: value for name, value in tiny.model.items() if factorised or name != "temporal_layers"}
     fields = {**to_dict(tiny), "preset": preset_name, "model": {**model, "hidden_size": 48}}
     fields["masking"].update(hide_times=None, decoder_size=48)
-    config = override(from_dict(PretrainConfig, fields), epochs=25, learning_rate=3e-3, targets="normalised_pixels")
+    config = override(
+        from_dict(PretrainConfig, fields), epochs=25, learning_rate=3e-3, targets="normalised_pixels", seed=1
+    )
     result = run(clips, tmp_path / "run", config)
     losses = [event["loss"] for event in read_events(tmp_path / "run" / "metrics.jsonl", "epoch")]
     assert result.loss == losses[-1]
@@ -221,6 +223,13 @@ def test_a_pretraining_whose_videos_vanish_stops_and_a_complete_one_knows_its_lo
         again = pretrain(out=tmp_path / "run", resume=True, reporter=SilentReporter())
         assert (again.loss, again.num_failures) == (whole.loss, 0)
     assert same(again.model.state_dict(), whole.model.state_dict())
+
+
+def test_pretrain_ends_when_its_minutes_are_over(clips: Path, tmp_path: Path, tiny: PretrainConfig) -> None:
+    assert run(clips, tmp_path / "run", tiny, minutes=1e-6).steps == 1
+    (end,) = read_events(tmp_path / "run" / "metrics.jsonl", "end")
+    assert end["reason"] == "time"
+    assert tubelet.load(tmp_path / "run").config.num_frames == 4
 
 
 def test_labels_do_not_matter_and_other_splits_are_not_opened(

@@ -18,7 +18,7 @@ from tubelet.training import SilentReporter, fitting, read_events, train
 from tubelet.training.memory import available_memory, peak_memory
 from tubelet.training.model import build_model
 from tubelet.training.splits import divide
-from tubelet.training.trainer import Trainer
+from tubelet.training.supervised import SupervisedTask
 
 
 def test_the_peak_is_the_most_that_is_alive_at_once() -> None:
@@ -105,20 +105,20 @@ def test_trying_leaves_no_trace(clips: Path, tiny: TrainConfig, monkeypatch: pyt
     config = override(tiny, model=model, batch_size=5)
     table = divide(read_configured(replace(config.data, source=str(clips))), config)
     built, _ = build_model(config, table.table)
-    trainer = Trainer(built, table.train, None, config)
-    before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
-    generator, modes = torch.get_rng_state(), [module.training for module in trainer.model.modules()]
+    task = SupervisedTask.of(built, table.table, config)
+    before = {name: tensor.clone() for name, tensor in task.model.state_dict().items()}
+    generator, modes = torch.get_rng_state(), [module.training for module in task.model.modules()]
     passes: list[int] = []
     real = fitting._pass
     monkeypatch.setattr(fitting, "available_memory", lambda: 2**40)
-    monkeypatch.setattr(fitting, "_pass", lambda trainer, clips: passes.append(clips) or real(trainer, clips))
-    assert fitting.fitting(trainer).accumulate_steps == 1
+    monkeypatch.setattr(fitting, "_pass", lambda task, clips: passes.append(clips) or real(task, clips))
+    assert fitting.fitting(task).accumulate_steps == 1
     assert passes == [1, 2, 4, 5]
-    after = trainer.model.state_dict()
+    after = task.model.state_dict()
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
     assert torch.equal(torch.get_rng_state(), generator)
-    assert [module.training for module in trainer.model.modules()] == modes
-    assert all(parameter.grad is None for parameter in trainer.model.parameters())
+    assert [module.training for module in task.model.modules()] == modes
+    assert all(parameter.grad is None for parameter in task.model.parameters())
 
 
 def test_a_file_and_a_field_say_the_same(tmp_path: Path) -> None:

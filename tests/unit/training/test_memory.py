@@ -12,8 +12,7 @@ from reporters import Told
 from tubelet.config import TrainConfig, override
 from tubelet.fast import optimise
 from tubelet.presets import create
-from tubelet.training import setup as starting
-from tubelet.training import train
+from tubelet.training import settle, train
 from tubelet.training.fitting import Fit
 from tubelet.training.memory import expected_memory, peak_memory
 
@@ -36,8 +35,8 @@ def test_a_batch_that_would_not_fit_is_taken_in_parts_without_being_asked(
     clips: Path, tmp_path: Path, tiny: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The system ends a process that takes more than there is, without a word."""
-    monkeypatch.setattr(starting, "available_memory", lambda: 10_000)
-    monkeypatch.setattr(starting, "fitting", lambda trainer: Fit(3, "in 3 parts"))
+    monkeypatch.setattr(settle, "available_memory", lambda: 10_000)
+    monkeypatch.setattr(settle, "fitting", lambda task: Fit(3, "in 3 parts"))
     told = Told()
     train(clips, tmp_path / "run", config=override(tiny, epochs=1), reporter=told)
     (line,) = (text for text in told.messages if "in 3 parts" in text)

@@ -14,10 +14,10 @@ from tubelet.data import Batch, MixupCutmix, batch_generator
 from tubelet.errors import ConfigError
 from tubelet.model import ViViT
 from tubelet.nn.batch_norm import BatchNorm
-from tubelet.training.losses import classification_loss
+from tubelet.training.losses import batch_losses
 from tubelet.training.memory import peak_memory
 from tubelet.training.parts import require_parts_are_exact
-from tubelet.training.step import DivergedError, training_step
+from tubelet.training.step import DivergedError, TrainingStep
 
 CLASSES = 3
 
@@ -56,14 +56,8 @@ def after_step(model: ViViT, batch: Batch, parts: int) -> tuple[dict[str, Tensor
     """Gradients, read back from an SGD step with rate 1; buffers; and the loss."""
     model = copy.deepcopy(model)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    result = training_step(
-        model,
-        batch,
-        torch.optim.SGD(model.parameters()),
-        classification_loss,
-        learning_rate=1.0,
-        accumulate_steps=parts,
-    )
+    step = TrainingStep(model, torch.optim.SGD(model.parameters()), batch_losses, accumulate_steps=parts)
+    result = step.run(batch, 1.0)
     gradients = {name: before[name] - parameter.detach() for name, parameter in model.named_parameters()}
     return gradients, dict(model.named_buffers()), result.loss
 
@@ -89,12 +83,8 @@ def test_no_more_than_a_part_is_in_memory(model: ViViT) -> None:
     def peak(clips: int, parts: int) -> int:
         trained = copy.deepcopy(model)
         optimiser = torch.optim.SGD(trained.parameters())
-        batch = batch_of(clips)
-        return peak_memory(
-            lambda: training_step(
-                trained, batch, optimiser, classification_loss, learning_rate=0.1, accumulate_steps=parts
-            )
-        )
+        batch, step = batch_of(clips), TrainingStep(trained, optimiser, batch_losses, accumulate_steps=parts)
+        return peak_memory(lambda: step.run(batch, 0.1))
 
     assert peak(3, 3) < (peak(1, 1) + peak(3, 1)) / 2
 
@@ -107,14 +97,8 @@ def test_a_part_draws_the_same_in_all_its_passes(model: ViViT) -> None:
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.5
-    training_step(
-        model,
-        batch_of(8),
-        torch.optim.SGD(model.parameters()),
-        classification_loss,
-        learning_rate=0.1,
-        accumulate_steps=4,
-    )
+    step = TrainingStep(model, torch.optim.SGD(model.parameters()), batch_losses, accumulate_steps=4)
+    step.run(batch_of(8), 0.1)
     normed = torch.cat(seen)
     assert len(normed) == 8
     torch.testing.assert_close(normed.mean(dim=0), torch.zeros(32), rtol=0, atol=1e-4)
@@ -127,7 +111,7 @@ def test_a_loss_that_is_no_number_leaves_the_statistics_alone(model: ViViT) -> N
     batch.video[3] = float("inf")
     optimiser = torch.optim.SGD(model.parameters())
     with pytest.raises(DivergedError, match="loss nan"):
-        training_step(model, batch, optimiser, classification_loss, learning_rate=1.0, accumulate_steps=2)
+        TrainingStep(model, optimiser, batch_losses, accumulate_steps=2).run(batch, 1.0)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 import copy
 import math
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 import tubelet
-from tubelet.config import OptimisationConfig
 from tubelet.data import Batch
 from tubelet.model import ViViT
-from tubelet.training.early_step import StepInBackward
 from tubelet.training.ema import WeightAverage
-from tubelet.training.losses import classification_loss
-from tubelet.training.step import DivergedError, number_of_parts, training_step
+from tubelet.training.losses import batch_losses, classification_loss
+from tubelet.training.optimiser_in_backward import OptimiserInBackward
+from tubelet.training.step import DivergedError, TrainingStep
 
-LOSS = classification_loss
+LOSS = batch_losses
 SIZES = {"num_frames": 4, "image_size": 16, "tubelet_size": (2, 8, 8), "hidden_size": 24, "num_heads": 2, "mlp_dim": 48}
 
 
@@ -47,11 +47,11 @@ def batch() -> Batch:
     )
 
 
-def gradients(model: ViViT, batch: Batch, parts: int, loss_of: object = LOSS) -> dict[str, Tensor]:
+def gradients(model: ViViT, batch: Batch, parts: int, losses: Any = LOSS) -> dict[str, Tensor]:
     """What a step sees, read back from an SGD step with rate 1."""
     model = copy.deepcopy(model)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    training_step(model, batch, torch.optim.SGD(model.parameters()), loss_of, learning_rate=1.0, accumulate_steps=parts)
+    TrainingStep(model, torch.optim.SGD(model.parameters()), losses, accumulate_steps=parts).run(batch, 1.0)
     return {name: before[name] - parameter.detach() for name, parameter in model.named_parameters()}
 
 
@@ -60,8 +60,8 @@ def test_accumulated_parts_however_uneven_give_the_gradient_of_the_whole_batch(
     model: ViViT, batch: Batch, parts: int
 ) -> None:
     weights = {"label": torch.tensor([0.5, 2.0, 1.0])}
-    for loss_of in (LOSS, partial(classification_loss, class_weights=weights)):
-        whole, accumulated = gradients(model, batch, 1, loss_of), gradients(model, batch, parts, loss_of)
+    for losses in (LOSS, partial(batch_losses, class_weights=weights)):
+        whole, accumulated = gradients(model, batch, 1, losses), gradients(model, batch, parts, losses)
         for name, gradient in whole.items():
             torch.testing.assert_close(accumulated[name], gradient, rtol=0, atol=1e-6, msg=name)
 
@@ -99,8 +99,9 @@ def test_a_step_in_the_backward_pass_is_the_same_step_to_the_bit(
     for early in (False, True):
         trained = copy.deepcopy(model)
         optimiser = torch.optim.AdamW(trained.parameters(), weight_decay=0.1)
-        within = StepInBackward(optimiser) if early else None
-        results = [training_step(trained, batch, optimiser, LOSS, learning_rate=1e-2, early=within) for _ in range(3)]
+        within = OptimiserInBackward(optimiser) if early else None
+        step = TrainingStep(trained, optimiser, LOSS, in_backward=within)
+        results = [step.run(batch, 1e-2) for _ in range(3)]
         assert all(parameter.grad is None for parameter in trained.parameters())
         found.append((trained.state_dict(), results, optimiser.state_dict()["state"]))
     (weights, results, moments), (others, other_results, other_moments) = found
@@ -115,26 +116,22 @@ def test_a_step_in_the_backward_pass_is_the_same_step_to_the_bit(
 
 def test_never_more_than_one_gradient_is_there_with_steps_in_the_backward_pass(model: ViViT, batch: Batch) -> None:
     optimiser = torch.optim.SGD(model.parameters())
-    within, seen = StepInBackward(optimiser), []
+    within, seen = OptimiserInBackward(optimiser), []
     optimiser.register_step_post_hook(
         lambda *_: seen.append(sum(parameter.grad is not None for parameter in model.parameters()))
     )
-    training_step(model, batch, optimiser, LOSS, learning_rate=0.1, early=within)
+    TrainingStep(model, optimiser, LOSS, in_backward=within).run(batch, 0.1)
     assert seen == [1] * len(list(model.parameters()))
 
 
 def test_a_loss_that_is_no_number_changes_nothing_in_the_backward_pass_either(model: ViViT, batch: Batch) -> None:
     before = copy.deepcopy(model.state_dict())
     optimiser = torch.optim.SGD(model.parameters())
+    step = TrainingStep(
+        model, optimiser, lambda *inputs: LOSS(*inputs) * math.nan, in_backward=OptimiserInBackward(optimiser)
+    )
     with pytest.raises(DivergedError, match="loss nan"):
-        training_step(
-            model,
-            batch,
-            optimiser,
-            lambda logits, targets: LOSS(logits, targets) * math.nan,
-            learning_rate=0.1,
-            early=StepInBackward(optimiser),
-        )
+        step.run(batch, 0.1)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
@@ -142,9 +139,8 @@ def test_the_loss_reported_is_the_mean_over_the_batch(model: ViViT, batch: Batch
     expected = torch.nn.functional.cross_entropy(model(batch.video, batch.frame_mask), batch.targets["label"]).item()
     for parts in (1, 3):
         copied = copy.deepcopy(model)
-        result = training_step(
-            copied, batch, torch.optim.SGD(copied.parameters()), LOSS, learning_rate=0.1, accumulate_steps=parts
-        )
+        step = TrainingStep(copied, torch.optim.SGD(copied.parameters()), LOSS, accumulate_steps=parts)
+        result = step.run(batch, 0.1)
         assert result.loss == pytest.approx(expected, abs=1e-6)
 
 
@@ -153,9 +149,8 @@ def test_clipping_scales_the_whole_gradient_down_to_the_norm(model: ViViT, batch
     norm = math.sqrt(sum(gradient.square().sum().item() for gradient in free.values()))
     copied = copy.deepcopy(model)
     before = {name: parameter.detach().clone() for name, parameter in copied.named_parameters()}
-    result = training_step(
-        copied, batch, torch.optim.SGD(copied.parameters()), LOSS, learning_rate=1.0, clip_norm=norm / 4
-    )
+    step = TrainingStep(copied, torch.optim.SGD(copied.parameters()), LOSS, clip_norm=norm / 4)
+    result = step.run(batch, 1.0)
     assert result.gradient_norm == pytest.approx(norm, rel=1e-4)
     for name, parameter in copied.named_parameters():
         torch.testing.assert_close(before[name] - parameter.detach(), free[name] / 4, rtol=1e-3, atol=1e-6)
@@ -165,17 +160,18 @@ def test_a_loss_that_is_no_number_changes_nothing(model: ViViT, batch: Batch) ->
     before = copy.deepcopy(model.state_dict())
     batch.video[3] = float("inf")
     with pytest.raises(DivergedError, match="loss nan"):
-        training_step(model, batch, torch.optim.AdamW(model.parameters()), LOSS, learning_rate=1.0, accumulate_steps=2)
+        TrainingStep(model, torch.optim.AdamW(model.parameters()), LOSS, accumulate_steps=2).run(batch, 1.0)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 @pytest.mark.parametrize(("batch_size", "parts"), [(8, 2), (8, 8), (5, 3), (2, 2)])
-def test_a_batch_with_a_clip_more_has_no_larger_part(batch_size: int, parts: int) -> None:
-    optimisation = OptimisationConfig(batch_size=batch_size, accumulate_steps=parts)
-    assert number_of_parts(optimisation, batch_size) == parts
-    folded = number_of_parts(optimisation, batch_size + 1)
+def test_a_batch_with_a_clip_more_has_no_larger_part(model: ViViT, batch_size: int, parts: int) -> None:
+    optimiser = torch.optim.SGD(model.parameters())
+    step = TrainingStep(model, optimiser, LOSS, accumulate_steps=parts, batch_size=batch_size)
+    assert step.parts_of(batch_size) == parts
+    folded = step.parts_of(batch_size + 1)
     assert math.ceil((batch_size + 1) / folded) <= math.ceil(batch_size / parts)
-    assert number_of_parts(OptimisationConfig(batch_size=batch_size), batch_size + 1) == 1
+    assert TrainingStep(model, optimiser, LOSS, batch_size=batch_size).parts_of(batch_size + 1) == 1
 
 
 def test_soft_targets_and_several_heads() -> None:

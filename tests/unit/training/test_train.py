@@ -16,9 +16,10 @@ import tubelet
 from reporters import Told
 from tubelet.config import PreprocessingConfig, TrainConfig, override, train_config
 from tubelet.data import read_table
-from tubelet.errors import ConfigError, DataError
+from tubelet.errors import ConfigError, DataError, WeightsError
 from tubelet.training import DivergedError, SilentReporter, TrainingInterrupted, TrainResult, read_events, train
-from tubelet.training import loop as loop_module
+from tubelet.training.step import TrainingStep
+from tubelet.training.trainer import Trainer
 
 
 def run(clips: Path, out: Path, config: TrainConfig, **fields: Any) -> TrainResult:
@@ -115,14 +116,14 @@ def test_what_is_delivered_is_the_best_validation_or_on_request_the_last(
     """The figures of three validations are made up: the second is the best, the third has the same top-1, more loss."""
     figures = [(0.3, 1.0), (0.5, 0.9), (0.5, 0.95)]
     delivered: dict[str, Any] = {}
-    real = loop_module.Trainer.validate
+    real = Trainer.validate
     for keep in ("best", "last"):
         told = iter(figures)
         seen = []
 
         def validate(self: Any, progress: Any, told: Any = told, seen: list[Any] = seen) -> Any:
             top1, loss = next(told)
-            seen.append({name: value.clone() for name, value in self.watched_model.state_dict().items()})
+            seen.append({name: value.clone() for name, value in self.eval_model.state_dict().items()})
             evaluation = real(self, progress)
             return dataclasses.replace(
                 evaluation,
@@ -130,7 +131,7 @@ def test_what_is_delivered_is_the_best_validation_or_on_request_the_last(
             )
 
         with monkeypatch.context() as patched:
-            patched.setattr(loop_module.Trainer, "validate", validate)
+            patched.setattr(Trainer, "validate", validate)
             result = run(clips, tmp_path / keep, tiny, epochs=3, keep=keep)
         assert result.best is not None
         assert (result.best.epoch, result.best.top1, result.best.loss) == (2, 0.5, 0.9)
@@ -266,16 +267,16 @@ def test_a_training_set_without_one_readable_video_is_an_error(clips: Path, tmp_
 def test_a_training_that_diverges_stops_names_the_batch_and_keeps_the_last_good_checkpoint(
     clips: Path, tmp_path: Path, tiny: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = loop_module.training_step, 0
+    real, calls = TrainingStep.run, 0
 
-    def poisoned(model: Any, batch: Any, *args: Any, **options: Any) -> Any:
+    def poisoned(step: TrainingStep, batch: Any, *inputs: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == 5:
             batch.video.fill_(float("nan"))
-        return real(model, batch, *args, **options)
+        return real(step, batch, *inputs)
 
-    monkeypatch.setattr(loop_module, "training_step", poisoned)
+    monkeypatch.setattr(TrainingStep, "run", poisoned)
     with pytest.raises(DivergedError, match=r"step 5; .*\.mp4") as raised:
         run(clips, tmp_path / "run", tiny)
     (event,) = read_events(tmp_path / "run" / "metrics.jsonl", "diverged")
@@ -484,3 +485,27 @@ def test_the_user_is_told_which_recipe_was_taken_and_why(clips: Path, tmp_path: 
     train(clips, tmp_path / "run", reporter=told, **fields)
     assert any("recipe: small-data" in message for message in told.messages)
     assert json.loads((tmp_path / "run" / "run.json").read_text())["config"]["recipe"] == "small-data"
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_train_given_model_in_half_precision_is_trained_in_float32(
+    clips: Path, tmp_path: Path, tiny: TrainConfig, dtype: torch.dtype
+) -> None:
+    model, told = tubelet.create(tiny.preset, **tiny.model, num_classes=3).to(dtype), Told()
+    result = train(clips, tmp_path / "run", config=override(tiny, epochs=1), model=model, reporter=told)
+    assert {parameter.dtype for parameter in result.model.parameters()} == {torch.float32}
+    assert any(f"weights in {str(dtype).removeprefix('torch.')}, trained in float32" in text for text in told.messages)
+
+
+def test_resume_from_checkpoint_of_another_run_is_refused(clips: Path, tmp_path: Path, tiny: TrainConfig) -> None:
+    one, other, told = tmp_path / "one", tmp_path / "other", Told()
+    for out, seed in ((one, 0), (other, 1)):
+        run(clips, out, tiny, seed=seed)
+    shutil.copy(other / "checkpoints" / "last" / "state.pt", one / "checkpoints" / "last")
+    train(out=one, resume=True, reporter=told)
+    (note,) = [text for text in told.messages if "another run" in text]
+    assert f"the run goes on from {one / 'checkpoints' / 'previous'}" in note
+    shutil.rmtree(one / "checkpoints")
+    shutil.copytree(other / "checkpoints", one / "checkpoints")
+    with pytest.raises(WeightsError, match="was written by another run"):
+        train(out=one, resume=True, reporter=SilentReporter())

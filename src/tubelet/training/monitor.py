@@ -1,4 +1,4 @@
-"""What is measured of every step besides its loss: how far it moved the weights, and whether it is out of line."""
+"""What is measured of every step besides its loss: the update ratio, and spikes of the loss and the gradient norm."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from tubelet.errors import TubeletError
 from tubelet.training.step import StepResult
 
 WINDOW, ENOUGH = 128, 32
-"""Steps that are remembered, and how many must be before one can be out of line."""
+"""Steps that are remembered, and how many there must be before one can be a spike."""
 
 LEAST_DEVIATION = 0.05
-"""Of the logarithm: a figure that hardly varies may still vary by this much."""
+"""Of the logarithm, for a value that hardly varies."""
 
 
 class SpikeError(TubeletError):
-    """A loss or a gradient norm far above the usual, in a training that was to stop then."""
+    """A loss or a gradient norm far above the usual, with `on_spike="stop"`."""
 
     exit_code = 1
 
 
 @dataclass(frozen=True)
 class Spike:
-    """A figure of a step that is out of line.
+    """A loss or gradient norm far above the usual.
 
     Attributes:
         what: `loss` or `gradient norm`.
@@ -47,13 +47,13 @@ class Spike:
         return f"{self.what} {self.value:.4g}, where {self.usual:.4g} is usual"
 
 
-class StepWatch:
-    """Looks at the steps of an optimiser.
+class StepMonitor:
+    """Measures update ratios, and finds spikes.
 
     Args:
-        optimiser: whose steps they are. To measure one, its weights are copied just before they change, when nothing
-            else of the step is in memory any more but the gradients. It may change some of them after the others.
-        config: what is looked at.
+        optimiser: its weights are copied just before a step that is measured, when activations are freed. It may update
+            some of them after the others.
+        config: what is measured.
     """
 
     def __init__(self, optimiser: torch.optim.Optimizer, config: MonitoringConfig) -> None:
@@ -69,20 +69,20 @@ class StepWatch:
         optimiser.register_step_post_hook(self._compare_weights)
 
     def begin(self, step: int) -> None:
-        """Say that the step with this number, counted from 1, comes next."""
+        """The step with this number, counted from 1, comes next."""
         every = self.config.update_ratio_steps
         self._measures = bool(every) and step % every == 0
         self._size = self._change = 0.0
 
     @property
     def update_ratio(self) -> float | None:
-        """Of the last step: norm of the change of all weights over their norm before; None if it was not measured."""
+        """Norm of the update of the last step over that of the weights before; None if it was not measured."""
         if not self._measures:
             return None
         return math.sqrt(self._change / self._size) if self._size else 0.0
 
     def spikes(self, result: StepResult) -> list[Spike]:
-        """Which figures of a step are out of line; they count from now on."""
+        """The spikes of a step, which counts as usual from now on."""
         found = []
         for name, value in (("loss", result.loss), ("gradient norm", result.gradient_norm)):
             known, logarithm = self._logarithms[name], math.log(max(value, 1e-30))
@@ -97,11 +97,10 @@ class StepWatch:
         return found
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed training needs to judge as this one would have."""
+        """The values so far."""
         return {name: list(known) for name, known in self._logarithms.items()} | {"spike_steps": self.spike_steps}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a `state_dict`."""
         self.spike_steps = int(state.get("spike_steps", 0))
         for name, known in self._logarithms.items():
             known.clear()

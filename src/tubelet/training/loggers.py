@@ -1,7 +1,7 @@
-"""TensorBoard, wandb and trackio: where the figures of `metrics.jsonl` can be seen as well.
+"""TensorBoard, wandb and trackio, which get the metrics of `metrics.jsonl` too.
 
-`metrics.jsonl` is the truth and these follow it: what they do not have yet, because they were switched on late or a
-process was killed, is taken from it, and no figure is given to them twice.
+What a logger does not have yet, because it was switched on late or a process was killed, it gets from the file; no
+value is logged twice.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tubelet.training.log import EventLog, read_events
 from tubelet.training.run_folder import RunFolder
 
 SHOWN = ("train", "validation", "epoch")
-"""Events whose numbers are shown."""
+"""Events whose numbers are logged."""
 
 INSTALL = {
     "tensorboard": "pip install 'tubelet[tensorboard]'",
@@ -34,24 +34,21 @@ INSTALL = {
 
 
 @runtime_checkable
-class Mirror(Protocol):
-    """Somewhere else that figures are shown."""
+class MetricLogger(Protocol):
+    """A place where metrics are logged."""
 
     def write(self, event: str, step: int, figures: Mapping[str, float]) -> None:
-        """Show the figures of an event, unless they were shown before."""
-        ...
+        """Log the metrics of an event, unless they were logged before."""
 
     def flush(self) -> None:
-        """Have everything so far out of this process."""
-        ...
+        """Write out everything so far."""
 
     def close(self) -> None:
-        """No more will come."""
-        ...
+        """The last call."""
 
 
 def require_installed(config: MonitoringConfig) -> None:
-    """Raise a ConfigError if a place that figures are to go to is not installed."""
+    """Raise a ConfigError if a logger is not installed."""
     for name in config.log:
         found = find_spec(name)
         if found is None or found.origin is None:  # a folder of that name, such as wandb leaves behind, is no module
@@ -59,38 +56,38 @@ def require_installed(config: MonitoringConfig) -> None:
 
 
 @contextmanager
-def mirroring(log: EventLog, folder: RunFolder, config: MonitoringConfig, step: int) -> Iterator[None]:
-    """Inside the `with`, the events of a log go to the places of the configuration as well.
+def logging_to(log: EventLog, folder: RunFolder, config: MonitoringConfig, step: int) -> Iterator[None]:
+    """Inside the `with`, the events of a log go to the loggers of the configuration, too.
 
     Args:
-        log: where events are written.
+        log: of the run.
         folder: of the run.
-        config: names the places.
-        step: steps done; the log holds what happened up to there.
+        config: names the loggers.
+        step: steps done; the log has them.
     """
     if not config.log:
         yield
         return
     with ExitStack() as stack:
         for name in config.log:
-            mirror: Mirror
+            logger: MetricLogger
             if name == "tensorboard":
-                mirror = TensorBoard(folder.path / "tensorboard", step)
+                logger = TensorBoard(folder.path / "tensorboard", step)
             else:
-                mirror = Tracker(name, folder, config.log_project)
-            stack.callback(mirror.close)
+                logger = Tracker(name, folder, config.log_project)
+            stack.callback(logger.close)
             for fields in read_events(folder.metrics):
-                show(mirror, fields)
-            stack.enter_context(log.also(partial(show, mirror), mirror.flush))
+                show(logger, fields)
+            stack.enter_context(log.also(partial(show, logger), logger.flush))
         yield
 
 
-def show(mirror: Mirror, fields: Mapping[str, Any]) -> None:
-    """Give an event of `metrics.jsonl` to a mirror, if there is something to show."""
+def show(logger: MetricLogger, fields: Mapping[str, Any]) -> None:
+    """Log an event of `metrics.jsonl`, if it has metrics."""
     event = fields["event"]
     figures = dict(_figures(event, {name: value for name, value in fields.items() if name not in ("event", "step")}))
     if event in SHOWN and figures:
-        mirror.write(event, fields["step"], figures)
+        logger.write(event, fields["step"], figures)
 
 
 def _figures(prefix: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
@@ -102,7 +99,7 @@ def _figures(prefix: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, floa
             yield f"{prefix}/{name}", float(value)
 
 
-class TensorBoard:
+class TensorBoard(MetricLogger):
     """Event files in a folder.
 
     Args:
@@ -118,25 +115,22 @@ class TensorBoard:
         self._writer = SummaryWriter(str(folder), purge_step=self._first if continued else None)
 
     def write(self, event: str, step: int, figures: Mapping[str, float]) -> None:
-        """See `Mirror`."""
         if step >= self._first:
             for name, value in figures.items():
                 self._writer.add_scalar(name, value, step)
 
     def flush(self) -> None:
-        """See `Mirror`."""
         self._writer.flush()
 
     def close(self) -> None:
-        """See `Mirror`."""
         self._writer.close()
 
 
-class Tracker:
+class Tracker(MetricLogger):
     """A module with the functions `init`, `log` and `finish`: wandb, or trackio.
 
-    What was given to it is kept in `log-NAME.json` of the run, so that a resumed run goes on in the same place there
-    and no figure comes twice.
+    The run's name there and the steps that were logged are kept in `log-NAME.json`, for a resumed run. These modules
+    send from a process or thread of their own.
 
     Args:
         name: of the module.
@@ -159,17 +153,15 @@ class Tracker:
         self._module.init(project=self._state["project"], config=folder.read_run()["config"], **fields)
 
     def write(self, event: str, step: int, figures: Mapping[str, float]) -> None:
-        """See `Mirror`."""
         if step > self._state["given"].get(event, -1):
             self._state["given"][event] = step
             self._keep()  # first, since one figure that is missing is better than one that is there twice
             self._module.log(dict(figures), step=step)
 
     def flush(self) -> None:
-        """See `Mirror`; these modules send from a process or thread of their own."""
+        """Nothing to do."""
 
     def close(self) -> None:
-        """See `Mirror`."""
         self._module.finish()
 
     def _keep(self) -> None:

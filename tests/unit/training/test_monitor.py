@@ -9,20 +9,19 @@ from typing import Any
 import pytest
 import torch
 
-import tubelet.training.loop as loop_module
-import tubelet.training.watch as watch_module
+import tubelet.training.monitor as watch_module
 from reporters import Told
 from tubelet.config import MonitoringConfig, TrainConfig, override
 from tubelet.errors import ConfigError
 from tubelet.report import write_report
 from tubelet.training import SilentReporter, SpikeError, read_events, train
-from tubelet.training.step import StepResult
-from tubelet.training.watch import ENOUGH, StepWatch
+from tubelet.training.monitor import ENOUGH, StepMonitor
+from tubelet.training.step import StepResult, TrainingStep
 
 
-def watch_of(*weights: torch.Tensor, rate: float = 0.1, **settings: Any) -> tuple[torch.optim.Optimizer, StepWatch]:
+def watch_of(*weights: torch.Tensor, rate: float = 0.1, **settings: Any) -> tuple[torch.optim.Optimizer, StepMonitor]:
     optimiser = torch.optim.SGD([torch.nn.Parameter(tensor) for tensor in weights], lr=rate)
-    return optimiser, StepWatch(optimiser, MonitoringConfig(**settings))
+    return optimiser, StepMonitor(optimiser, MonitoringConfig(**settings))
 
 
 def test_the_update_ratio_is_the_norm_of_the_change_over_the_norm_of_the_weights() -> None:
@@ -95,16 +94,16 @@ def test_settings_that_cannot_be_meant_are_errors(fields: dict[str, Any], advice
 @pytest.fixture
 def spiky(monkeypatch: pytest.MonkeyPatch) -> int:
     """Step 5's gradient norm is made up to be huge, and two steps are enough to know what is usual."""
-    monkeypatch.setattr("tubelet.training.watch.ENOUGH", 2)
-    real, calls = loop_module.training_step, 0
+    monkeypatch.setattr("tubelet.training.monitor.ENOUGH", 2)
+    real, calls = TrainingStep.run, 0
 
-    def step(*args: Any, **options: Any) -> StepResult:
+    def step(*inputs: Any) -> StepResult:
         nonlocal calls
         calls += 1
-        made = real(*args, **options)
+        made = real(*inputs)
         return StepResult(made.loss, 1e6, made.learning_rate) if calls == 5 else made
 
-    monkeypatch.setattr(loop_module, "training_step", step)
+    monkeypatch.setattr(TrainingStep, "run", step)
     return 5
 
 
@@ -131,7 +130,7 @@ def test_a_spike_is_written_down_told_and_shown_on_the_page(
 def test_further_spikes_are_counted_in_one_line(
     clips: Path, tmp_path: Path, tiny: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch_module.StepWatch, "spikes", _always)
+    monkeypatch.setattr(watch_module.StepMonitor, "spikes", _always)
     told = Told()
     train(clips, tmp_path / "run", config=tiny, reporter=told)
     lines = [message for message in told.messages if "spike" in message]
@@ -140,7 +139,7 @@ def test_further_spikes_are_counted_in_one_line(
     assert len(read_events(tmp_path / "run" / "metrics.jsonl", "spike")) == 6
 
 
-def _always(watch: StepWatch, result: StepResult) -> list[watch_module.Spike]:
+def _always(watch: StepMonitor, result: StepResult) -> list[watch_module.Spike]:
     watch.spike_steps += 1
     return [watch_module.Spike("loss", 9.0, 1.0)]
 

@@ -1,4 +1,4 @@
-"""What the processes of a training agree on before each step, so that all of them do the same."""
+"""The processes of a training before each step: how many clips it has in all, and whether all go on."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from tubelet.training.interrupt import StopAsked, StopRequest, until_stopped
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """About one step.
+class StepInfo:
+    """What all processes know of the step that comes next.
 
     Attributes:
         clips: of all processes together, those that could be read.
         largest: clips of the process that has most.
-        late: whether it is time for a checkpoint.
+        checkpoint_due: whether it is time for a checkpoint.
     """
 
     clips: int
     largest: int
-    late: bool
+    checkpoint_due: bool = False
 
 
-def agreed(
-    batches: Iterator[Batch], world: World, stop: StopRequest, late: Callable[[], bool]
-) -> Iterator[tuple[Batch, Agreement]]:
-    """The batches of this process, with the failures of all processes, and what they agree on.
+def synchronised_batches(
+    batches: Iterator[Batch], world: World, stop: StopRequest, checkpoint_due: Callable[[], bool]
+) -> Iterator[tuple[Batch, StepInfo]]:
+    """The batches of this process, with the failures of all processes, each with its `StepInfo`.
 
     Args:
         batches: as many in each process.
         world: the processes.
         stop: a signal that any of them gets stops all before the same step.
-        late: whether a checkpoint is due; the first process's clock counts.
+        checkpoint_due: the first process's clock counts.
 
     Raises:
         StopAsked: in all of them, before the next step.
@@ -43,13 +43,13 @@ def agreed(
     for batch in _with_stop(until_stopped(batches, stop)):
         clips = 0 if batch is None else len(batch)
         failed = 0 if batch is None else len(batch.failures)
-        told = world.gather_numbers(clips, failed, int(batch is None or bool(stop)), int(late()))
-        if any(stopped for _, _, stopped, _ in told) or batch is None:
+        rows = world.gather_numbers(clips, failed, int(batch is None or bool(stop)), int(checkpoint_due()))
+        if any(stopped for _, _, stopped, _ in rows) or batch is None:
             raise StopAsked
-        if any(failed for _, failed, _, _ in told):
+        if any(failed for _, failed, _, _ in rows):
             batch = dataclasses.replace(batch, failures=_all_failures(world, batch))
-        counts = [clips for clips, _, _, _ in told]
-        yield batch, Agreement(sum(counts), max(counts), bool(told[0][3]))
+        counts = [clips for clips, _, _, _ in rows]
+        yield batch, StepInfo(sum(counts), max(counts), bool(rows[0][3]))
 
 
 def _with_stop(batches: Iterator[Batch]) -> Iterator[Batch | None]:

@@ -1,4 +1,4 @@
-"""Which of several processes this one is, as `torchrun` and `--devices` say in the environment. No torch is needed."""
+"""Rank and world size of this process, from the environment that `torchrun` and `--devices` set. Needs no torch."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from tubelet.errors import ConfigError, TubeletError
 
 
-class EndedElsewhere(TubeletError):  # noqa: N818  # the error is another process's
-    """This process ends because another one failed, which reports why."""
+class PeerFailedError(TubeletError):  # the error is another process's
+    """Another process failed first, and reports why."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """A process among those that work together.
+class ProcessInfo:
+    """Rank and world size.
 
     Attributes:
-        rank: of this process, among all.
-        size: processes in all; 1 for one that is alone.
-        local_rank: among those of this machine.
+        rank: of this process.
+        size: processes in all.
+        local_rank: rank among the processes of this machine.
         local_size: processes of this machine.
     """
 
@@ -30,22 +30,24 @@ class Place:
 
     @property
     def first(self) -> bool:
-        """Whether it is the one that writes files and speaks to the user."""
+        """Whether this is rank 0, which writes files and reports."""
         return self.rank == 0
 
     def __str__(self) -> str:
         return f"process {self.rank} of {self.size}"
 
 
-def place() -> Place:
-    """The place of this process: RANK, WORLD_SIZE, LOCAL_RANK and LOCAL_WORLD_SIZE, as `torchrun` sets them.
+def process_info() -> ProcessInfo:
+    """RANK, WORLD_SIZE, LOCAL_RANK and LOCAL_WORLD_SIZE.
 
     Raises:
         ConfigError: one of them is no number, or not among the others.
     """
     if "WORLD_SIZE" not in os.environ:
-        return Place()
-    found = Place(_number("RANK"), _number("WORLD_SIZE"), _number("LOCAL_RANK", 0), _number("LOCAL_WORLD_SIZE", 1))
+        return ProcessInfo()
+    found = ProcessInfo(
+        _number("RANK"), _number("WORLD_SIZE"), _number("LOCAL_RANK", 0), _number("LOCAL_WORLD_SIZE", 1)
+    )
     if not (0 <= found.rank < found.size and 0 <= found.local_rank < found.local_size <= found.size):
         raise ConfigError(
             f"RANK={found.rank}, WORLD_SIZE={found.size}, LOCAL_RANK={found.local_rank}, "
@@ -56,8 +58,8 @@ def place() -> Place:
 
 
 def require_alone(what: str) -> None:
-    """Raise a ConfigError if this is one of several processes, for what has not learned to share its work."""
-    here = place()
+    """Raise a ConfigError if this is one of several processes."""
+    here = process_info()
     if here.size > 1:
         raise ConfigError(f"{what} runs in one process, and this is one of {here.size}; start it without torchrun")
 

@@ -1,4 +1,4 @@
-"""Each weight changed during the backward pass, as soon as its gradient is there: gradients are never all in memory."""
+"""The optimiser step within the backward pass: gradients are never all in memory."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from tubelet.config import OptimisationConfig, RuntimeConfig
 from tubelet.errors import ConfigError
 
 
-class StepInBackward:
-    """Lets an optimiser change each of its parameters within `backward()`, and lets go of the gradient.
+class OptimiserInBackward:
+    """Updates each parameter within `backward()`, as soon as its gradient is there, and frees the gradient.
 
-    What comes out is what a step after the backward pass gives, to the bit: no gradient depends on a weight that has
-    had its own already. Of models with many parameters it saves as much memory as these take (PyTorch's tutorial on
-    fusing the optimizer step into the backward pass; `optimizer_in_bwd` of torchtune). Nothing can be done that needs
-    all gradients at once, clipping by their norm above all.
+    The result is that of a step after the backward pass, to the bit: no gradient depends on a parameter that was
+    updated before. It saves the memory of all gradients (PyTorch's tutorial on fusing the optimizer step into the
+    backward pass; `optimizer_in_bwd` of torchtune). What needs all gradients at once, such as clipping, is impossible.
 
     Args:
         optimiser: over parameters whose gradients are cleared. Its learning rate has to be set before `backward()`.
@@ -29,7 +28,7 @@ class StepInBackward:
                 parameter.register_post_accumulate_grad_hook(self._change)
 
     def gradient_norm(self) -> Tensor:
-        """Of all gradients since it was asked for last, together."""
+        """Of all gradients since the last call."""
         norms, self._norms = self._norms, []
         return torch.linalg.vector_norm(torch.stack(norms))
 
@@ -40,9 +39,9 @@ class StepInBackward:
         parameter.grad = None
 
 
-def step_in_backward(
+def optimiser_in_backward(
     optimiser: torch.optim.Optimizer, optimisation: OptimisationConfig, runtime: RuntimeConfig, processes: int = 1
-) -> StepInBackward | None:
+) -> OptimiserInBackward | None:
     """The above, if the configuration asks for it.
 
     Raises:
@@ -66,4 +65,4 @@ def step_in_backward(
                 f"step_in_backward=True lets go of each gradient at once, and {name} needs them all together; "
                 f"use {instead}, or leave step_in_backward out"
             )
-    return StepInBackward(optimiser)
+    return OptimiserInBackward(optimiser)
