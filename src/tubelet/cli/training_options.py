@@ -16,7 +16,7 @@ from tubelet.cli.arguments import SETTINGS
 from tubelet.cli.arguments import parse as parse_options
 from tubelet.cli.flags import in_flags, training_changes, training_flags
 from tubelet.config import ModelConfig, PretrainConfig, TrainConfig, from_dict
-from tubelet.config.presets import preset as preset_config
+from tubelet.config.preset_table import preset as preset_config
 from tubelet.config.recipes import recipes, train_config
 from tubelet.config.run_state import read_run_file
 from tubelet.errors import ConfigError, TubeletError
