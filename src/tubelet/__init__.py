@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tubelet.config import ModelConfig, PreprocessingConfig
     from tubelet.errors import ConfigError, DataError, TubeletError, VideoError, WeightsError
     from tubelet.evaluation import evaluate
+    from tubelet.explanation import explain
     from tubelet.fast import merge_tokens, optimise
     from tubelet.model import ViViT
     from tubelet.prediction import predict, stream
@@ -40,6 +41,7 @@ __all__ = [
     "convert",
     "create",
     "evaluate",
+    "explain",
     "from_pretrained",
     "initialise",
     "load",
@@ -60,6 +62,7 @@ _HOMES = {
     "tubelet.config": ("ModelConfig", "PreprocessingConfig"),
     "tubelet.errors": ("ConfigError", "DataError", "TubeletError", "VideoError", "WeightsError"),
     "tubelet.evaluation": ("evaluate",),
+    "tubelet.explanation": ("explain",),
     "tubelet.fast": ("merge_tokens", "optimise"),
     "tubelet.model": ("ViViT",),
     "tubelet.prediction": ("predict", "stream"),
@@ -77,6 +80,7 @@ _PACKAGES = (
     "data",
     "errors",
     "evaluation",
+    "explanation",
     "fast",
     "features",
     "nn",

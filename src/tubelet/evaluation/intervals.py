@@ -116,7 +116,13 @@ class Resampling:
     ) -> Resampling:
         """Draws over the groups of these videos, or over the videos if they have none."""
         grouped = any(one.group is not None for one in predictions)
-        names = [independent_unit(one) for one in predictions]
+        return cls.over_units([independent_unit(one) for one in predictions], grouped, resamples=resamples, seed=seed)
+
+    @classmethod
+    def over_units(
+        cls, names: Sequence[str], grouped: bool, *, resamples: int = RESAMPLES, seed: int = SEED
+    ) -> Resampling:
+        """Draws over units that are named for each video; `grouped` says whether the data have groups."""
         numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
         units = torch.tensor([numbers[name] for name in names], dtype=torch.int64)
         how = Bootstrap("group" if grouped else "video", len(numbers), resamples=resamples, seed=seed)

@@ -1,0 +1,119 @@
+"""The files of an explanation: a film, a sheet, a page, and the numbers."""
+
+from __future__ import annotations
+
+import base64
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from tubelet.explanation.film import contact_sheet, write_film
+from tubelet.explanation.overlay import AGAINST, FOR
+from tubelet.explanation.result import Explanation
+from tubelet.files import replacing, write_text
+from tubelet.prediction.sources import Source
+from tubelet.report.page import environment
+from tubelet.text import printable, printable_lines
+
+ABOUT = {
+    "balanced": "every block's input times its gradient, with attention weights, the divisors of LayerNorms and the "
+    "gates of activations held constant, so that tokens and biases add up to the logit.",
+    "shapley": "what a moment adds to the logit, averaged over all orders in which the moments can be added; inside a "
+    "moment the places share its value as balanced gradients have it.",
+    "legrad": "the positive gradient of each layer's attention weights. It shows support alone, without a unit.",
+    "rollout": "attention weights multiplied through the layers. It is the same for every class.",
+    "integrated_gradients": "the mean gradient between the clip's mean colour and the clip, times the difference.",
+    "occlusion": "how far the logit falls when a tube of tokens is replaced by the clip's mean colour.",
+    "rise": "how the logit and the visibility of a token vary together under random masks.",
+}
+
+
+@dataclass(frozen=True)
+class Files:
+    """What was written.
+
+    Attributes:
+        film: MP4: the video with the map over it.
+        sheet: PNG: the frames that mattered most.
+        page: HTML, which shows both.
+        numbers: JSON: `Explanation.to_dict`.
+    """
+
+    film: Path
+    sheet: Path
+    page: Path
+    numbers: Path
+
+
+def files_of(folder: str | os.PathLike[str], name: str) -> Files:
+    """The files that `write_files` writes."""
+    return Files(*(Path(folder) / f"{name}{suffix}" for suffix in (".mp4", ".png", ".html", ".json")))
+
+
+def write_files(explanation: Explanation, source: Source, folder: str | os.PathLike[str], name: str) -> Files:
+    """Write `name.mp4`, `name.png`, `name.html` and `name.json` to a folder.
+
+    Args:
+        explanation: of a video, not of a preprocessed tensor.
+        source: the video again.
+        folder: made if it is not there.
+        name: of the files, without a suffix.
+
+    Raises:
+        VideoError: the video cannot be read.
+        StorageError: the folder cannot be written.
+    """
+    files = files_of(folder, name)
+    files.page.parent.mkdir(parents=True, exist_ok=True)
+    write_film(explanation, source, files.film)
+    with replacing(files.sheet) as partial:
+        contact_sheet(explanation, source).save(partial, "png")
+    write_text(files.page, explanation_page(explanation, files.film.name, _png_uri(files.sheet)))
+    explanation.save_json(files.numbers)
+    return files
+
+
+def explanation_page(explanation: Explanation, film: str | None, sheet: str | None) -> str:
+    """A page as HTML.
+
+    Args:
+        explanation: what it shows.
+        film: address of the MP4; None for none.
+        sheet: address of the PNG; None for none.
+    """
+    templates = Environment(
+        loader=PackageLoader("tubelet.explanation"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    against = explanation.target.against_label
+    of = explanation.target.label if against is None else f"{explanation.target.label} rather than {against}"
+    name = printable(Path(explanation.path).name if explanation.path else "clip in memory")
+    parts = [("the video's tokens", float(explanation.map.sum()))]
+    if explanation.unattributed is not None:
+        parts += [*explanation.unattributed.items(), ("logit", explanation.logit)]
+    template = templates.get_template("explanation.html.j2")
+    html = template.render(
+        title=f"Why {of}? {name}",
+        sentence=f"The model gives {of} a logit of {explanation.logit:.3f} on {name}.",
+        target=of,
+        score="Not scored: add --score to measure whether this map is to be believed."
+        if explanation.score is None
+        else str(explanation.score).capitalize() + ".",
+        video=film,
+        sheet=sheet,
+        colour_for=FOR,
+        colour_against=AGAINST,
+        parts=parts,
+        split=list(explanation.split.items()),
+        top=explanation.top,
+        method=explanation.method,
+        about=ABOUT[explanation.method],
+        style=Markup(environment().get_template("style.css").render()),
+    )
+    return printable_lines(html)
+
+
+def _png_uri(file: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode()

@@ -1,0 +1,46 @@
+"""Balanced gradients: complete, for every variant, embedding and pooling; constants where they should be."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tests.contract.configurations import every_configuration
+
+from tubelet.explanation.balanced import balanced_gradients
+from tubelet.explanation.target import Target
+from tubelet.model import ViViT
+
+CONFIGURATIONS = every_configuration()
+TARGET = Target("label", 2, "2")
+
+
+def made(name: str, dtype: torch.dtype) -> ViViT:
+    """A model whose every parameter and statistic is drawn at random, so that none is neutral."""
+    torch.manual_seed(0)
+    model = ViViT(CONFIGURATIONS[name]).eval().to(dtype)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+        for key, buffer in model.named_buffers():
+            if key.endswith("running_var"):
+                buffer.uniform_(0.5, 2)
+            elif key.endswith("running_mean"):
+                buffer.normal_()
+    return model
+
+
+def clip(dtype: torch.dtype) -> torch.Tensor:
+    return torch.randn(2, 6, 3, 16, 24, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to(dtype)
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-4)])
+def test_map_and_unattributed_parts_add_up_to_the_logit(name: str, dtype: torch.dtype, tolerance: float) -> None:
+    model, video = made(name, dtype), clip(dtype)
+    found = balanced_gradients(model, video, None, TARGET)
+    logit = float(model(video)[:, 2].mean().detach())
+    total = float(found.map.sum(dim=(1, 2, 3)).mean()) + sum(found.unattributed.values())
+    scale = max(abs(logit), float(found.map.abs().sum(dim=(1, 2, 3)).mean()))
+    assert found.logit == pytest.approx(logit, abs=tolerance * scale)
+    assert total == pytest.approx(logit, abs=tolerance * scale)
+    assert found.map.std() > 0
