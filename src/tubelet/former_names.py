@@ -23,6 +23,9 @@ PACKAGES = {
 }
 """Package by former path."""
 
+MODULES = {"tubelet.data.folder": "tubelet.data.class_folders"}
+"""Module by former path."""
+
 
 def register() -> None:
     """Let the former paths be imported. Nothing is loaded before one is used."""
@@ -48,9 +51,10 @@ class _Finder(MetaPathFinder, Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        former, _, module = fullname.rpartition(".")
-        return ModuleSpec(fullname, self) if module and former in PACKAGES else None
+        known = fullname in MODULES or fullname.rpartition(".")[0] in PACKAGES
+        return ModuleSpec(fullname, self) if known else None
 
     def exec_module(self, module: ModuleType) -> None:
         former, _, name = module.__name__.rpartition(".")
-        sys.modules[module.__name__] = importlib.import_module(f"{PACKAGES[former]}.{name}")
+        path = MODULES[module.__name__] if module.__name__ in MODULES else f"{PACKAGES[former]}.{name}"
+        sys.modules[module.__name__] = importlib.import_module(path)

@@ -76,7 +76,8 @@ def replaced_layers(model: ViViT) -> list[str]:
 
 
 def _same_type(expected: type, own: type) -> bool:
-    return own is expected or (issubclass(own, BatchNorm) and issubclass(expected, BatchNorm))
+    sharded = own.__name__ == f"FSDP{expected.__name__}" and issubclass(own, expected)  # by `fully_shard`
+    return own is expected or sharded or (issubclass(own, BatchNorm) and issubclass(expected, BatchNorm))
 
 
 def logits_by_head(model: nn.Module, logits: Any) -> dict[str, Tensor]:

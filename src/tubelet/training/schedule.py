@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 
-def cosine_with_warmup(step: int, base: float, warmup_steps: float, total_steps: int) -> float:
+def cosine_with_warmup(step: int, base: float, warmup_steps: int | float, total_steps: int) -> float:
     """The original's schedule: linear from 0 to `base`, multiplied by half a cosine that ends at 0.
 
         base * min(1, step / warmup) * (1 + cos(pi * max(0, step - warmup) / (total - warmup))) / 2

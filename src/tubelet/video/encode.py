@@ -79,8 +79,6 @@ def write_video(
     if path.exists() and not overwrite:
         raise VideoError(path, "exists already; pass overwrite=True to replace it")
     unfinished = path.with_name(f".{path.stem}.{os.getpid()}.unfinished{path.suffix}")
-    if not frame_rate > 0:
-        raise VideoError(path, f"frame_rate={frame_rate} must be above 0")
     options = {"crf": str(crf), "preset": preset}
     try:
         _encode(

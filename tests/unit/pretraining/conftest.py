@@ -16,7 +16,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of eight videos."""
     root = tmp_path_factory.mktemp("bars")
     for clip in range(8):
-        write_video(root / f"{clip}.mp4", moving_bar(("right", "down")[clip % 2], clip, size=28), 10.0)
+        write_video(root / f"{clip}.mp4", moving_bar(("down", "right")[clip % 2], clip, size=28), 10.0)
     return root
 
 

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 import tiny
 import tubelet
+from tiny import MODEL
 from tubelet.config import (
     NO_AUGMENTATION,
     DataConfig,
@@ -51,7 +52,7 @@ def frozen(tiny: TrainConfig, tmp_path: Path) -> TrainConfig:
 
 def start(preset: str = "vivit_tiny_16x2_fe", seed: int = 1) -> tubelet.ViViT:
     torch.manual_seed(seed)
-    fields = {**tiny.MODEL, "temporal_layers": 1 if preset.endswith("fe") else None}
+    fields = {**MODEL, "temporal_layers": 1 if preset.endswith("fe") else None}
     return tubelet.create(preset, num_classes=3, **fields)
 
 
@@ -211,7 +212,7 @@ def test_what_would_make_the_features_others_is_an_error_that_says_what_must_be_
     refused(r"scale_jitter=\(1\.0, 1\.0\), crop='centre'", scale_jitter=(0.9, 1.3), crop="random")
     refused("freeze='none'; use freeze='spatial'", freeze="none")
     refused("freeze='embedding'", freeze="embedding")
-    dropping = tubelet.create("vivit_tiny_16x2_fe", num_classes=3, **tiny.MODEL, token_drop=0.5)
+    dropping = tubelet.create("vivit_tiny_16x2_fe", num_classes=3, **MODEL, token_drop=0.5)
     refused(r"model\.token_drop=0", dropping)
     with pytest.raises(ConfigError, match="pretraining teaches it"):
         PretrainConfig(preset="vivit_tiny_16x2_fe", data=DataConfig(cache="features"), masking=MaskingConfig())
