@@ -34,8 +34,8 @@ class Options(TableOptions):
         videos: files; a folder or a quoted pattern ('clips/*.mp4') stands for all its videos.
         target: the class to explain, a label or an index, or HEAD:CLASS; by default the most probable one.
         against: another class: explain why the one and not the other.
-        method: auto (the best on the run's sample clips), balanced, shapley, legrad, rollout, integrated_gradients,
-            occlusion or rise.
+        method: auto (the best on the run's sample clips), balanced, balanced_tokens, shapley, legrad, rollout,
+            integrated_gradients, occlusion or rise.
         score: measure how faithful the map is: hide tokens in its order and see how the logit falls. About 230 passes.
         filling: what hidden tokens are replaced by: the clip's mean colour, or freeze: its mean picture, which takes
             motion away and leaves appearance.

@@ -1,15 +1,15 @@
 """Balanced gradients: the value of every block's input times its gradient, in a backward pass that adds up.
 
 For each block, the sum over its input tokens of value times gradient, and of every additive parameter behind it times
-its gradient, is the logit. The map is the mean of that over the blocks, so it adds up too. One forward and one backward
-pass, no attention matrix.
+its gradient, is the logit. The map is the mean of that over the blocks, so it adds up too; or it is that of the first
+block alone. One forward and one backward pass, no attention matrix.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -34,6 +34,8 @@ def balanced_gradients(
     frame_mask: Bool[Tensor, "V T"] | None,
     target: Target,
     progress: Progress = no_progress,
+    *,
+    levels: Literal["all", "tokens"] = "all",
 ) -> Attribution:
     """Attribute the logit to the tokens.
 
@@ -43,6 +45,7 @@ def balanced_gradients(
         frame_mask: as the model takes it.
         target: what is explained.
         progress: after each view.
+        levels: the inputs of `all` blocks, or the `tokens` that the first one gets.
 
     Raises:
         ConfigError: layers that are not the library's own; parts that do not add up to the logit.
@@ -51,7 +54,7 @@ def balanced_gradients(
     maps, parts, splits, logit = [], defaultdict[str, float](float), defaultdict[str, float](float), 0.0
     for view in range(len(video)):
         mask = None if frame_mask is None else frame_mask[view : view + 1]
-        one = _one_view(twin, video[view : view + 1], mask, target)
+        one = _one_view(twin, video[view : view + 1], mask, target, levels)
         maps.append(one.map)
         logit += one.logit / len(video)
         for name, value in (one.unattributed or {}).items():
@@ -62,7 +65,9 @@ def balanced_gradients(
     return Attribution(torch.cat(maps), logit, dict(parts), dict(splits), passes=3.0)
 
 
-def _one_view(twin: ViViT, video: Tensor, frame_mask: Tensor | None, target: Target) -> Attribution:
+def _one_view(
+    twin: ViViT, video: Tensor, frame_mask: Tensor | None, target: Target, levels: Literal["all", "tokens"]
+) -> Attribution:
     encoder: Encoder = twin.spatial_encoder if twin.config.variant == "factorised_encoder" else twin.encoder
     with torch.no_grad():
         tokens = twin.embed(video, frame_mask)
@@ -84,16 +89,17 @@ def _one_view(twin: ViViT, video: Tensor, frame_mask: Tensor | None, target: Tar
             for (name, value), gradient in zip(additive.items(), of_additive, strict=True)
         }
         split = _split(recorded, of_inputs[1:], of_heads)
+        used = inputs if levels == "all" else inputs[:1]
         maps, parts = [], defaultdict[str, float](float)
-        for level, (value, gradient) in enumerate(zip(inputs, of_inputs, strict=False)):
+        for level, (value, gradient) in enumerate(zip(used, of_inputs, strict=False)):
             relevance = torch.zeros_like(value[..., 0]) if gradient is None else (value * gradient).sum(dim=-1)
             if level and encoder.cls is not None:
-                parts["class token"] += float(relevance[:, 0].sum()) / len(inputs)
+                parts["class token"] += float(relevance[:, 0].sum()) / len(used)
                 relevance = relevance[:, 1:]
             maps.append(relevance.reshape(1, *size))
             for name, share in added.items():
                 if _stage(name, encoder, twin) >= level:
-                    parts[_kind(name)] += share / len(inputs)
+                    parts[_kind(name)] += share / len(used)
         heat = torch.stack(maps).mean(dim=0)
     _require_complete(float(heat.sum()) + sum(parts.values()), float(logit), float(heat.abs().sum()), parts, heat.dtype)
     return Attribution(heat.detach(), float(logit), dict(parts), split)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Protocol
 
 from torch import Tensor
@@ -28,6 +29,7 @@ class Method(Protocol):
 
 METHODS: dict[str, Method] = {
     "balanced": balanced_gradients,
+    "balanced_tokens": partial(balanced_gradients, levels="tokens"),
     "shapley": shapley_attribution,
     "legrad": legrad,
     "rollout": rollout,

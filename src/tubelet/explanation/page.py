@@ -21,6 +21,8 @@ from tubelet.text import printable, printable_lines
 ABOUT = {
     "balanced": "every block's input times its gradient, with attention weights, the divisors of LayerNorms and the "
     "gates of activations held constant, so that tokens and biases add up to the logit.",
+    "balanced_tokens": "the tokens times their gradient, with the same constants as balanced gradients, so that tokens "
+    "and biases add up to the logit.",
     "shapley": "what a moment adds to the logit, averaged over all orders in which the moments can be added; inside a "
     "moment the places share its value as balanced gradients have it.",
     "legrad": "the positive gradient of each layer's attention weights. It shows support alone, without a unit.",

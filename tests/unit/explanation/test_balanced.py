@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import torch
 from tests.contract.configurations import every_configuration
@@ -35,9 +37,12 @@ def clip(dtype: torch.dtype) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-4)])
-def test_map_and_unattributed_parts_add_up_to_the_logit(name: str, dtype: torch.dtype, tolerance: float) -> None:
+@pytest.mark.parametrize("levels", ["all", "tokens"])
+def test_map_and_unattributed_parts_add_up_to_the_logit(
+    name: str, dtype: torch.dtype, tolerance: float, levels: Literal["all", "tokens"]
+) -> None:
     model, video = made(name, dtype), clip(dtype)
-    found = balanced_gradients(model, video, None, TARGET)
+    found = balanced_gradients(model, video, None, TARGET, levels=levels)
     logit = float(model(video)[:, 2].mean().detach())
     total = float(found.map.sum(dim=(1, 2, 3)).mean()) + sum(found.unattributed.values())
     scale = max(abs(logit), float(found.map.abs().sum(dim=(1, 2, 3)).mean()))
