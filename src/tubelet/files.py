@@ -3,14 +3,45 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import shutil
+import socket
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tubelet.errors import StorageError
+
+
+def process_name() -> str:
+    """This process among those of all machines, for names of unfinished files."""
+    return f"{socket.gethostname()}.{os.getpid()}"
+
+
+def has_ended(process: str) -> bool:
+    """Whether a process of this machine, as `process_name` names it, does not run any more."""
+    machine, _, number = process.rpartition(".")
+    if machine != socket.gethostname() or not number.isdecimal():
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # a process of another user
+        return False
+    return False
+
+
+@contextmanager
+def replacing_shared(path: Path) -> Iterator[Path]:
+    """`replacing` for a file that several processes may write at once; what killed ones left is removed."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        if has_ended(left.name.removeprefix(f".{path.name}.").removesuffix(".partial")):
+            left.unlink(missing_ok=True)
+    with replacing(path, f"{process_name()}.partial") as partial:
+        yield partial
 
 
 @contextmanager

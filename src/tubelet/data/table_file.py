@@ -9,7 +9,7 @@ from pathlib import Path
 from tubelet.config.run_state import RESTORE
 from tubelet.data.table import Sample, Table
 from tubelet.errors import DataError
-from tubelet.files import replacing
+from tubelet.files import replacing_shared
 
 OPTIONAL = ("start", "end", "split", "group", "content")
 """Columns that are written where a sample has a value."""
@@ -22,7 +22,7 @@ def write_table(table: Table, path: str | Path) -> Path:
     """
     extra = [name for name in OPTIONAL if any(getattr(sample, name) is not None for sample in table.samples)]
     with (
-        replacing(Path(path), f"{os.getpid()}.partial") as partial,
+        replacing_shared(Path(path)) as partial,
         partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")

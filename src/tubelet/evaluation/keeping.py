@@ -19,6 +19,7 @@ from tubelet.evaluation.frame_order import ORDERS_FOLDER
 from tubelet.evaluation.predictions import PREDICTIONS_FILE
 from tubelet.evaluation.results import EVALUATION_FILE, Evaluation
 from tubelet.evaluation.stored import CALIBRATION_FOLDER
+from tubelet.files import has_ended, process_name
 from tubelet.paths import require_free
 
 EVALUATIONS_FOLDER = "evaluations"
@@ -26,12 +27,19 @@ FILES = (PREDICTIONS_FILE, CALIBRATION_FOLDER, ORDERS_FOLDER, EVALUATION_FILE)
 """What an evaluation consists of; the file that names it is moved last."""
 
 
+STAGING = ".evaluation-"
+"""Begins the name of a hidden folder; then come its process and a few random letters."""
+
+
 @contextmanager
 def staging(beside: Path) -> Iterator[Path]:
     """A hidden folder to write an evaluation to before it is given its place by `keep` or `keep_in`."""
     is_new = not beside.exists()
     beside.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".evaluation-", dir=beside))
+    for left in beside.glob(f"{STAGING}*"):
+        if has_ended(left.name.removeprefix(STAGING).rpartition("-")[0]):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{STAGING}{process_name()}-", dir=beside))
     try:
         yield folder
     finally:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tubelet.explanation.overlay import Overlay, frames_that_matter, label_font, strip, with_playhead
 from tubelet.explanation.result import Explanation
-from tubelet.files import replacing
+from tubelet.files import replacing_shared
 from tubelet.prediction.sources import Source, open_source
 from tubelet.video import Clip, Decoder
 from tubelet.video.encode import add_h264_stream, yuv_frame
@@ -49,7 +49,7 @@ def write_film(explanation: Explanation, source: Source, path: str | os.PathLike
     overlay = Overlay(explanation)
     below = strip(explanation, overlay.size[1])
     height = overlay.size[0] + below.height + below.height % 2
-    with open_source(source) as decoder, replacing(file, f"{os.getpid()}.partial") as partial:
+    with open_source(source) as decoder, replacing_shared(file) as partial:
         rate = Fraction(decoder.metadata.frame_rate).limit_denominator(1001)
         with av.open(f"file:{partial}", "w", format="mp4", options={"movflags": "+faststart"}) as container:
             stream = add_h264_stream(

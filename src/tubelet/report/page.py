@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, se
 from markupsafe import Markup, escape
 
 from tubelet.errors import DataError
-from tubelet.files import replacing
+from tubelet.files import replacing_shared
 from tubelet.report import head, measured, sections
 from tubelet.report.run_files import RunFiles, read_run
 from tubelet.text import printable_lines
@@ -72,7 +71,7 @@ def write_page(html: str, page: Path) -> Path:
     """
     if page.is_dir() or not page.absolute().parent.is_dir():
         raise DataError(f"{page} cannot be written: it is a folder, or lies in one that does not exist")
-    with replacing(page, f"{os.getpid()}.partial") as partial:
+    with replacing_shared(page) as partial:
         partial.write_text(printable_lines(html), encoding="utf-8")
     return page
 
