@@ -51,7 +51,7 @@ def explain(
         target: the class: an index, a label, or `head:label`; by default the most probable one of the first head.
         against: another class of that head: explain the difference of the two logits.
         method: one of `tubelet.explanation.METHODS`; `auto` is the one with the best score on the run's sample clips,
-            which the run remembers, and `balanced` for a model without sample clips.
+            which the run remembers, and `balanced_tokens` for a model without sample clips.
         score: also measure how faithful the map is, by some 230 forward passes.
         filling: what hidden tokens are replaced by in the score: `mean`, the clip's mean colour, or `freeze`, its mean
             picture.

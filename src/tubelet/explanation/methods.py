@@ -40,7 +40,7 @@ METHODS: dict[str, Method] = {
 """`balanced` is for every variant; `shapley` for the factorised encoder; `legrad` for spatio-temporal attention. The
 last three need nothing of the model but its output or its gradient."""
 
-DEFAULT = "balanced"
+DEFAULT = "balanced_tokens"
 
 SLOW = ("integrated_gradients", "occlusion", "rise")
 """They need about a hundred passes and more for each clip."""
