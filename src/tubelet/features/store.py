@@ -24,7 +24,7 @@ from torch import Tensor
 from tubelet.data import Sample
 from tubelet.errors import ConfigError, WeightsError
 from tubelet.features.identity import describe_sample, digest
-from tubelet.files import replacing
+from tubelet.files import has_ended, process_name, replacing
 from tubelet.weights.tensor_files import load_tensors, save_tensors
 
 
@@ -138,29 +138,15 @@ def _read(file: Path, header: Mapping[str, str]) -> Features | None:
     return Features(copies["values"], copies.get("mask"))
 
 
-def _here() -> str:
-    """In the name of an unfinished file, what is before the number of its process."""
-    return f".{socket.gethostname()}."
-
-
 def _remove_leftovers(folder: Path) -> None:
     """Remove unfinished files of processes on this machine that were killed."""
+    machine = socket.gethostname()
     for file in folder.glob("**/.*.unfinished"):
-        name, _, process = file.name.removesuffix(".unfinished").rpartition(".")
-        if f"{name}.".endswith(_here()) and process.isdecimal() and not _runs(int(process)):
+        name, _, number = file.name.removesuffix(".unfinished").rpartition(".")
+        if name.endswith(f".{machine}") and has_ended(f"{machine}.{number}"):
             file.unlink(missing_ok=True)
 
 
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # a process of another user
-        return True
-    return True
-
-
 def _write_whole(file: Path, write: Any) -> None:
-    with replacing(file, f"{_here()}{os.getpid()}.unfinished".lstrip(".")) as unfinished:
+    with replacing(file, f"{process_name()}.unfinished") as unfinished:
         write(unfinished)
