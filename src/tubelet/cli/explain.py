@@ -153,6 +153,7 @@ def _show(found: Explanation, page: Path, output: Output) -> None:
 
 
 def _compare(options: Options, output: Output) -> int:
+    from tubelet.evaluation.evaluator import own_split
     from tubelet.explanation import compare_on_data
 
     usage = "tubelet explain MODEL --data DATA --score"
@@ -161,7 +162,7 @@ def _compare(options: Options, output: Output) -> int:
         found = compare_on_data(
             load_model(options.model, output),
             table,
-            split=options.split or next((name for name in ("test", "val") if name in table.splits), None),
+            split=options.split or own_split(table),
             methods=options.methods or None,
             filling=options.filling,
             most=options.most,
