@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from tubelet.errors import ConfigError
-from tubelet.explanation.attribution import Attribution, Progress, no_progress
+from tubelet.explanation.attribution import Attribution, Progress, each_view, no_progress
 from tubelet.explanation.balanced_model import without_gradients
 from tubelet.explanation.target import Target
 from tubelet.model import ViViT
@@ -40,13 +40,12 @@ def rollout(
     vector goes through them from the last block to the first, so that their product is never formed.
     """
     maps, logit = [], 0.0
-    for view in range(len(video)):
-        mask = None if frame_mask is None else frame_mask[view : view + 1]
+    for view, clip, mask in each_view(video, frame_mask):
         with torch.no_grad():
-            maps.append(_rollout(model, video[view : view + 1], mask))
-            logit += float(target.of(model(video[view : view + 1], mask))) / len(video)
+            maps.append(_rollout(model, clip, mask))
+            logit += float(target.of(model(clip, mask))) / len(video)
         progress(view + 1, len(video))
-    return Attribution(torch.stack(maps), logit, passes=3.0)
+    return Attribution(torch.stack(maps), logit)
 
 
 def _rollout(model: ViViT, video: Tensor, frame_mask: Tensor | None) -> Tensor:
@@ -196,13 +195,12 @@ def legrad(
         )
     twin = without_gradients(model)
     maps, logit = [], 0.0
-    for view in range(len(video)):
-        mask = None if frame_mask is None else frame_mask[view : view + 1]
-        heat, one = _legrad(twin, video[view : view + 1], mask, target)
+    for view, clip, mask in each_view(video, frame_mask):
+        heat, one = _legrad(twin, clip, mask, target)
         maps.append(heat)
         logit += one / len(video)
         progress(view + 1, len(video))
-    return Attribution(torch.stack(maps), logit, passes=5.0)
+    return Attribution(torch.stack(maps), logit)
 
 
 def _legrad(twin: ViViT, video: Tensor, frame_mask: Tensor | None, target: Target) -> tuple[Tensor, float]:

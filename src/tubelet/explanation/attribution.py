@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 Progress = Callable[[int, int], None]
@@ -14,6 +14,14 @@ Progress = Callable[[int, int], None]
 
 def no_progress(done: int, total: int) -> None:
     """Shows nothing."""
+
+
+def each_view(
+    video: Float[Tensor, "V T C H W"], frame_mask: Bool[Tensor, "V T"] | None
+) -> Iterator[tuple[int, Float[Tensor, "1 T C H W"], Bool[Tensor, "1 T"] | None]]:
+    """The number, the clip and the frame mask of each view."""
+    for view in range(len(video)):
+        yield view, video[view : view + 1], None if frame_mask is None else frame_mask[view : view + 1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +35,6 @@ class Attribution:
             sum of the map over tokens, averaged over views, and of these parts is the logit.
         split: how much of the logit each kind of layer adds, the mean over the blocks; models 3 and 4 alone.
         error: standard error of the curve, where it is an estimate.
-        passes: forward passes that were needed, for one view; a backward pass counts as two.
     """
 
     map: Float[Tensor, "V t h w"]
@@ -35,4 +42,3 @@ class Attribution:
     unattributed: Mapping[str, float] | None = None
     split: Mapping[str, float] = field(default_factory=dict)
     error: float | None = None
-    passes: float = 1.0

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from tubelet.errors import ConfigError
-from tubelet.explanation.attribution import Attribution, Progress, no_progress
+from tubelet.explanation.attribution import Attribution, Progress, each_view, no_progress
 from tubelet.explanation.balanced_model import balanced
 from tubelet.explanation.target import Target
 from tubelet.model import ViViT
@@ -52,9 +52,8 @@ def balanced_gradients(
     """
     twin = balanced(model)
     maps, parts, splits, logit = [], defaultdict[str, float](float), defaultdict[str, float](float), 0.0
-    for view in range(len(video)):
-        mask = None if frame_mask is None else frame_mask[view : view + 1]
-        one = _one_view(twin, video[view : view + 1], mask, target, levels)
+    for view, clip, mask in each_view(video, frame_mask):
+        one = _one_view(twin, clip, mask, target, levels)
         maps.append(one.map)
         logit += one.logit / len(video)
         for name, value in (one.unattributed or {}).items():
@@ -62,7 +61,7 @@ def balanced_gradients(
         for name, value in one.split.items():
             splits[name] += value / len(video)
         progress(view + 1, len(video))
-    return Attribution(torch.cat(maps), logit, dict(parts), dict(splits), passes=3.0)
+    return Attribution(torch.cat(maps), logit, dict(parts), dict(splits))
 
 
 def _one_view(

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from tubelet.explanation.attribution import Attribution, Progress, no_progress
+from tubelet.explanation.attribution import Attribution, Progress, each_view, no_progress
 from tubelet.explanation.balanced_model import without_gradients
 from tubelet.explanation.grid import TokenGrid
 from tubelet.explanation.perturbation import Filling, filled
@@ -43,9 +43,7 @@ def integrated_gradients(
     twin = without_gradients(model)
     grid = TokenGrid.of(model.config, (video.shape[1], video.shape[3], video.shape[4]))
     maps, logit, base = [], 0.0, 0.0
-    for view in range(len(video)):
-        clip = video[view : view + 1]
-        mask = None if frame_mask is None else frame_mask[view : view + 1]
+    for view, clip, mask in each_view(video, frame_mask):
         start = filled(clip, filling)
         total = torch.zeros_like(clip)
         for step in range(steps):
@@ -59,4 +57,4 @@ def integrated_gradients(
             base += float(target.of(twin(start, mask))) / len(video)
     heat = torch.stack(maps)
     rest = logit - base - float(heat.sum(dim=(1, 2, 3)).mean())
-    return Attribution(heat, logit, {"baseline": base, "error of the integral": rest}, passes=3.0 * steps + 2)
+    return Attribution(heat, logit, {"baseline": base, "error of the integral": rest})

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tubelet.errors import ConfigError
-from tubelet.explanation.attribution import Attribution, Progress, no_progress
+from tubelet.explanation.attribution import Attribution, Progress, each_view, no_progress
 from tubelet.explanation.grid import TokenGrid
 from tubelet.explanation.target import Target
 from tubelet.model import ViViT
@@ -97,9 +97,7 @@ def occlusion(
     grid = TokenGrid.of(model.config, (video.shape[1], video.shape[3], video.shape[4]))
     masks = _tubes(grid.size, tube)
     maps, logit = [], 0.0
-    for view in range(len(video)):
-        clip = video[view : view + 1]
-        mask = None if frame_mask is None else frame_mask[view : view + 1]
+    for view, clip, mask in each_view(video, frame_mask):
         shown = torch.cat([torch.ones(1, *grid.size), 1 - masks])
 
         def advance(done: int, total: int, view: int = view) -> None:
@@ -109,7 +107,7 @@ def occlusion(
         fall = (values[0] - values[1:]) / masks.sum(dim=(1, 2, 3))
         maps.append((masks * fall[:, None, None, None]).sum(dim=0))
         logit += float(values[0]) / len(video)
-    return Attribution(torch.stack(maps), logit, passes=len(masks) + 1)
+    return Attribution(torch.stack(maps), logit)
 
 
 def _tubes(size: tuple[int, int, int], tube: tuple[int, int, int]) -> Tensor:
@@ -154,9 +152,7 @@ def rise(
     draws = torch.rand(masks, 1, *coarse, generator=generator).lt(0.5).float()
     shown = F.interpolate(draws, size=grid.size, mode="trilinear", align_corners=False)[:, 0]
     maps, logit = [], 0.0
-    for view in range(len(video)):
-        clip = video[view : view + 1]
-        mask = None if frame_mask is None else frame_mask[view : view + 1]
+    for view, clip, mask in each_view(video, frame_mask):
         every = torch.cat([torch.ones(1, *grid.size), shown])
 
         def advance(done: int, total: int, view: int = view) -> None:
@@ -167,4 +163,4 @@ def rise(
         together = (weight * (values[1:] - values[1:].mean())[:, None, None, None]).mean(dim=0)
         maps.append(together / weight.square().mean(dim=0).clamp(min=1e-6) / (COARSE**3))
         logit += float(values[0]) / len(video)
-    return Attribution(torch.stack(maps), logit, passes=masks + 1)
+    return Attribution(torch.stack(maps), logit)

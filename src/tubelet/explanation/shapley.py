@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tubelet.errors import ConfigError
-from tubelet.explanation.attribution import Attribution, Progress, no_progress
+from tubelet.explanation.attribution import Attribution, Progress, each_view, no_progress
 from tubelet.explanation.balanced import balanced_gradients
 from tubelet.explanation.target import Target
 from tubelet.model import ViViT
@@ -66,10 +66,9 @@ def shapley_attribution(
         )
     spatial = balanced_gradients(model, video, frame_mask, target)
     maps, empty, errors, logit = [], 0.0, [], 0.0
-    for view in range(len(video)):
-        mask = None if frame_mask is None else frame_mask[view : view + 1]
+    for view, clip, mask in each_view(video, frame_mask):
         with torch.no_grad():
-            vectors = model.encode_space(model.embed(video[view : view + 1], mask))
+            vectors = model.encode_space(model.embed(clip, mask))
             real = None if mask is None else model._time_mask(mask)
             game = _game(model, vectors, real, target)
             values, error = shapley_values(game, vectors.shape[1], real)
@@ -79,7 +78,7 @@ def shapley_attribution(
         logit += all_of_them / len(video)
         errors.append(error)
         progress(view + 1, len(video))
-    return Attribution(torch.stack(maps), logit, {"no time at all": empty}, error=max(errors), passes=5.0)
+    return Attribution(torch.stack(maps), logit, {"no time at all": empty}, error=max(errors))
 
 
 def shapley_values(game: Game, times: int, real: Bool[Tensor, "1 t"] | None = None) -> tuple[Float[Tensor, "t"], float]:
