@@ -23,6 +23,8 @@ ALL_HEADS = "all heads"
 EXAMPLES = 4
 """Videos of each pair of runs that are shown."""
 SETTINGS_PER_PAGE = 60
+OF_ONE_RUN = ("id", "created")
+"""Entries of a run's settings that differ in any two runs."""
 
 
 def write_comparison(
@@ -225,4 +227,5 @@ def _differing_settings(files: Mapping[str, RunFiles]) -> list[tuple[str, list[s
 
 
 def _flat_settings(files: RunFiles) -> dict[str, str]:
-    return {f"{title}: {name}": value for title, rows in sections.settings(files) for name, value in rows}
+    groups = sections.settings(files)
+    return {f"{title}: {name}": value for title, rows in groups for name, value in rows if name not in OF_ONE_RUN}

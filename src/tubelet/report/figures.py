@@ -135,13 +135,18 @@ def curves_figure(
     return figure
 
 
-def draw_line(axes: Axes, line: Curve, colour: str, *, percent: bool = False, style: Any = "-") -> None:
-    """A line; where it has a single point, a dot with its value."""
+def draw_line(
+    axes: Axes, line: Curve, colour: str, *, percent: bool = False, style: Any = "-", value_in_legend: bool = False
+) -> None:
+    """A line; where it has a single point, a dot with its value beside it or in the legend."""
     if len(line.x) > 1:
         axes.plot(line.x, line.y, color=colour, linestyle=style, label=line.name)
         return
-    axes.plot(line.x, line.y, color=colour, label=line.name, marker="o", markersize=7, linestyle="none")
     text = f"{100 * line.y[0]:.1f} %" if percent else f"{line.y[0]:.3g}"
+    name = f"{line.name}: {text}" if value_in_legend else line.name
+    axes.plot(line.x, line.y, color=colour, label=name, marker="o", markersize=7, linestyle="none")
+    if value_in_legend:
+        return
     below = percent and line.y[0] > 0.5
     place, side = ((0, -7), "top") if below else ((0, 7), "bottom")
     axes.annotate(text, (line.x[0], line.y[0]), place, textcoords="offset points", color=INK, ha="right", va=side)

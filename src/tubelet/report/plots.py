@@ -127,7 +127,7 @@ def runs_figure(title: str, lines: Mapping[int, Curve], percent: bool) -> Figure
     for number, line in lines.items():
         colour, style = STYLES[(number - 1) % len(STYLES)]
         named = Curve(f"{number}  {_short(line.name)}", line.x, line.y)
-        draw_line(axes, named, colour, percent=percent, style=style)
+        draw_line(axes, named, colour, percent=percent, style=style, value_in_legend=True)
     axes.set_title(title)
     whole_numbers(axes, "epoch", max(x for line in lines.values() for x in line.x))
     if percent:

@@ -26,6 +26,7 @@ def runs(run_folder: Path) -> dict[str, Path]:
     (other / "predictions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     run = json.loads((other / "run.json").read_text())
     run["config"]["seed"] = 78
+    run["id"] = "749844688a427ece"
     (other / "run.json").write_text(json.dumps(run))
     for folder in (run_folder, other):
         evaluate_stored(folder).save(folder)
@@ -51,6 +52,7 @@ def test_it_shows_what_was_compared(runs: dict[str, Path], tmp_path: Path) -> No
     for words in ("2 runs, 6 videos", "66.7%", "83.3%", "+16.7 points", "0 : 1", "training: seed 77 78", "video1.mp4"):
         assert words in page.text
     assert "not significantly different" in page.text
+    assert "749844688a427ece" not in page.text  # no setting: it differs in any two runs
 
 
 def test_it_needs_nothing_but_itself_and_names_are_escaped(runs: dict[str, Path], tmp_path: Path) -> None:

@@ -90,3 +90,11 @@ def test_runs_are_named_below_their_curves_whichever_have_one() -> None:
     assert names[0].endswith("quite_a_long_name")
     assert figure.legends[0].get_window_extent().y1 <= figure.axes[0].get_window_extent().y0
     assert math.isclose(figure.axes[0].get_ylim()[1], 1.03)
+
+
+def test_values_of_single_points_of_runs_stand_in_the_legend_where_none_can_hide_another() -> None:
+    lines = {1: Curve("first", [3], [0.125]), 2: Curve("second", [3], [0.25])}
+    with mpl.rc_context(SETTINGS):
+        figure = plots.runs_figure("Validation top-1", lines, percent=True)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["1  first: 12.5 %", "2  second: 25.0 %"]
+    assert not figure.axes[0].texts
