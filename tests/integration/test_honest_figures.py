@@ -6,6 +6,7 @@ The videos are noise and their labels are random, so whoever learned them by hea
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,12 @@ def train(*words: object) -> None:
 @pytest.fixture(scope="module")
 def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twenty videos of noise in two folders of classes."""
-    folder = tmp_path_factory.mktemp("data") / "noise"
-    generator = torch.Generator().manual_seed(0)
-    for number in range(20):
+    return write_noise(tmp_path_factory.mktemp("data") / "noise", 20, seed=0)
+
+
+def write_noise(folder: Path, count: int, *, seed: int) -> Path:
+    generator = torch.Generator().manual_seed(seed)
+    for number in range(count):
         label = folder / "ab"[number % 2]
         label.mkdir(parents=True, exist_ok=True)
         frames = torch.randint(0, 256, (8, 3, 24, 24), generator=generator, dtype=torch.uint8)
@@ -193,6 +197,26 @@ def test_a_comparison_leaves_out_what_one_of_the_runs_learned_from(
         return
     said = called(capsys, *words)
     assert (said["num_videos"], said["learned_from"]) == (len(both), 20 - len(both))
+
+
+def test_a_comparison_on_validation_videos_names_the_one_on_other_videos_that_the_runs_have(
+    run: Path, noise: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [shutil.copytree(run, tmp_path / name) for name in ("first", "second")]
+    others = write_noise(tmp_path / "others", 6, seed=1)
+    words = ["compare", *map(str, runs), "--out", str(tmp_path / "page.html"), "--overwrite"]
+    for model in runs:
+        called(capsys, "evaluate", model)
+        called(capsys, "evaluate", model, "--data", noise)
+    assert main(words) == 0
+    assert "next" not in capsys.readouterr().out
+    for model in runs:
+        called(capsys, "evaluate", model, "--data", others)
+    capsys.readouterr()
+    assert main(words) == 0
+    command = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("next"))
+    assert main([*shlex.split(command)[2:], "--out", str(tmp_path / "page.html"), "--overwrite"]) == 0
+    assert "chose the weights" not in capsys.readouterr().err
 
 
 def test_a_run_s_own_result_is_never_replaced(run: Path, noise: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -44,6 +45,7 @@ def run(options: Options, output: Output) -> int:
         require_folder(folder, "a run")
     require_free(options.out, overwrite=options.overwrite)
     from tubelet.evaluation import Evaluation, compare
+    from tubelet.evaluation.keeping import shared_evaluations
     from tubelet.report import write_comparison
 
     folders = _named(options.runs)
@@ -52,6 +54,11 @@ def run(options: Options, output: Output) -> int:
     if not output.as_json:
         _show(comparison, output)
         output.console.print(f"page  {page}", markup=False, soft_wrap=True)
+        others = shared_evaluations(options.runs) if any(comparison.chosen_on.values()) else []
+        if others:
+            output.console.print(
+                f"next  tubelet compare {shlex.join(map(str, others[0]))}", markup=False, soft_wrap=True
+            )
     output.data({**comparison.to_dict(), "page": str(page)})
     if options.open:
         output.open_page(page)

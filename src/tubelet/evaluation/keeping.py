@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -160,3 +160,10 @@ def _remove(path: Path) -> None:
 def _slug(data: str) -> str:
     """The last part of a path, with nothing in it that a folder's name may not have."""
     return re.sub(r"[^\w.-]+", "-", Path(data).stem or Path(data).name).strip("-.") or "data"
+
+
+def shared_evaluations(runs: Sequence[Path]) -> list[list[Path]]:
+    """Evaluations that all runs have, of data that chose no weights: folders in the order of the runs, by name."""
+    names = [{found.parent.name for found in run.glob(f"{EVALUATIONS_FOLDER}/*/{EVALUATION_FILE}")} for run in runs]
+    folders = [[run / EVALUATIONS_FOLDER / name for run in runs] for name in sorted(set.intersection(*names))]
+    return [one for one in folders if not any(Evaluation.load(folder).chosen_on for folder in one)]
