@@ -136,26 +136,25 @@ def _name_points(axes: Axes, points: Sequence[tuple[float, float, float, str]], 
     figure.draw_without_rendering()  # lays the axes out, so that positions are final
     frame = axes.get_window_extent()
     ends = [axes.transData.transform([(x, y - half), (x, y + half)]) for x, y, half, _ in points]
-    taken = [Bbox(bar).padded(3) for bar in ends]
+    bars, names = [Bbox(bar).padded(3) for bar in ends], list[Bbox]()
     for x, y, _, text in sorted(points, key=lambda point: -point[1]):
         written = axes.annotate(text, (x, y), (7, 0), textcoords="offset points", fontsize=TEXT_SIZE, color=colour)
         written.set_verticalalignment("center")
         written.set_in_layout(False)
-        _put(written, frame, taken)
+        if not _put(written, frame, [*bars, *names]) and not _put(written, frame, names):  # rather across a bar
+            written.set_position((0, 10))
+            written.set_horizontalalignment("center")
+        names.append(written.get_window_extent())
 
 
-def _put(written: Annotation, frame: Bbox, taken: list[Bbox]) -> None:
-    """Move a name to the first place that is free: beside its point, then lower and lower, then higher."""
-    steps = [0, *range(-3, -90, -3), *range(3, 90, 3)]
-    for down in steps:
+def _put(written: Annotation, frame: Bbox, taken: Sequence[Bbox]) -> bool:
+    """Move a name to the first free place: beside its point, then lower and lower, then higher. False without one."""
+    for down in (0, *range(-3, -90, -3), *range(3, 90, 3)):
         for side in (7, -7):
             written.set_position((side, down))
             written.set_horizontalalignment("left" if side > 0 else "right")
             box = written.get_window_extent()
             inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
             if inside and not any(box.overlaps(other) for other in taken):
-                taken.append(box)
-                return
-    written.set_position((0, 10))
-    written.set_horizontalalignment("center")
-    taken.append(written.get_window_extent())
+                return True
+    return False
