@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+NOT_ALLOWED = (errno.EACCES, errno.EPERM)
 NO_MEMORY = re.compile(r"out of memory|can't allocate memory|cannot allocate memory|bad_alloc", re.IGNORECASE)
 WORKER_ENDED = re.compile(r"DataLoader worker .*(exited unexpectedly|is killed by signal)")
 NOT_WRITTEN_WHOLE = re.compile(r"PytorchStreamWriter|inline_container.* unexpected pos")
@@ -41,7 +41,7 @@ def of_the_machine(error: Exception) -> str | None:
     if system is not None:
         return _refused(int(system[1]), None)
     if NOT_WRITTEN_WHOLE.search(said):
-        return f"a file could not be written whole, most often as the disk is full{_free(None)}; make room; {GO_ON}"
+        return f"a file could not be written whole, most often as the disk is full; make room; {GO_ON}"
     return None
 
 
@@ -61,7 +61,10 @@ def _refused(number: int, path: str | bytes | int | None) -> str:
     place = None if path is None or isinstance(path, int) else os.fsdecode(path)
     where = "" if place is None else f"{place}: "
     if number in NO_ROOM:
-        return f"{where}the disk is full{_free(place)}; make room, or write somewhere else; {GO_ON}"
+        room = "" if place is None else _free(place)
+        return f"{where}the disk is full{room}; make room, or write somewhere else; {GO_ON}"
+    if number == errno.EROFS:
+        return f"{where}the disk can only be read; name a folder on another one"
     if number in NOT_ALLOWED:
         return f"{where}{os.strerror(number)}; change the permissions, or name a place that you may read and write"
     if number == errno.ENAMETOOLONG:
@@ -84,9 +87,9 @@ def _no_memory(said: str) -> str:
     )
 
 
-def _free(path: str | None) -> str:
+def _free(path: str) -> str:
     """How much room there is at a path, or in the folder that holds it."""
-    place = Path.cwd() if path is None else Path(path).absolute()
+    place = Path(path).absolute()
     try:
         folder = next(one for one in (place, *place.parents) if one.is_dir())
         return f" ({shutil.disk_usage(folder).free / 1e6:,.0f} MB free in {folder})"

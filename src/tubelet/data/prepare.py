@@ -23,7 +23,7 @@ from tubelet.data.shard_writer import ShardWriter, Stored, write_lines
 from tubelet.data.table import Table
 from tubelet.device import usable_cores
 from tubelet.errors import DataError, VideoError
-from tubelet.files import write_text
+from tubelet.files import storage_errors, write_text
 from tubelet.folder_lock import FolderLock
 from tubelet.json_files import dump_json, read_json_lines
 from tubelet.video import FilePart, open_video
@@ -185,7 +185,8 @@ def _encode(video: PlannedVideo, folder: Path, config: ShardConfig) -> _Encoded:
         return _Encoded(None, problem=why_unreadable(error))
     except (av.FFmpegError, OverflowError) as error:
         if isinstance(error, OSError):  # of the disk that is written to
-            raise
+            with storage_errors(staged):
+                raise
         reason = error.strerror if isinstance(error, av.FFmpegError) else str(error)
         return _Encoded(None, problem=f"its frames or their times do not fit into an MP4 ({reason})")
 

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tubelet.data.shard_reader import PREPARING
-from tubelet.files import flush, write_text
+from tubelet.files import flush, storage_errors, write_text
 from tubelet.json_files import dump_json, read_json_lines
 
 
@@ -72,7 +72,8 @@ class ShardWriter:
         """Give the present shard its name; as `add`."""
         if self._tar is None:
             return []
-        self._tar.close()
+        with storage_errors(self._unfinished):
+            self._tar.close()
         self._tar = None
         unfinished, journal = self._unfinished, self._journal(self._name)
         write_lines(journal, [asdict(one) for one in self._open])
@@ -89,8 +90,11 @@ class ShardWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._tar is not None:  # something went wrong before it was finished
-            self._tar.close()
-            self._unfinished.unlink(missing_ok=True)
+            try:
+                with storage_errors(self._unfinished):
+                    self._tar.close()
+            finally:
+                self._unfinished.unlink(missing_ok=True)
 
     def _begin(self) -> None:
         self._open: list[Stored] = []
@@ -103,7 +107,8 @@ class ShardWriter:
         info = tarfile.TarInfo(name)
         info.size = len(content) if isinstance(content, bytes) else content.stat().st_size
         offset = self._tar.offset + len(info.tobuf(tarfile.USTAR_FORMAT))
-        with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
+        source = io.BytesIO(content) if isinstance(content, bytes) else content.open("rb")
+        with source as file, storage_errors(self._unfinished):
             self._tar.addfile(info, file)
         return offset
 

@@ -22,9 +22,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tubelet.data import Sample
-from tubelet.errors import ConfigError, WeightsError
+from tubelet.errors import WeightsError
 from tubelet.features.identity import describe_sample, digest
-from tubelet.files import has_ended, process_name, replacing
+from tubelet.files import has_ended, process_name, replacing, storage_errors
 from tubelet.weights.tensor_files import load_tensors, save_tensors
 
 
@@ -61,7 +61,7 @@ class FeatureStore:
         gigabytes: of memory, 10^9 bytes each. What does not fit is read from the disk each time.
 
     Raises:
-        ConfigError: the folder cannot be made.
+        StorageError: the folder cannot be made, or written to.
     """
 
     def __init__(
@@ -73,13 +73,11 @@ class FeatureStore:
         self._free = int(gigabytes * 1e9)
         self._memory: dict[int, Features] = {}
         about = self.folder / "about.json"
-        try:
+        with storage_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             if not about.exists():
                 _write_whole(about, lambda path: path.write_text(json.dumps(description, indent=2), encoding="utf-8"))
             _remove_leftovers(self.folder)
-        except OSError as error:
-            raise ConfigError(f"no place for features in {folder} ({error.strerror}); name another folder") from error
 
     def __contains__(self, index: int) -> bool:
         """Whether the features of a sample are in memory, or under their name on disk."""
@@ -105,7 +103,8 @@ class FeatureStore:
         name = self._name(index)
         tensors = {"values": features.values} | ({} if features.mask is None else {"mask": features.mask})
         file = self._file(name)
-        file.parent.mkdir(exist_ok=True)
+        with storage_errors(file):
+            file.parent.mkdir(exist_ok=True)
         _write_whole(file, lambda path: save_tensors(tensors, path, self._header(name)))
         self._remember(index, features)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tubelet.files import storage_errors
 from tubelet.paths import require_free
 from tubelet.prediction.result import Result
 
@@ -30,15 +31,22 @@ def part_lines(
 
     def write(line: str) -> None:
         nonlocal written
-        lines.write(line + "\n")
-        lines.flush()
+        with storage_errors(part):
+            lines.write(line + "\n")
+            lines.flush()
         written += 1
 
     try:
-        with part.open("w", encoding="utf-8") as lines:
+        with storage_errors(part):
+            lines = part.open("w", encoding="utf-8")
+        try:
             yield write
+        finally:
+            with storage_errors(part):
+                lines.close()
         if done is not None:
-            part.replace(done)
+            with storage_errors(done):
+                part.replace(done)
     except BaseException:
         if not written:
             part.unlink(missing_ok=True)

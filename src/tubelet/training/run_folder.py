@@ -221,7 +221,7 @@ class FailureLog:
             self._known.update((failure.path, None) for failure in new)
         if new and self._writes:
             when = moment()
-            with self._path.open("a", encoding="utf-8") as file:
+            with storage_errors(self._path), self._path.open("a", encoding="utf-8") as file:
                 for failure in new:
                     file.write(json.dumps({"path": failure.path, "reason": failure.reason, "when": when}) + "\n")
         return new

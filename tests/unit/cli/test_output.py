@@ -124,6 +124,8 @@ def test_standard_output_is_json_alone_whatever_happens(
         (DivergedError("loss nan"), 1, "loss nan"),
         (VideoError("a.mp4", "is damaged"), 1, "a.mp4: is damaged"),
         (OSError(errno.ENOSPC, "No space left on device", "/tmp/x"), 1, "MB free"),
+        (OSError(errno.ENOSPC, "No space left on device"), 1, "error: the disk is full; make room"),
+        (OSError(errno.EROFS, "Read-only file system", "/tmp/x"), 1, "/tmp/x: the disk can only be read"),
         (PermissionError(errno.EACCES, "Permission denied", "/root/x"), 1, "/root/x: Permission denied"),
         (OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300), 1, "use a shorter one"),
         (MemoryError(), 1, "--batch-size auto"),
