@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy
 import pytest
 import torch
-from jaxtyping import install_import_hook
+
+from checked import check_signatures
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 TYPED = ("data", "evaluation", "fast", "features", "model", "nn")
@@ -20,7 +21,7 @@ TYPED += ("prediction", "pretraining", "probing", "training", "video", "weights"
 if os.environ.get("TUBELET_TYPECHECK", "1") != "0":
     there = {path.stem for path in (CHECKOUT / "src" / "tubelet").iterdir()}
     assert there.issuperset(TYPED), f"renamed, and no longer checked: {set(TYPED) - there}"
-    install_import_hook([f"tubelet.{name}" for name in TYPED], "beartype.beartype")
+    check_signatures([f"tubelet.{name}" for name in TYPED])
 
 
 def pytest_sessionstart() -> None:

@@ -14,6 +14,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,14 @@ SIZES: dict[str, Any] = {
 TORCHRUN = '#!/usr/bin/env bash\nexec "$PYTHON" -m torch.distributed.run "$@"\n'
 
 
+def in_two(words: list[str]) -> list[str]:
+    """The words, with two processes where they ask for more: each imports torch."""
+    return ["2" if before in ("--devices", "--nproc-per-node") else word for before, word in pairwise(["", *words])]
+
+
 def made_short(words: list[str]) -> list[str]:
     """The words of a command with those that make its model tiny and its training short."""
+    words = in_two(words)
     if words[0] not in ("train", "pretrain") or "--resume" in words:
         return words
     keeps_sizes = "--init" in words and "small-data" not in words
@@ -178,7 +185,7 @@ def typed(line: str) -> None:
         assert code in (0, 1 if "--calibrate-on" in words else 0), f"{line} ended with {code}"  # too few videos for one
         return
     at = words.index("tubelet") + 1 if "tubelet" in words else len(words)
-    text = shlex.join([*words[:at], *made_short(words[at:])]) if at < len(words) else line
+    text = shlex.join([*in_two(words[:at]), *made_short(words[at:])]) if at < len(words) else line
     done = subprocess.run(["bash", "-euc", text], capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
 

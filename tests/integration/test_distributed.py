@@ -35,18 +35,18 @@ PLAIN = tiny.train_config(
     flip=0.5,
     warmup_epochs=None,
     optimiser="sgd",
-    epochs=7,
+    epochs=4,
     batch_size=6,
     learning_rate=0.02,
     clip_norm=0.5,
     ema_decay=0.9,
     accumulate_steps=4,
     class_weights="balanced",
-    validate_every=7,
+    validate_every=4,
     seed=3,
 )
 MIXED = override(PLAIN, mixup=0.3, label_smoothing=0.1)
-STEPS = 14
+STEPS = 8
 """13 clips in batches of 6: each epoch's last one has 7, and the second process nothing in one of their 4 parts."""
 
 
@@ -141,30 +141,30 @@ def test_clips_that_cannot_be_read_change_the_mean_as_in_one_process(
 
 
 def test_an_fsdp_run_that_was_stopped_goes_on_in_one_process(clips: Path, tmp_path: Path, alone: Path) -> None:
-    out = run(2, clips, tmp_path / "run", MIXED, stop=10, strategy="fsdp")
+    out = run(2, clips, tmp_path / "run", MIXED, stop=5, strategy="fsdp")
     assert load_checkpoint(out / "checkpoints" / "last").sharded, "the processes wrote a part each"
-    assert len(losses(out)) == 10, "a signal to one process stops all before the same step"
+    assert len(losses(out)) == 5, "a signal to one process stops all before the same step"
     assert_alike(run(1, clips, out, MIXED), alone)
 
 
 @pytest.mark.slow
 def test_an_fsdp_run_that_was_stopped_ends_as_if_it_had_not_been(clips: Path, tmp_path: Path) -> None:
     whole = run(2, clips, tmp_path / "whole", MIXED, strategy="fsdp")
-    out = run(2, clips, tmp_path / "run", MIXED, stop=10, strategy="fsdp")
+    out = run(2, clips, tmp_path / "run", MIXED, stop=5, strategy="fsdp")
     assert_alike(run(2, clips, out, MIXED), whole, tolerance=0.0)
 
 
 @pytest.mark.slow
 def test_a_run_of_one_process_goes_on_in_two_with_either_strategy(clips: Path, tmp_path: Path, alone: Path) -> None:
     for strategy in ("ddp", "fsdp"):
-        out = run(1, clips, tmp_path / strategy, MIXED, stop=10)
+        out = run(1, clips, tmp_path / strategy, MIXED, stop=5)
         assert_alike(run(2, clips, out, MIXED, strategy=strategy), alone)
 
 
 @pytest.mark.slow
 def test_a_ddp_run_that_was_stopped_ends_as_if_it_had_not_been(clips: Path, tmp_path: Path) -> None:
     whole = run(2, clips, tmp_path / "whole", MIXED)
-    out = run(2, clips, tmp_path / "run", MIXED, stop=10)
+    out = run(2, clips, tmp_path / "run", MIXED, stop=5)
     assert_alike(run(2, clips, out, MIXED), whole, tolerance=0.0)
 
 

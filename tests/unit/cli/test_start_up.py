@@ -54,16 +54,10 @@ def test_a_prediction_imports_nothing_that_is_slow_and_not_needed(folder: Path) 
 
 
 def test_a_prediction_costs_little_more_than_importing_torch(folder: Path) -> None:
-    """Processor time beside that of torch alone, the best of three, so that a busy machine does not matter."""
-
-    def seconds(code: str) -> float:
-        before = os.times()
-        run(code)
-        after = os.times()
-        return after.children_user - before.children_user + after.children_system - before.children_system
-
-    words = ["predict", str(folder / "model"), str(folder / "clips" / "a" / "video.mp4")]
-    predict = f"from tubelet.cli.main import main; assert main({words!r}) == 0"
-    seconds(predict)  # writes the bytecode
-    more = min(seconds(predict) - seconds("import torch") for _ in range(3))
-    assert more < 3
+    """Processor time after `import torch`, in one of three processes, so that a busy machine does not matter."""
+    words = ["predict", str(folder / "model"), str(folder / "clips" / "a" / "video.mp4"), "--json"]
+    code = (
+        "import time, torch; start = time.process_time(); from tubelet.cli.main import main;"
+        f"assert main({words!r}) == 0; print(time.process_time() - start)"
+    )
+    assert any(float(run(code).stdout.splitlines()[-1]) < 3 for _ in range(3))

@@ -24,28 +24,29 @@ SIZES = """
 """
 
 
-def measured(page: Path, width: int) -> tuple[float, float, float]:
-    """How wide a page is, how wide its window, and how large the smallest type of its plots, in pixels."""
-    page_width, window, type_size = map(float, said_by(page, width, SIZES).split())
-    return page_width, window, type_size
+def measured(page: Path, *widths: int) -> list[tuple[float, float, float]]:
+    """How wide a page is, how wide its window, and how large the smallest type of its plots, each in pixels."""
+    found = [tuple(map(float, said.split())) for said in said_by(page, SIZES, *widths)]
+    return [(page_width, window, type_size) for page_width, window, type_size in found]
 
 
-def said_by(page: Path, width: int, script: str) -> str:
-    """What the body of a function of JavaScript returns in a page, a text without markup.
+def said_by(page: Path, script: str, *widths: int) -> list[str]:
+    """What the body of a function of JavaScript returns in a page, a text without markup, at each width.
 
-    The page is put into a frame of the width that is asked for: the window of a headless browser cannot be as narrow as
-    a phone.
+    The page is put into frames of the widths that are asked for: the window of a headless browser cannot be as narrow
+    as a phone.
     """
     assert CHROMIUM is not None
     asked = f'<script>addEventListener("load", () => {{ document.title = (() => {{ {script} }})(); }});</script></body>'
+    frames = [f'<iframe src="page.html" width="{width}" height="900" style="border:0"></iframe>' for width in widths]
     with tempfile.TemporaryDirectory() as folder:
         inner = Path(folder) / "page.html"
         inner.write_text(page.read_text(encoding="utf-8").replace("</body>", asked), encoding="utf-8")
         outer = Path(folder) / "outer.html"
         outer.write_text(
-            f'<!doctype html><title>nothing</title><iframe id="f" src="page.html" width="{width}" height="900" '
-            'style="border:0"></iframe><script>onload = () => '
-            '{ document.title = "said: " + document.getElementById("f").contentDocument.title; }</script>'
+            f"<!doctype html><title>nothing</title>{''.join(frames)}<script>onload = () => {{ document.title = "
+            '"said: " + [...document.querySelectorAll("iframe")].map(f => f.contentDocument.title).join("|"); }'
+            "</script>"
         )
         command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
         command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
@@ -55,4 +56,4 @@ def said_by(page: Path, width: int, script: str) -> str:
         )
     found = re.search(r"<title>said: ([^<]*)</title>", done.stdout)
     assert found, f"chromium said nothing: {done.stderr[-500:]}"
-    return found.group(1)
+    return found.group(1).split("|")

@@ -51,8 +51,8 @@ def fill(run: Path, turn: int) -> Path:
 
 
 def fits(page: Path) -> None:
-    for width in (PHONE, 1280):
-        wide, window, smallest = measured(page, width)
+    widths = (PHONE, 1280)
+    for width, (wide, window, smallest) in zip(widths, measured(page, *widths), strict=True):
         assert window == width
         assert wide <= width, f"{page.name} is {wide} pixels wide in a window of {width}"
         assert smallest >= 11, f"type of {smallest:.1f} pixels in a plot of {page.name}, in a window of {width}"
@@ -80,7 +80,7 @@ SORTED = """
 
 @needs_chromium
 def test_a_confusion_matrix_is_sorted_by_confusion_and_back(run_folder: Path) -> None:
-    assert said_by(write_report(fill(run_folder, 0)), 1280, SORTED) == "true true true true true"
+    assert said_by(write_report(fill(run_folder, 0)), SORTED, 1280) == ["true true true true true"]
 
 
 @needs_chromium

@@ -16,7 +16,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_bars(tmp_path_factory.mktemp("bars"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny() -> TrainConfig:
     """Two epochs of three steps, with everything random switched on."""
     return train_config(

@@ -122,17 +122,29 @@ DAMAGE: dict[str, tuple[Callable[[RunFolder], Any], str | None]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def whole(clips: Path, tiny: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
+    """The weights of the run that was not disturbed."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    return train(clips, out, config=tiny, reporter=SilentReporter()).model.state_dict()
+
+
+@pytest.fixture(scope="module")
+def killed_once(clips: Path, tiny: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A killed run, to be copied."""
+    return killed(clips, tmp_path_factory.mktemp("killed"), tiny)
+
+
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_run_goes_on_from_the_newest_whole_checkpoint_and_ends_as_if_undisturbed(
-    clips: Path, tmp_path: Path, tiny: TrainConfig, damage: str
+    tmp_path: Path, whole: dict[str, torch.Tensor], killed_once: RunFolder, damage: str
 ) -> None:
-    whole = train(clips, tmp_path / "whole", config=tiny, reporter=SilentReporter())
-    run = killed(clips, tmp_path, tiny)
+    run = RunFolder(shutil.copytree(killed_once.path, tmp_path / "run"))
     spoil, used = DAMAGE[damage]
     spoil(run)
     told = Told()
     again = train(out=run.path, resume=True, reporter=told)
-    pairs = zip(whole.model.state_dict().values(), again.model.state_dict().values(), strict=True)
+    pairs = zip(whole.values(), again.model.state_dict().values(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
     assert (used is None) == (not any("goes on from" in message for message in told.messages))
     assert used is None or any(
