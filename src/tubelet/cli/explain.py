@@ -37,8 +37,9 @@ class Options(TableOptions):
         method: auto (the best on the run's sample clips), balanced, balanced_tokens, shapley, legrad, rollout,
             integrated_gradients, occlusion or rise.
         score: measure how faithful the map is: hide tokens in its order and see how the logit falls. About 230 passes.
-        filling: what hidden tokens are replaced by: the clip's mean colour, or freeze: its mean picture, which takes
-            motion away and leaves appearance.
+        sanity: compare the map with those of redrawn weights, from the head down to the first block.
+        filling: what hidden tokens are replaced by: mean, the clip's mean colour; freeze, its mean picture, which takes
+            motion away and leaves appearance; leave_out, nothing (spatio-temporal and factorised encoder).
         views: CLIPSxCROPS.
         device: auto (the first GPU, else the CPU), cpu, cuda, cuda:1, mps.
         out: folder for the files.
@@ -55,7 +56,8 @@ class Options(TableOptions):
     against: Annotated[str | None, tyro.conf.arg(metavar="CLASS")] = None
     method: str = "auto"
     score: bool = False
-    filling: Literal["mean", "freeze"] = "mean"
+    sanity: bool = False
+    filling: Literal["mean", "freeze", "leave_out"] = "mean"
     views: str = "1x1"
     device: str = "auto"
     out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("explained")
@@ -106,6 +108,7 @@ def run(options: Options, output: Output) -> int:
                     against=options.against,
                     method=method,
                     score=options.score,
+                    sanity=options.sanity,
                     filling=options.filling,
                     views=options.views,
                     device=options.device,
@@ -140,8 +143,7 @@ def _show(found: Explanation, page: Path, output: Output) -> None:
     if output.as_json:
         return
     lines = [f"{found.path}: {found.target}, logit {found.logit:.3f}, by {found.method}"]
-    if found.score is not None:
-        lines.append(f"  {found.score}")
+    lines += [f"  {line}" for line in (found.score, found.sanity) if line is not None]
     if found.unattributed is not None:
         parts = ", ".join(f"{name} {value:+.3f}" for name, value in found.unattributed.items())
         lines.append(f"  of the logit: video {float(found.map.sum()):+.3f}, {parts}")

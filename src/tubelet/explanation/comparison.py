@@ -17,14 +17,13 @@ from tubelet.data import Failure, Table
 from tubelet.data.units import independent_unit
 from tubelet.evaluation.evaluator import EvaluationOptions, set_up
 from tubelet.evaluation.intervals import Range, Resampling
-from tubelet.explanation.attribution import Attribution, Progress, no_progress
+from tubelet.explanation.attribution import Progress, no_progress
+from tubelet.explanation.hiding import Filling
 from tubelet.explanation.methods import SLOW, method_of, methods_for
-from tubelet.explanation.perturbation import Filling
 from tubelet.explanation.score import relevance_gain
 from tubelet.explanation.target import find_target
 from tubelet.fast.model import source_of
 from tubelet.model import ViViT
-from tubelet.video.views import plan_views
 
 RANDOM = "random"
 """Name of the row of a random order."""
@@ -115,7 +114,9 @@ def compare_methods(
         mask = None if frame_mask is None else frame_mask.to(like.device)
         with torch.inference_mode():
             target = find_target(plain, None, None, plain(given, mask))
-        maps = [_map(method_of(name)(plain, given, mask, target, no_progress)) for name in methods]
+        maps = [
+            method_of(name, filling)(plain, given, mask, target, no_progress).map[0].double().cpu() for name in methods
+        ]
         maps.append(torch.rand(maps[0].shape, generator=generator))
         gains = [relevance_gain(plain, given, mask, target, heat, filling=filling, orders=0).gain for heat in maps]
         if None not in gains:
@@ -123,10 +124,6 @@ def compare_methods(
             kept.append(number)
         progress(number + 1, total)
     return _summary([*methods, RANDOM], rows, filling, None if units is None else [units[number] for number in kept])
-
-
-def _map(found: Attribution) -> Tensor:
-    return found.map[0].double().cpu()
 
 
 def _summary(
@@ -184,17 +181,7 @@ def compare_on_data(
     Raises:
         ConfigError, DataError: as `tubelet.evaluate`.
     """
-    options = EvaluationOptions(
-        split=split,
-        views=plan_views((1, 1)),
-        average="logits",
-        include_learned=include_learned,
-        resample=True,
-        views_per_forward=1,
-        workers=0,
-        device=device,
-        precision="float32",
-    )
+    options = EvaluationOptions(split=split, include_learned=include_learned, workers=0, device=device)
     task = set_up(model, data, options)
     samples = task.clips.table.samples
     count = len(samples) if most is None else min(most, len(samples))

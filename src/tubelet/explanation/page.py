@@ -7,9 +7,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from tubelet.explanation.film import contact_sheet, write_film
 from tubelet.explanation.overlay import AGAINST, FOR
 from tubelet.explanation.result import Explanation
@@ -86,16 +83,13 @@ def explanation_page(explanation: Explanation, film: str | None, sheet: str | No
         film: address of the MP4; None for none.
         sheet: address of the PNG; None for none.
     """
-    templates = Environment(
-        loader=PackageLoader("tubelet.explanation"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
     against = explanation.target.against_label
     of = explanation.target.label if against is None else f"{explanation.target.label} rather than {against}"
     name = printable(Path(explanation.path).name if explanation.path else "clip in memory")
     parts = [("the video's tokens", float(explanation.map.sum()))]
     if explanation.unattributed is not None:
         parts += [*explanation.unattributed.items(), ("logit", explanation.logit)]
-    template = templates.get_template("explanation.html.j2")
+    template = environment("tubelet.explanation").get_template("explanation.html.j2")
     html = template.render(
         title=f"Why {of}? {name}",
         sentence=f"The model gives {of} a logit of {explanation.logit:.3f} on {name}.",
@@ -103,6 +97,7 @@ def explanation_page(explanation: Explanation, film: str | None, sheet: str | No
         score="Not scored: add --score to measure whether this map is to be believed."
         if explanation.score is None
         else str(explanation.score).capitalize() + ".",
+        sanity=None if explanation.sanity is None else str(explanation.sanity).capitalize() + ".",
         video=film,
         sheet=sheet,
         colour_for=FOR,
@@ -112,7 +107,6 @@ def explanation_page(explanation: Explanation, film: str | None, sheet: str | No
         top=explanation.top,
         method=explanation.method,
         about=ABOUT[explanation.method],
-        style=Markup(environment().get_template("style.css").render()),
     )
     return printable_lines(html)
 
