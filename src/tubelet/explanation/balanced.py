@@ -169,8 +169,7 @@ def _backward(
     for (name, value), of_value in zip(additive.items(), found[1:], strict=False):
         if of_value is not None:
             added[_kind(name)] += float((value.detach() * of_value).sum())
-    of_given = torch.zeros_like(given) if found[0] is None else found[0]
-    return _Step(output.detach(), of_given, dict(added), found[-1] if heads else None)
+    return _Step(output.detach(), found[0], dict(added), found[-1] if heads else None)
 
 
 @contextmanager

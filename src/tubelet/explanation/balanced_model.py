@@ -98,6 +98,8 @@ class BalancedLayerNorm(nn.LayerNorm):
     """A LayerNorm whose divisor is a constant."""
 
     def forward(self, input: Float[Tensor, "*rest D"]) -> Float[Tensor, "*rest D"]:  # torch's name
+        if not torch.is_grad_enabled():
+            return super().forward(input)
         centred = input - input.mean(dim=-1, keepdim=True)
         scale = torch.rsqrt(centred.detach().square().mean(dim=-1, keepdim=True) + self.eps)
         return centred * scale * self.weight + self.bias
@@ -131,6 +133,8 @@ class BalancedActivation:
         self.activation = activation
 
     def __call__(self, x: Float[Tensor, "*rest"]) -> Float[Tensor, "*rest"]:
+        if not torch.is_grad_enabled():
+            return self.activation(x)
         with torch.no_grad():
             gate = self.activation(x) / torch.where(x == 0, 1, x)
         return x * gate

@@ -96,7 +96,7 @@ def explain_views(
     model: ViViT,
     seen: SeenViews,
     *,
-    target: int | str | None = None,
+    target: Target | int | str | None = None,
     against: int | str | None = None,
     method: str = DEFAULT,
     score: bool = False,
@@ -121,7 +121,7 @@ def explain_views(
         mask = None if seen.frame_mask is None else seen.frame_mask.to(like.device)
         with torch.inference_mode():
             logits = plain(video, mask)
-        wanted = find_target(plain, target, against, logits)
+        wanted = target if isinstance(target, Target) else find_target(plain, target, against, logits)
         found = attribute(plain, video, mask, wanted, progress)
         if not bool(found.map.isfinite().all()):
             raise ConfigError(f"the map of method={method!r} is not finite; check the model's weights and the video")
@@ -143,6 +143,7 @@ def explain_views(
         top=_top(plain, wanted, logits),
         timestamps=seen.timestamps,
         size=seen.size,
+        pixel_aspect=seen.pixel_aspect,
         path=seen.path,
     )
 

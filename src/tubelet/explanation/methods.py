@@ -55,7 +55,8 @@ def method_of(name: str, filling: Filling = "mean") -> Method:
     """
     if name not in METHODS:
         raise ConfigError(f"no method {name!r}{did_you_mean(name, ('auto', *METHODS))}")
-    return partial(METHODS[name], filling=filling) if name in SLOW else METHODS[name]
+    method = METHODS[name]
+    return partial(method, filling=filling) if name in SLOW else method  # type: ignore[call-arg]  # they take it
 
 
 def methods_for(model: ViViT) -> list[str]:

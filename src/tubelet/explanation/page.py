@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from tubelet.explanation.attribution import Progress, no_progress
 from tubelet.explanation.film import contact_sheet, write_film
 from tubelet.explanation.overlay import AGAINST, FOR
 from tubelet.explanation.result import Explanation
@@ -52,7 +53,13 @@ def files_of(folder: str | os.PathLike[str], name: str) -> Files:
     return Files(*(Path(folder) / f"{name}{suffix}" for suffix in (".mp4", ".png", ".html", ".json")))
 
 
-def write_files(explanation: Explanation, source: Source, folder: str | os.PathLike[str], name: str) -> Files:
+def write_files(
+    explanation: Explanation,
+    source: Source,
+    folder: str | os.PathLike[str],
+    name: str,
+    progress: Progress | None = None,
+) -> Files:
     """Write `name.mp4`, `name.png`, `name.html` and `name.json` to a folder.
 
     Args:
@@ -60,6 +67,7 @@ def write_files(explanation: Explanation, source: Source, folder: str | os.PathL
         source: the video again.
         folder: made if it is not there.
         name: of the files, without a suffix.
+        progress: called with (done, all) frames of the film.
 
     Raises:
         VideoError: the video cannot be read.
@@ -67,7 +75,7 @@ def write_files(explanation: Explanation, source: Source, folder: str | os.PathL
     """
     files = files_of(folder, name)
     files.page.parent.mkdir(parents=True, exist_ok=True)
-    write_film(explanation, source, files.film)
+    write_film(explanation, source, files.film, progress or no_progress)
     with replacing(files.sheet) as partial:
         contact_sheet(explanation, source).save(partial, "png")
     write_text(files.page, explanation_page(explanation, files.film.name, _png_uri(files.sheet)))

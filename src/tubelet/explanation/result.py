@@ -56,6 +56,7 @@ class Explanation:
         top: the most probable classes of the target's head with their probabilities.
         timestamps: seconds of each of the video's frames; empty for tensors.
         size: (height, width) of the video's upright frames.
+        pixel_aspect: width over height of a pixel of these frames, as players show it.
         path: of the video; None for tensors and clips in memory.
     """
 
@@ -71,6 +72,7 @@ class Explanation:
     top: tuple[tuple[str, float], ...] = ()
     timestamps: tuple[float, ...] = ()
     size: tuple[int, int] = (0, 0)
+    pixel_aspect: float = 1.0
     path: str | None = None
 
     @property
@@ -133,6 +135,7 @@ class Explanation:
             ],
             "timestamps": list(self.timestamps),
             "size": list(self.size),
+            "pixel_aspect": self.pixel_aspect,
         }
 
     def save_json(self, path: str | os.PathLike[str]) -> Path:

@@ -19,6 +19,9 @@ from tubelet.explanation.methods import Method
 from tubelet.explanation.target import Target
 from tubelet.model import ViViT
 
+DRAWS = 4
+"""Times that the weights are redrawn; a single draw can give the same picture, or its negative, by chance."""
+
 MOST = 0.3
 """Rank correlation with the map of a redrawn model, up to which a map passes."""
 
@@ -29,7 +32,7 @@ class Sanity:
 
     Attributes:
         redrawn: what was redrawn last, from the head down; each time with all before it.
-        correlation: Spearman's, of the map after each; 0 for a map without differences.
+        correlation: Spearman's, of the map after each, the mean of the draws.
     """
 
     redrawn: tuple[str, ...]
@@ -57,6 +60,7 @@ def compare_redrawn(
     target: Target,
     maps: Float[Tensor, "V t h w"],
     *,
+    draws: int = DRAWS,
     seed: int = 0,
     progress: Progress = no_progress,
 ) -> Sanity:
@@ -69,17 +73,21 @@ def compare_redrawn(
         model: plain and unwrapped; it is left as it is.
         video, frame_mask, target: what is explained.
         maps: of the model.
+        draws: how often all of it is done.
         seed: of the draws.
         progress: after each map.
     """
-    redrawn, generator = copy.deepcopy(model), torch.Generator().manual_seed(seed)
-    parts, found = _from_the_top(redrawn), []
-    for number, (_, part) in enumerate(parts):
-        _redraw(part, generator)
-        heat = method(redrawn, video, frame_mask, target, no_progress).map.double().cpu()
-        found.append(rank_correlation(maps.flatten(), heat.flatten()))
-        progress(number + 1, len(parts))
-    return Sanity(tuple(name for name, _ in parts), tuple(found))
+    generator, found = torch.Generator().manual_seed(seed), []
+    for _ in range(draws):
+        redrawn = copy.deepcopy(model)
+        parts = _from_the_top(redrawn)
+        for _, part in parts:
+            _redraw(part, generator)
+            heat = method(redrawn, video, frame_mask, target, no_progress).map.double().cpu()
+            found.append(rank_correlation(maps.flatten(), heat.flatten()))
+            progress(len(found), draws * len(parts))
+    correlation = torch.tensor(found).view(draws, -1).mean(dim=0).tolist()
+    return Sanity(tuple(name for name, _ in parts), tuple(correlation))
 
 
 def rank_correlation(one: Float[Tensor, "N"], other: Float[Tensor, "N"]) -> float:
