@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from tubelet.cli.arguments import TableOptions, load_model, read_or_own, require_source
+from tubelet.cli.arguments import TableOptions, load_model, require_source
 from tubelet.cli.output import Output
 from tubelet.errors import ConfigError, VideoError
 from tubelet.paths import require_free
 from tubelet.text import printable
 
 if TYPE_CHECKING:
-    from tubelet.explanation import Explanation, MethodComparison
+    from tubelet.explanation import Explanation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,8 @@ class Options(TableOptions):
     and the numbers (.json) are written to --out. What speaks for the class is orange, what speaks against it is blue.
 
     Without videos, with --score: score the methods on the run's videos that it did not learn from, or on those of
-    --data, and print a table with intervals.
+    --data, and print a table with intervals. It is written to --out too (methods.md, methods.json). With --mistakes:
+    explain the most confident mistakes of a run's evaluation, and put the pictures into its page (report.html).
 
     Attributes:
         model: a run, a model folder, a checkpoint or a Hub id.
@@ -37,8 +38,9 @@ class Options(TableOptions):
         method: auto (the best on the run's sample clips), balanced, balanced_tokens, shapley, legrad, rollout,
             integrated_gradients, occlusion or rise.
         score: measure how faithful the map is: hide tokens in its order and see how the logit falls. About 230 passes.
-        filling: what hidden tokens are replaced by: the clip's mean colour, or freeze: its mean picture, which takes
-            motion away and leaves appearance.
+        sanity: compare the map with those of redrawn weights, from the head down to the first block.
+        filling: what hidden tokens are replaced by: mean, the clip's mean colour; freeze, its mean picture, which takes
+            motion away and leaves appearance; leave_out, nothing (spatio-temporal and factorised encoder).
         views: CLIPSxCROPS.
         device: auto (the first GPU, else the CPU), cpu, cuda, cuda:1, mps.
         out: folder for the files.
@@ -46,6 +48,7 @@ class Options(TableOptions):
         data: score methods on these videos.
         split: of the data; by default test, or else val.
         most: score methods on at most so many videos.
+        mistakes: explain the most confident mistakes of a run, for its page.
         methods: score these; by default those that need no hundred passes.
     """
 
@@ -55,7 +58,8 @@ class Options(TableOptions):
     against: Annotated[str | None, tyro.conf.arg(metavar="CLASS")] = None
     method: str = "auto"
     score: bool = False
-    filling: Literal["mean", "freeze"] = "mean"
+    sanity: bool = False
+    filling: Literal["mean", "freeze", "leave_out"] = "mean"
     views: str = "1x1"
     device: str = "auto"
     out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("explained")
@@ -63,6 +67,7 @@ class Options(TableOptions):
     data: str | None = None
     split: str | None = None
     most: int | None = None
+    mistakes: bool = False
     methods: tuple[str, ...] = ()
 
 
@@ -70,12 +75,18 @@ def run(options: Options, output: Output) -> int:
     """Explain, write, print."""
     require_source(options.model)
     if not options.videos:
+        from tubelet.cli.explain_run import compare, mistakes
+
+        if options.mistakes:
+            return mistakes(options, output)
         if not options.score:
             raise ConfigError(
                 "no video was named: tubelet explain MODEL VIDEO [VIDEO ...]; or tubelet explain MODEL --score, which "
-                "scores methods"
+                "scores methods; or tubelet explain RUN --mistakes"
             )
-        return _compare(options, output)
+        return compare(options, output)
+    if options.mistakes:
+        raise ConfigError("--mistakes is of a run, without videos: tubelet explain RUN --mistakes")
     if options.data is not None:
         raise ConfigError("--data is scored without videos: tubelet explain MODEL --data DATA --score")
     from tubelet.explanation import auto_method, explain
@@ -106,12 +117,14 @@ def run(options: Options, output: Output) -> int:
                     against=options.against,
                     method=method,
                     score=options.score,
+                    sanity=options.sanity,
                     filling=options.filling,
                     views=options.views,
                     device=options.device,
                     progress=progress,
                 )
-            files = write_files(found, video, options.out, name)
+            with output.progress(f"writing {name}.mp4") as progress:
+                files = write_files(found, video, options.out, name, progress)
         except VideoError as error:
             failures += 1
             output.warn(str(error))
@@ -140,8 +153,7 @@ def _show(found: Explanation, page: Path, output: Output) -> None:
     if output.as_json:
         return
     lines = [f"{found.path}: {found.target}, logit {found.logit:.3f}, by {found.method}"]
-    if found.score is not None:
-        lines.append(f"  {found.score}")
+    lines += [f"  {line}" for line in (found.score, found.sanity) if line is not None]
     if found.unattributed is not None:
         parts = ", ".join(f"{name} {value:+.3f}" for name, value in found.unattributed.items())
         lines.append(f"  of the logit: video {float(found.map.sum()):+.3f}, {parts}")
@@ -150,44 +162,3 @@ def _show(found: Explanation, page: Path, output: Output) -> None:
     lines.append(f"  page    {page}")
     for line in lines:
         output.console.print(printable(line), soft_wrap=True)
-
-
-def _compare(options: Options, output: Output) -> int:
-    from tubelet.evaluation.evaluator import own_split
-    from tubelet.explanation import compare_on_data
-
-    usage = "tubelet explain MODEL --data DATA --score"
-    table = read_or_own(options, options.model, options.data, usage)
-    with output.progress("scoring methods") as progress:
-        found = compare_on_data(
-            load_model(options.model, output),
-            table,
-            split=options.split or own_split(table),
-            methods=options.methods or None,
-            filling=options.filling,
-            most=options.most,
-            device=options.device,
-            progress=progress,
-        )
-    if not output.as_json:
-        _show_table(found, output)
-    output.data(found.to_dict())
-    return 0
-
-
-def _show_table(found: MethodComparison, output: Output) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("method", no_wrap=True)
-    for title in ("relevance gain", "95 %", f"over {found.reference}", "95 %, paired"):
-        table.add_column(title, justify="right")
-    for one in found.scores:
-        cells = (f"{one.gain:.3f}", _range(one.interval), f"{one.difference:+.3f}", _range(one.difference_interval))
-        table.add_row(one.method, *cells)
-    output.console.print(table)
-    output.console.print(f"{found.clips} videos, hidden tokens: {found.filling}")
-
-
-def _range(interval: tuple[float, float] | None) -> str:
-    return "" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"

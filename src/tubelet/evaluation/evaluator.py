@@ -107,15 +107,15 @@ def evaluate(
 class EvaluationOptions:
     """How to evaluate; the fields are the arguments of `evaluate`."""
 
-    split: str | None
-    views: ViewPlan
-    average: Average
-    include_learned: bool
-    resample: bool
-    views_per_forward: int
-    workers: int | None
-    device: str | torch.device | None
-    precision: Precision
+    split: str | None = None
+    views: ViewPlan = ViewPlan(1, 1)  # noqa: RUF009  # frozen
+    average: Average = "logits"
+    include_learned: bool = False
+    resample: bool = True
+    views_per_forward: int = VIEWS_PER_FORWARD
+    workers: int | None = None
+    device: str | torch.device | None = None
+    precision: Precision = "float32"
 
 
 @dataclass(frozen=True)

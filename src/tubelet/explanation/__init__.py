@@ -5,6 +5,7 @@ from tubelet.explanation.comparison import MethodComparison, compare_methods, co
 from tubelet.explanation.explainer import explain, explain_views
 from tubelet.explanation.methods import METHODS, methods_for
 from tubelet.explanation.result import Explanation, ViewMap
+from tubelet.explanation.sanity import Sanity
 from tubelet.explanation.score import Score, relevance_gain
 from tubelet.explanation.target import Target
 
@@ -12,6 +13,7 @@ __all__ = [
     "METHODS",
     "Explanation",
     "MethodComparison",
+    "Sanity",
     "Score",
     "Target",
     "ViewMap",

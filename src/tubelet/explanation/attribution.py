@@ -16,6 +16,11 @@ def no_progress(done: int, total: int) -> None:
     """Shows nothing."""
 
 
+def within(progress: Progress, part: int, parts: int) -> Progress:
+    """For one of several parts of the same length: `progress` over all of them."""
+    return lambda done, total: progress(part * total + done, parts * total)
+
+
 def each_view(
     video: Float[Tensor, "V T C H W"], frame_mask: Bool[Tensor, "V T"] | None
 ) -> Iterator[tuple[int, Float[Tensor, "1 T C H W"], Bool[Tensor, "1 T"] | None]]:

@@ -2,13 +2,18 @@
 
 For each block, the sum over its input tokens of value times gradient, and of every additive parameter behind it times
 its gradient, is the logit. The map is the mean of that over the blocks, so it adds up too; or it is that of the first
-block alone. One forward and one backward pass, no attention matrix.
+block alone. One forward pass, which keeps the inputs of the blocks; then each block forward again and backward, from
+the last to the first. No attention matrix is kept.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
@@ -16,7 +21,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from tubelet.errors import ConfigError
-from tubelet.explanation.attribution import Attribution, Progress, each_view, no_progress
+from tubelet.explanation.attribution import Attribution, Progress, each_view, no_progress, within
 from tubelet.explanation.balanced_model import balanced
 from tubelet.explanation.target import Target
 from tubelet.model import ViViT
@@ -44,7 +49,7 @@ def balanced_gradients(
         video: the views of a video, preprocessed.
         frame_mask: as the model takes it.
         target: what is explained.
-        progress: after each view.
+        progress: after each block.
         levels: the inputs of `all` blocks, or the `tokens` that the first one gets.
 
     Raises:
@@ -53,141 +58,152 @@ def balanced_gradients(
     twin = balanced(model)
     maps, parts, splits, logit = [], defaultdict[str, float](float), defaultdict[str, float](float), 0.0
     for view, clip, mask in each_view(video, frame_mask):
-        one = _one_view(twin, clip, mask, target, levels)
+        one = _one_view(twin, clip, mask, target, levels, within(progress, view, len(video)))
         maps.append(one.map)
         logit += one.logit / len(video)
         for name, value in (one.unattributed or {}).items():
             parts[name] += value / len(video)
         for name, value in one.split.items():
             splits[name] += value / len(video)
-        progress(view + 1, len(video))
     return Attribution(torch.cat(maps), logit, dict(parts), dict(splits))
 
 
+@torch.no_grad()
 def _one_view(
-    twin: ViViT, video: Tensor, frame_mask: Tensor | None, target: Target, levels: Literal["all", "tokens"]
+    twin: ViViT,
+    video: Tensor,
+    frame_mask: Tensor | None,
+    target: Target,
+    levels: Literal["all", "tokens"],
+    progress: Progress,
 ) -> Attribution:
-    encoder: Encoder = twin.spatial_encoder if twin.config.variant == "factorised_encoder" else twin.encoder
-    with torch.no_grad():
-        tokens = twin.embed(video, frame_mask)
-    with torch.enable_grad(), _Recorded(encoder) as recorded:
-        tokens.requires_grad_()
-        logits = twin.forward_head(twin.encode_tokens(tokens, twin._time_mask(frame_mask)), frame_mask)
-        logit = target.of(logits).sum()
-        inputs = [tokens, *recorded.inputs[1:]]
-        additive = {name: value for name, value in _tensors(twin).items() if value.requires_grad}
-        wanted = [*inputs, recorded.output, *recorded.heads, *additive.values()]
-        gradients: Sequence[Tensor | None] = torch.autograd.grad(logit, wanted, allow_unused=True)
-        logit = logit.detach()
-    of_inputs, gradients = gradients[: len(inputs) + 1], gradients[len(inputs) + 1 :]
-    of_heads, of_additive = gradients[: len(recorded.heads)], gradients[len(recorded.heads) :]
-    size = (tokens.shape[1], tokens.shape[2], tokens.shape[3])
-    with torch.no_grad():
-        added = {
-            name: 0.0 if gradient is None else float((value * gradient).sum())
-            for (name, value), gradient in zip(additive.items(), of_additive, strict=True)
-        }
-        split = _split(recorded, of_inputs[1:], of_heads)
-        used = inputs if levels == "all" else inputs[:1]
-        maps, parts = [], defaultdict[str, float](float)
-        for level, (value, gradient) in enumerate(zip(used, of_inputs, strict=False)):
-            relevance = torch.zeros_like(value[..., 0]) if gradient is None else (value * gradient).sum(dim=-1)
-            if level and encoder.cls is not None:
-                parts["class token"] += float(relevance[:, 0].sum()) / len(used)
-                relevance = relevance[:, 1:]
-            maps.append(relevance.reshape(1, *size))
-            for name, share in added.items():
-                if _stage(name, encoder, twin) >= level:
-                    parts[_kind(name)] += share / len(used)
-        heat = torch.stack(maps).mean(dim=0)
-    _require_complete(float(heat.sum()) + sum(parts.values()), float(logit), float(heat.abs().sum()), parts, heat.dtype)
-    return Attribution(heat.detach(), float(logit), dict(parts), split)
+    factorised = twin.config.variant == "factorised_encoder"
+    encoder: Encoder = twin.spatial_encoder if factorised else twin.encoder
+    time_mask = twin._time_mask(frame_mask)
+    own_mask = None if factorised else time_mask
+    tokens = twin.embed(video, frame_mask)
+    grids = tokens.flatten(0, 1).unsqueeze(1) if factorised else tokens
+    x, mask = encoder.before_blocks(grids, own_mask)
+    inputs = [x]
+    for block in encoder.blocks:
+        inputs.append(block(inputs[-1], mask))
+
+    def before(tokens: Tensor) -> Tensor:
+        return encoder.before_blocks(tokens, own_mask)[0]
+
+    def head(x: Tensor) -> Tensor:
+        encoded = encoder.weigh(encoder.after_blocks(x), (grids.shape[1], grids.shape[2], grids.shape[3]))
+        if not factorised:
+            return target.of(twin.classify(encoder.pool(encoded, time_mask))).sum()
+        return target.of(twin.forward_times(encoder.pool(encoded).unflatten(0, (1, -1)), time_mask)).sum()
+
+    count = len(encoder.blocks)
+    step = _backward(twin, head, inputs.pop())
+    logit, behind, levelled = float(step.output), step.added, []
+    split: dict[str, float] = defaultdict(float)
+    for number, block in reversed(list(enumerate(encoder.blocks))):
+        gradient, given = step.gradient, inputs.pop()
+        with _layers_of(block) as layers:
+            step = _backward(block, partial(_run, block, mask), given, gradient, layers)
+        for name, value in _shares(layers, gradient, step.of_heads).items():
+            split[name] += value / count
+        behind = _sum(behind, step.added)
+        if number == 0:
+            step, given = _backward(twin, before, grids, step.gradient), grids
+            behind = _sum(behind, step.added)
+        relevance, parts = (given * step.gradient).sum(dim=-1), behind
+        if number and encoder.cls is not None:
+            parts = _sum(behind, {"class token": float(relevance[:, 0].sum())})
+            relevance = relevance[:, 1:]
+        levelled.append((relevance.reshape(1, tokens.shape[1], tokens.shape[2], tokens.shape[3]), parts))
+        progress(count - number, count)
+    used = levelled if levels == "all" else levelled[-1:]
+    heat = torch.stack([relevance for relevance, _ in used]).mean(dim=0)
+    mean: dict[str, float] = {}
+    for _, parts in used:
+        mean = _sum(mean, {name: value / len(used) for name, value in parts.items()})
+    _require_complete(float(heat.sum()) + sum(mean.values()), logit, float(heat.abs().sum()), mean, heat.dtype)
+    return Attribution(heat, logit, mean, dict(split))
 
 
-class _Recorded:
-    """Inside the `with`, keeps what the blocks of an encoder are given and give.
+def _run(block: Callable[..., Tensor], mask: Tensor | None, x: Tensor) -> Tensor:
+    return block(x, mask)
+
+
+def _sum(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    return {name: one.get(name, 0.0) + other.get(name, 0.0) for name in {**one, **other}}
+
+
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """A part of the model, gone through backwards.
 
     Attributes:
-        inputs: of each block.
-        output: of the last block.
-        branches: per block, what each kind of layer adds.
-        heads: of model 4, the heads of each block before they are mixed: half over time, half over space.
+        output: of the part.
+        gradient: of the logit with respect to the part's input.
+        added: what its additive parameters add to the logit, by kind.
+        of_heads: the gradient with respect to the heads of model 4, before they are mixed.
     """
 
-    def __init__(self, encoder: Encoder) -> None:
-        self.encoder = encoder
-        self.inputs: list[Tensor] = []
-        self.output = torch.empty(0)
-        self.branches: list[dict[str, Tensor]] = []
-        self.heads: list[Tensor] = []
-        self._handles: list[torch.utils.hooks.RemovableHandle] = []
+    output: Tensor
+    gradient: Tensor
+    added: dict[str, float]
+    of_heads: Tensor | None
 
-    def __enter__(self) -> _Recorded:
-        for block in self.encoder.blocks:
-            self._handles.append(block.register_forward_pre_hook(self._keep_input))
-            named: dict[str, Any] = {"mlp": block.mlp}
-            if isinstance(block, FactorisedSelfAttentionBlock):
-                named |= {"space": block.space, "time": block.time}
-            elif isinstance(block.attention, FactorisedDotProductAttention):
-                self._handles.append(block.attention.out.register_forward_pre_hook(self._keep_heads))
-            else:
-                continue
-            for name, module in named.items():
-                self._handles.append(module.register_forward_hook(self._keeper(name)))
-        self._handles.append(self.encoder.blocks[-1].register_forward_hook(self._keep_output))
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        for handle in self._handles:
+def _backward(
+    module: nn.Module,
+    run: Callable[[Tensor], Tensor],
+    given: Tensor,
+    gradient: Tensor | None = None,
+    layers: Mapping[str, Tensor] = MappingProxyType({}),
+) -> _Step:
+    """Compute a part again, with a graph, and the gradients of the logit from that of its output."""
+    given = given.detach().requires_grad_()
+    with torch.enable_grad():
+        output = run(given)
+    additive = {name: value for name, value in _tensors(module).items() if value.requires_grad}
+    heads = [layers["heads"]] if "heads" in layers else []
+    found = torch.autograd.grad(output, [given, *additive.values(), *heads], gradient, allow_unused=True)
+    added: dict[str, float] = defaultdict(float)
+    for (name, value), of_value in zip(additive.items(), found[1:], strict=False):
+        if of_value is not None:
+            added[_kind(name)] += float((value.detach() * of_value).sum())
+    return _Step(output.detach(), found[0], dict(added), found[-1] if heads else None)
+
+
+@contextmanager
+def _layers_of(block: Any) -> Iterator[dict[str, Tensor]]:
+    """Inside the `with`, what each kind of layer of a block of model 3 or 4 adds, and `heads`, those of model 4."""
+    layers: dict[str, Tensor] = {}
+    named: dict[str, nn.Module] = {}
+    handles = []
+    if isinstance(block, FactorisedSelfAttentionBlock):
+        named = {"mlp": block.mlp, "space": block.space, "time": block.time}
+    elif isinstance(block.attention, FactorisedDotProductAttention):
+        named = {"mlp": block.mlp}
+        handles.append(block.attention.out.register_forward_pre_hook(lambda _, args: layers.update(heads=args[0])))
+    for name, module in named.items():
+        handles.append(module.register_forward_hook(lambda _, __, output, name=name: layers.update({name: output})))
+    try:
+        yield layers
+    finally:
+        for handle in handles:
             handle.remove()
 
-    def _keep_input(self, _: nn.Module, args: tuple[Tensor, ...]) -> None:
-        self.inputs.append(args[0])
-        self.branches.append({})
 
-    def _keep_output(self, _: nn.Module, __: object, output: Tensor) -> None:
-        self.output = output
-
-    def _keep_heads(self, _: nn.Module, args: tuple[Tensor, ...]) -> None:
-        self.heads.append(args[0])
-
-    def _keeper(self, name: str) -> Callable[..., None]:
-        def keep(_: nn.Module, __: object, output: Tensor) -> None:
-            self.branches[-1][name] = output
-
-        return keep
+def _shares(layers: Mapping[str, Tensor], gradient: Tensor, of_heads: Tensor | None) -> dict[str, float]:
+    """What each kind of layer adds to the logit: its output times the gradient of the block's output."""
+    shares = {name: float((output * gradient).sum()) for name, output in layers.items() if name != "heads"}
+    if of_heads is not None:
+        heads = layers["heads"]
+        time, space = (heads * of_heads).sum(dim=tuple(range(heads.ndim - 1))).chunk(2)
+        shares |= {"time": float(time.sum()), "space": float(space.sum())}
+    return shares
 
 
-def _split(
-    recorded: _Recorded, of_outputs: Sequence[Tensor | None], of_heads: Sequence[Tensor | None]
-) -> dict[str, float]:
-    """The mean over the blocks of what each kind of layer adds to the logit: its output times the block's gradient."""
-    sums: dict[str, float] = defaultdict(float)
-    count = len(recorded.inputs)
-    for branches, gradient in zip(recorded.branches, of_outputs, strict=True):
-        for name, added in branches.items():
-            sums[name] += 0.0 if gradient is None else float((added * gradient).sum()) / count
-    for heads, gradient in zip(recorded.heads, of_heads, strict=True):
-        if gradient is not None:
-            time, space = (heads * gradient).sum(dim=tuple(range(heads.ndim - 1))).chunk(2)
-            sums["time"] += float(time.sum()) / count
-            sums["space"] += float(space.sum()) / count
-    return dict(sums)
-
-
-def _tensors(twin: ViViT) -> dict[str, Tensor]:
-    return {**dict(twin.named_parameters()), **dict(twin.named_buffers())}
-
-
-def _stage(name: str, encoder: Encoder, twin: ViViT) -> int:
-    """The last block input that this parameter is added behind: 0 for positions, the block's number, or the last."""
-    own = "spatial_encoder." if twin.config.variant == "factorised_encoder" else "encoder."
-    if not name.startswith(own):
-        return len(encoder.blocks)
-    first, _, rest = name.removeprefix(own).partition(".")
-    if first == "blocks":
-        return int(rest.partition(".")[0])
-    return 0 if first in ("positions", "cls", "input_norm") else len(encoder.blocks)
+def _tensors(module: nn.Module) -> dict[str, Tensor]:
+    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
 def _kind(name: str) -> str:

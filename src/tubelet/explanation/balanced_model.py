@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -46,6 +48,10 @@ KNOWN = (
 """Layers after the embedding that are linear once the constants are held, by their exact class."""
 
 
+AT_ONCE = 2**22
+"""Attention weights that are in memory at once."""
+
+
 class BalancedDotProduct(DotProduct):
     """Attention whose weights are constants: the gradient passes through the values alone."""
 
@@ -56,13 +62,44 @@ class BalancedDotProduct(DotProduct):
         value: Float[Tensor, "B H N c"],
         mask: Bool[Tensor, "B N"] | None = None,
     ) -> Float[Tensor, "B H M c"]:
-        return super().forward(query.detach(), key.detach(), value, mask)
+        return ConstantWeights.apply(query.detach(), key.detach(), value, mask)
+
+
+class ConstantWeights(torch.autograd.Function):
+    """Fused attention; in the backward pass the weights are computed again, for some queries at a time.
+
+    The gradient of the values is that of the output times the transposed weights. That of fused attention would compute
+    those of queries and keys as well, which costs 2.5 times as much.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        """The output."""
+        attend_to = None if mask is None else mask[:, None, None, :]
+        ctx.save_for_backward(query, key, attend_to)
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=attend_to)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, Tensor, None]:
+        """The gradient of the values."""
+        query, key, attend_to = ctx.saved_tensors
+        batch, heads, count = key.shape[:3]
+        rows = max(1, AT_ONCE // (batch * heads * count))
+        of_value = torch.zeros_like(key)
+        for some, of_some in zip(query.split(rows, dim=2), gradient.split(rows, dim=2), strict=True):
+            scores = (some * some.shape[-1] ** -0.5) @ key.transpose(-2, -1)
+            if attend_to is not None:
+                scores = scores.masked_fill(~attend_to, float("-inf"))
+            of_value += scores.softmax(dim=-1).transpose(-2, -1) @ of_some
+        return None, None, of_value, None
 
 
 class BalancedLayerNorm(nn.LayerNorm):
     """A LayerNorm whose divisor is a constant."""
 
     def forward(self, input: Float[Tensor, "*rest D"]) -> Float[Tensor, "*rest D"]:  # torch's name
+        if not torch.is_grad_enabled():
+            return super().forward(input)
         centred = input - input.mean(dim=-1, keepdim=True)
         scale = torch.rsqrt(centred.detach().square().mean(dim=-1, keepdim=True) + self.eps)
         return centred * scale * self.weight + self.bias
@@ -96,6 +133,8 @@ class BalancedActivation:
         self.activation = activation
 
     def __call__(self, x: Float[Tensor, "*rest"]) -> Float[Tensor, "*rest"]:
+        if not torch.is_grad_enabled():
+            return self.activation(x)
         with torch.no_grad():
             gate = self.activation(x) / torch.where(x == 0, 1, x)
         return x * gate
@@ -129,7 +168,6 @@ def balanced(model: ViViT) -> ViViT:
         for name, child in module.named_children():
             if type(child) is DotProduct:
                 replaced: nn.Module = BalancedDotProduct()
-                replaced.fused = child.fused  # type: ignore[assignment]
             elif type(child) is nn.LayerNorm:
                 replaced = BalancedLayerNorm(child.normalized_shape, eps=child.eps, device="meta")
                 replaced.weight, replaced.bias = child.weight, child.bias

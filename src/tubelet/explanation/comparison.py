@@ -15,16 +15,16 @@ from torch import Tensor, nn
 
 from tubelet.data import Failure, Table
 from tubelet.data.units import independent_unit
+from tubelet.errors import DataError
 from tubelet.evaluation.evaluator import EvaluationOptions, set_up
 from tubelet.evaluation.intervals import Range, Resampling
-from tubelet.explanation.attribution import Attribution, Progress, no_progress
-from tubelet.explanation.methods import SLOW, method_of, methods_for
-from tubelet.explanation.perturbation import Filling
+from tubelet.explanation.attribution import Progress, no_progress
+from tubelet.explanation.hiding import Filling
+from tubelet.explanation.methods import DEFAULT, SLOW, method_of, methods_for
 from tubelet.explanation.score import relevance_gain
 from tubelet.explanation.target import find_target
 from tubelet.fast.model import source_of
 from tubelet.model import ViViT
-from tubelet.video.views import plan_views
 
 RANDOM = "random"
 """Name of the row of a random order."""
@@ -38,7 +38,7 @@ class MethodScore:
         method: its name; `random` for an order without a method.
         gain: mean symmetric relevance gain.
         interval: of it, 95 %; None where the clips do not support one.
-        difference: mean gain over that of the first method.
+        difference: mean gain over that of the reference.
         difference_interval: of it, paired: each draw takes the same clips for both.
     """
 
@@ -70,6 +70,15 @@ class MethodComparison:
         """The method with the largest mean gain."""
         return next(one.method for one in self.scores if one.method != RANDOM)
 
+    def table(self) -> list[tuple[str, ...]]:
+        """The rows of a table, its head first: gains, and what each method has over the reference."""
+        rows: list[tuple[str, ...]] = [("method", "relevance gain", "95 %", f"over {self.reference}", "95 %, paired")]
+        for one in self.scores:
+            over = (f"{one.difference:+.3f}", _range_words(one.difference_interval))
+            over = ("", "") if one.method == self.reference else over
+            rows.append((one.method, f"{one.gain:.3f}", _range_words(one.interval), *over))
+        return rows
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         return {
@@ -96,13 +105,14 @@ def compare_methods(
     Args:
         model: any form of a ViViT.
         clips: (video [1, T, C, H, W], frame mask or None), preprocessed; None for one that cannot be read.
-        methods: names; differences are from the first.
+        methods: names; differences are from the default method, or from the first where that is not among them.
         filling: what hidden tokens are replaced by.
         units: of each clip what it belongs with (a person, a file), for the intervals; by default each is a unit.
         progress: called with (clips done, `total`).
         total: how many clips there are, for `progress`.
     """
     plain, progress = source_of(model).eval(), progress or no_progress
+    attributes = [method_of(name, filling) for name in methods]
     like = next(plain.parameters())
     rows: list[list[float]] = []
     kept: list[int] = []
@@ -115,7 +125,7 @@ def compare_methods(
         mask = None if frame_mask is None else frame_mask.to(like.device)
         with torch.inference_mode():
             target = find_target(plain, None, None, plain(given, mask))
-        maps = [_map(method_of(name)(plain, given, mask, target, no_progress)) for name in methods]
+        maps = [attribute(plain, given, mask, target, no_progress).map[0].double().cpu() for attribute in attributes]
         maps.append(torch.rand(maps[0].shape, generator=generator))
         gains = [relevance_gain(plain, given, mask, target, heat, filling=filling, orders=0).gain for heat in maps]
         if None not in gains:
@@ -125,10 +135,6 @@ def compare_methods(
     return _summary([*methods, RANDOM], rows, filling, None if units is None else [units[number] for number in kept])
 
 
-def _map(found: Attribution) -> Tensor:
-    return found.map[0].double().cpu()
-
-
 def _summary(
     names: Sequence[str], rows: list[list[float]], filling: Filling, units: Sequence[str] | None
 ) -> MethodComparison:
@@ -136,17 +142,22 @@ def _summary(
     names_of_units = [str(unit) for unit in (units if units is not None else range(len(rows)))]
     resampling = Resampling.over_units(names_of_units, grouped=units is not None)
     scores = []
+    reference = names.index(DEFAULT) if DEFAULT in names else 0
     for column, name in enumerate(names):
-        gains, change = values[:, column], values[:, column] - values[:, 0]
+        gains, change = values[:, column], values[:, column] - values[:, reference]
         scores.append(
             MethodScore(name, _mean(gains), _interval(resampling, gains), _mean(change), _interval(resampling, change))
         )
     scores.sort(key=lambda one: -one.gain if math.isfinite(one.gain) else math.inf)
-    return MethodComparison(tuple(scores), len(rows), filling, names[0])
+    return MethodComparison(tuple(scores), len(rows), filling, names[reference])
 
 
 def _mean(values: Float64[Tensor, "N"]) -> float:
     return fmean(values.tolist()) if len(values) else math.nan
+
+
+def _range_words(interval: Range | None) -> str:
+    return "" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
 
 
 def _interval(resampling: Resampling, values: Float64[Tensor, "N"]) -> Range | None:
@@ -174,7 +185,7 @@ def compare_on_data(
         model: a model, or what `tubelet.load` reads.
         data: as for `tubelet.evaluate`; None is the videos of the run.
         split: only these samples.
-        methods: names; by default those of the model's variant that need no hundred passes, and occlusion.
+        methods: names; by default those of the model's variant that need no hundred passes.
         filling: what hidden tokens are replaced by.
         most: at most so many videos, evenly over the data.
         include_learned: leave no video out.
@@ -184,17 +195,7 @@ def compare_on_data(
     Raises:
         ConfigError, DataError: as `tubelet.evaluate`.
     """
-    options = EvaluationOptions(
-        split=split,
-        views=plan_views((1, 1)),
-        average="logits",
-        include_learned=include_learned,
-        resample=True,
-        views_per_forward=1,
-        workers=0,
-        device=device,
-        precision="float32",
-    )
+    options = EvaluationOptions(split=split, include_learned=include_learned, workers=0, device=device)
     task = set_up(model, data, options)
     samples = task.clips.table.samples
     count = len(samples) if most is None else min(most, len(samples))
@@ -207,6 +208,9 @@ def compare_on_data(
 
     names = list(methods) if methods is not None else [name for name in methods_for(task.model) if name not in SLOW]
     units = [independent_unit(samples[number]) for number in numbers]
-    return compare_methods(
+    found = compare_methods(
         task.model, clips(), names, filling=filling, units=units, progress=progress, total=len(numbers)
     )
+    if not found.clips:
+        raise DataError("no video could be scored: hiding all of a clip changes no logit, or no video can be read")
+    return found

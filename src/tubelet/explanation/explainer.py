@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from tubelet.errors import ConfigError
-from tubelet.explanation.attribution import Progress, no_progress
+from tubelet.explanation.attribution import Progress, each_view, no_progress, within
 from tubelet.explanation.choice import auto_method
 from tubelet.explanation.grid import TokenGrid
+from tubelet.explanation.hiding import Filling
 from tubelet.explanation.methods import DEFAULT, method_of
-from tubelet.explanation.perturbation import Filling
 from tubelet.explanation.result import Explanation, ViewMap
+from tubelet.explanation.sanity import compare_redrawn
 from tubelet.explanation.score import Score, relevance_gain
 from tubelet.explanation.target import Target, find_target
 from tubelet.explanation.views import SeenViews, views_of_tensor, views_of_video
@@ -38,6 +39,7 @@ def explain(
     against: int | str | None = None,
     method: str = "auto",
     score: bool = False,
+    sanity: bool = False,
     filling: Filling = "mean",
     views: str | tuple[int, int] = (1, 1),
     device: str | torch.device | None = None,
@@ -53,8 +55,9 @@ def explain(
         method: one of `tubelet.explanation.METHODS`; `auto` is the one with the best score on the run's sample clips,
             which the run remembers, and `balanced_tokens` for a model without sample clips.
         score: also measure how faithful the map is, by some 230 forward passes.
-        filling: what hidden tokens are replaced by in the score: `mean`, the clip's mean colour, or `freeze`, its mean
-            picture.
+        sanity: also compare the map with those of redrawn weights, once for the head and for each block.
+        filling: what hidden tokens are replaced by in the score, and by methods that hide them: `mean`, the clip's mean
+            colour; `freeze`, its mean picture; `leave_out`, nothing (models 1 and 2).
         views: "2x3" (2 clips in time, 3 crops in space), or (clips, crops).
         device: where to; by default where the model is.
         progress: called with (done, all) passes.
@@ -75,9 +78,17 @@ def explain(
         loaded, preprocessing = ready(model, device)
         seen = views_of_video(video, preprocessing, *parse_views(views))
     if method == "auto":
-        method, _ = auto_method(loaded)
+        method, _ = auto_method(loaded, progress)
     return explain_views(
-        loaded, seen, target=target, against=against, method=method, score=score, filling=filling, progress=progress
+        loaded,
+        seen,
+        target=target,
+        against=against,
+        method=method,
+        score=score,
+        sanity=sanity,
+        filling=filling,
+        progress=progress,
     )
 
 
@@ -85,10 +96,11 @@ def explain_views(
     model: ViViT,
     seen: SeenViews,
     *,
-    target: int | str | None = None,
+    target: Target | int | str | None = None,
     against: int | str | None = None,
     method: str = DEFAULT,
     score: bool = False,
+    sanity: bool = False,
     filling: Filling = "mean",
     progress: Progress | None = None,
 ) -> Explanation:
@@ -97,9 +109,9 @@ def explain_views(
     Args:
         model: any form of a ViViT; the plain one that it was made from is explained.
         seen: the views.
-        target, against, method, score, filling, progress: see `explain`.
+        target, against, method, score, sanity, filling, progress: see `explain`.
     """
-    attribute, progress = method_of(method), progress or no_progress
+    attribute, progress = method_of(method, filling), progress or no_progress
     plain = source_of(model)
     was_training = plain.training
     plain.eval()
@@ -109,12 +121,13 @@ def explain_views(
         mask = None if seen.frame_mask is None else seen.frame_mask.to(like.device)
         with torch.inference_mode():
             logits = plain(video, mask)
-        wanted = find_target(plain, target, against, logits)
+        wanted = target if isinstance(target, Target) else find_target(plain, target, against, logits)
         found = attribute(plain, video, mask, wanted, progress)
         if not bool(found.map.isfinite().all()):
             raise ConfigError(f"the map of method={method!r} is not finite; check the model's weights and the video")
         maps = found.map.double().cpu()
         scored = _scored(plain, video, mask, wanted, maps, filling, progress) if score else None
+        sane = compare_redrawn(attribute, plain, video, mask, wanted, maps, progress=progress) if sanity else None
     finally:
         plain.train(was_training)
     return Explanation(
@@ -126,9 +139,11 @@ def explain_views(
         split=found.split,
         error=found.error,
         score=scored,
+        sanity=sane,
         top=_top(plain, wanted, logits),
         timestamps=seen.timestamps,
         size=seen.size,
+        pixel_aspect=seen.pixel_aspect,
         path=seen.path,
     )
 
@@ -136,11 +151,11 @@ def explain_views(
 def _placed(model: ViViT, seen: SeenViews, maps: Tensor) -> tuple[ViewMap, ...]:
     grid = TokenGrid.of(model.config, (seen.video.shape[1], seen.video.shape[3], seen.video.shape[4]))
     placed = []
-    for view, (heat, numbers, box) in enumerate(zip(maps, seen.frames, seen.boxes, strict=True)):
-        real = None if seen.frame_mask is None else seen.frame_mask[view].tolist()
+    for view, _, mask in each_view(seen.video, seen.frame_mask):
+        numbers, real = seen.frames[view], None if mask is None else mask[0].tolist()
         held = [[index for index in frames if real is None or real[index]] for frames in grid.frames]
         frames = tuple(tuple(dict.fromkeys(numbers[index] for index in indices)) for indices in held)
-        placed.append(ViewMap(heat, frames, box))
+        placed.append(ViewMap(maps[view], frames, seen.boxes[view]))
     return tuple(placed)
 
 
@@ -148,14 +163,19 @@ def _scored(
     model: ViViT, video: Tensor, mask: Tensor | None, target: Target, maps: Tensor, filling: Filling, progress: Progress
 ) -> Score:
     """The score of the only view; of several, their mean."""
-    scores = []
-    for view, heat in enumerate(maps):
-        one = None if mask is None else mask[view : view + 1]
-        scores.append(
-            relevance_gain(
-                model, video[view : view + 1], one, target, heat, filling=filling, seed=view, progress=progress
-            )
+    scores = [
+        relevance_gain(
+            model,
+            clip,
+            real,
+            target,
+            maps[view],
+            filling=filling,
+            seed=view,
+            progress=within(progress, view, len(video)),
         )
+        for view, clip, real in each_view(video, mask)
+    ]
     gains = [one.gain for one in scores if one.gain is not None]
     if len(scores) == 1 or not gains:
         return scores[0]

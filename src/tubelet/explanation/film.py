@@ -12,6 +12,7 @@ import numpy
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from tubelet.explanation.attribution import Progress, no_progress
 from tubelet.explanation.overlay import Overlay, frames_that_matter, label_font, strip, with_playhead
 from tubelet.explanation.result import Explanation
 from tubelet.files import replacing_shared
@@ -33,13 +34,16 @@ SHEET = 6
 SHEET_WIDTH = 240
 
 
-def write_film(explanation: Explanation, source: Source, path: str | os.PathLike[str]) -> Path:
+def write_film(
+    explanation: Explanation, source: Source, path: str | os.PathLike[str], progress: Progress = no_progress
+) -> Path:
     """Write the video with the map over it and the curve below, at its own times and upright.
 
     Args:
         explanation: of this video.
         source: the video again.
         path: of an MP4.
+        progress: called with (done, all) frames.
 
     Raises:
         VideoError: the video cannot be read.
@@ -72,6 +76,7 @@ def write_film(explanation: Explanation, source: Source, path: str | os.PathLike
                 encoded = yuv_frame(picture, "yuv420p")
                 encoded.pts, encoded.time_base = round(seconds * TICKS), Fraction(1, TICKS)
                 container.mux(stream.encode(encoded))
+                progress(number + 1, decoder.metadata.num_frames)
 
             every_frame(decoder, add)
             container.mux(stream.encode(None))

@@ -9,7 +9,7 @@ from torch import Tensor
 from tubelet.explanation.attribution import Attribution, Progress, each_view, no_progress
 from tubelet.explanation.balanced_model import without_gradients
 from tubelet.explanation.grid import TokenGrid
-from tubelet.explanation.perturbation import Filling, filled
+from tubelet.explanation.hiding import Filling, filled
 from tubelet.explanation.target import Target
 from tubelet.model import ViViT
 
@@ -37,7 +37,7 @@ def integrated_gradients(
         frame_mask: as the model takes it.
         target: what is explained.
         progress: after each step.
-        filling: the baseline.
+        filling: the baseline, `mean` or `freeze`.
         steps: points of the path.
     """
     twin = without_gradients(model)

@@ -11,6 +11,7 @@ from tubelet.errors import ConfigError
 from tubelet.explanation.attention import legrad, rollout
 from tubelet.explanation.attribution import Attribution, Progress
 from tubelet.explanation.balanced import balanced_gradients
+from tubelet.explanation.hiding import Filling
 from tubelet.explanation.integrated import integrated_gradients
 from tubelet.explanation.perturbation import occlusion, rise
 from tubelet.explanation.shapley import shapley_attribution
@@ -43,18 +44,19 @@ last three need nothing of the model but its output or its gradient."""
 DEFAULT = "balanced_tokens"
 
 SLOW = ("integrated_gradients", "occlusion", "rise")
-"""They need about a hundred passes and more for each clip."""
+"""They compare the clip with hidden ones, and need about a hundred passes and more."""
 
 
-def method_of(name: str) -> Method:
-    """The method of that name.
+def method_of(name: str, filling: Filling = "mean") -> Method:
+    """The method of that name; one that hides tokens, or starts from a hidden clip, replaces them by `filling`.
 
     Raises:
         ConfigError: there is none.
     """
     if name not in METHODS:
         raise ConfigError(f"no method {name!r}{did_you_mean(name, ('auto', *METHODS))}")
-    return METHODS[name]
+    method = METHODS[name]
+    return partial(method, filling=filling) if name in SLOW else method  # type: ignore[call-arg]  # they take it
 
 
 def methods_for(model: ViViT) -> list[str]:

@@ -44,15 +44,16 @@ class Overlay:
         explanation: with the size of the video's frames.
 
     Attributes:
-        size: (height, width) of a painted frame, without curve and words; both even.
+        size: (height, width) of a painted frame, without curve and words; both even. Its pixels are square.
     """
 
     def __init__(self, explanation: Explanation) -> None:
         self.explanation = explanation
         height, width = explanation.size
-        scale = min(LARGEST / max(height, width), 1)
-        scale = max(scale, NARROWEST / width)
-        self.size = (2 * round(height * scale / 2), 2 * round(width * scale / 2))
+        shown = width * explanation.pixel_aspect
+        scale = min(LARGEST / max(height, shown), 1)
+        scale = max(scale, NARROWEST / shown)
+        self.size = (2 * round(height * scale / 2), 2 * round(shown * scale / 2))
         self._scale = self.size[0] / height, self.size[1] / width
         self._largest = max(float(heat.abs().max()) for view in explanation.views for heat in _by_frame(view).values())
         self._seen = self._seen_pixels()

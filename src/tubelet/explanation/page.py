@@ -7,9 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
+from tubelet.explanation.attribution import Progress, no_progress
 from tubelet.explanation.film import contact_sheet, write_film
 from tubelet.explanation.overlay import AGAINST, FOR
 from tubelet.explanation.result import Explanation
@@ -55,7 +53,13 @@ def files_of(folder: str | os.PathLike[str], name: str) -> Files:
     return Files(*(Path(folder) / f"{name}{suffix}" for suffix in (".mp4", ".png", ".html", ".json")))
 
 
-def write_files(explanation: Explanation, source: Source, folder: str | os.PathLike[str], name: str) -> Files:
+def write_files(
+    explanation: Explanation,
+    source: Source,
+    folder: str | os.PathLike[str],
+    name: str,
+    progress: Progress | None = None,
+) -> Files:
     """Write `name.mp4`, `name.png`, `name.html` and `name.json` to a folder.
 
     Args:
@@ -63,6 +67,7 @@ def write_files(explanation: Explanation, source: Source, folder: str | os.PathL
         source: the video again.
         folder: made if it is not there.
         name: of the files, without a suffix.
+        progress: called with (done, all) frames of the film.
 
     Raises:
         VideoError: the video cannot be read.
@@ -70,7 +75,7 @@ def write_files(explanation: Explanation, source: Source, folder: str | os.PathL
     """
     files = files_of(folder, name)
     files.page.parent.mkdir(parents=True, exist_ok=True)
-    write_film(explanation, source, files.film)
+    write_film(explanation, source, files.film, progress or no_progress)
     with replacing(files.sheet) as partial:
         contact_sheet(explanation, source).save(partial, "png")
     write_text(files.page, explanation_page(explanation, files.film.name, _png_uri(files.sheet)))
@@ -86,16 +91,13 @@ def explanation_page(explanation: Explanation, film: str | None, sheet: str | No
         film: address of the MP4; None for none.
         sheet: address of the PNG; None for none.
     """
-    templates = Environment(
-        loader=PackageLoader("tubelet.explanation"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
     against = explanation.target.against_label
     of = explanation.target.label if against is None else f"{explanation.target.label} rather than {against}"
     name = printable(Path(explanation.path).name if explanation.path else "clip in memory")
     parts = [("the video's tokens", float(explanation.map.sum()))]
     if explanation.unattributed is not None:
         parts += [*explanation.unattributed.items(), ("logit", explanation.logit)]
-    template = templates.get_template("explanation.html.j2")
+    template = environment("tubelet.explanation").get_template("explanation.html.j2")
     html = template.render(
         title=f"Why {of}? {name}",
         sentence=f"The model gives {of} a logit of {explanation.logit:.3f} on {name}.",
@@ -103,6 +105,7 @@ def explanation_page(explanation: Explanation, film: str | None, sheet: str | No
         score="Not scored: add --score to measure whether this map is to be believed."
         if explanation.score is None
         else str(explanation.score).capitalize() + ".",
+        sanity=None if explanation.sanity is None else str(explanation.sanity).capitalize() + ".",
         video=film,
         sheet=sheet,
         colour_for=FOR,
@@ -112,7 +115,6 @@ def explanation_page(explanation: Explanation, film: str | None, sheet: str | No
         top=explanation.top,
         method=explanation.method,
         about=ABOUT[explanation.method],
-        style=Markup(environment().get_template("style.css").render()),
     )
     return printable_lines(html)
 

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tubelet.explanation.sanity import Sanity
 from tubelet.explanation.score import Score
 from tubelet.explanation.target import Target
 from tubelet.files import write_text
@@ -51,9 +52,11 @@ class Explanation:
             mean over the blocks.
         error: standard error of the curve, where it is an estimate.
         score: how faithful the map is; None where it was not asked for.
+        sanity: how alike the maps of redrawn weights are; None where that was not asked for.
         top: the most probable classes of the target's head with their probabilities.
         timestamps: seconds of each of the video's frames; empty for tensors.
         size: (height, width) of the video's upright frames.
+        pixel_aspect: width over height of a pixel of these frames, as players show it.
         path: of the video; None for tensors and clips in memory.
     """
 
@@ -65,9 +68,11 @@ class Explanation:
     split: Mapping[str, float] = field(default_factory=dict)
     error: float | None = None
     score: Score | None = None
+    sanity: Sanity | None = None
     top: tuple[tuple[str, float], ...] = ()
     timestamps: tuple[float, ...] = ()
     size: tuple[int, int] = (0, 0)
+    pixel_aspect: float = 1.0
     path: str | None = None
 
     @property
@@ -117,6 +122,7 @@ class Explanation:
             "split": dict(self.split),
             "error": self.error,
             "score": None if self.score is None else self.score.to_dict(),
+            "sanity": None if self.sanity is None else self.sanity.to_dict(),
             "top": [{"class": label, "probability": probability} for label, probability in self.top],
             "curve": self.curve.tolist(),
             "views": [
@@ -129,6 +135,7 @@ class Explanation:
             ],
             "timestamps": list(self.timestamps),
             "size": list(self.size),
+            "pixel_aspect": self.pixel_aspect,
         }
 
     def save_json(self, path: str | os.PathLike[str]) -> Path:

@@ -16,8 +16,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tubelet.errors import ConfigError
-from tubelet.explanation.attribution import Attribution, Progress, each_view, no_progress
+from tubelet.explanation.attribution import Attribution, Progress, each_view, no_progress, within
 from tubelet.explanation.balanced import balanced_gradients
+from tubelet.explanation.leaving_out import pooled_times
 from tubelet.explanation.target import Target
 from tubelet.model import ViViT
 
@@ -54,7 +55,7 @@ def shapley_attribution(
         video: the views of a video, preprocessed.
         frame_mask: as the model takes it.
         target: what is explained.
-        progress: after each view.
+        progress: called with (done, all) coalitions or orders.
 
     Raises:
         ConfigError: another variant.
@@ -71,38 +72,45 @@ def shapley_attribution(
             vectors = model.encode_space(model.embed(clip, mask))
             real = None if mask is None else model._time_mask(mask)
             game = _game(model, vectors, real, target)
-            values, error = shapley_values(game, vectors.shape[1], real)
+            values, error = shapley_values(game, vectors.shape[1], real, within(progress, view, len(video)))
             nothing, all_of_them = game(torch.stack([torch.zeros_like(_all(vectors)), _all(vectors)])).tolist()
         maps.append(with_sums(spatial.map[view], values))
         empty += nothing / len(video)
         logit += all_of_them / len(video)
         errors.append(error)
-        progress(view + 1, len(video))
     return Attribution(torch.stack(maps), logit, {"no time at all": empty}, error=max(errors))
 
 
-def shapley_values(game: Game, times: int, real: Bool[Tensor, "1 t"] | None = None) -> tuple[Float[Tensor, "t"], float]:
+def shapley_values(
+    game: Game, times: int, real: Bool[Tensor, "1 t"] | None = None, progress: Progress = no_progress
+) -> tuple[Float[Tensor, "t"], float]:
     """Shapley values of a game, and the largest of their standard errors (0 where they are exact).
 
     Args:
         game: gives the values of coalitions.
         times: players, t.
         real: those that take part at all; the others get 0.
+        progress: called with (done, all) coalitions or orders.
     """
     players = list(range(times)) if real is None else real[0].nonzero()[:, 0].tolist()
     values = torch.zeros(times, dtype=torch.float64)
-    found, error = _exact(game, times, players) if len(players) <= EXACT else _drawn(game, times, players)
+    compute = _exact if len(players) <= EXACT else _drawn
+    found, error = compute(game, times, players, progress)
     values[players] = found
     return values, error
 
 
-def _exact(game: Game, times: int, players: list[int]) -> tuple[Tensor, float]:
+def _exact(game: Game, times: int, players: list[int], progress: Progress) -> tuple[Tensor, float]:
     count = len(players)
     numbers = torch.arange(2**count)
     inside = (numbers[:, None] >> torch.arange(count)) & 1
     coalitions = torch.zeros(len(numbers), times, dtype=torch.bool)
     coalitions[:, players] = inside.bool()
-    worth = game(coalitions).double()
+    worths = []
+    for chunk in coalitions.split(CHUNK):
+        worths.append(game(chunk).double())
+        progress(len(worths) * CHUNK, max(len(numbers), CHUNK))
+    worth = torch.cat(worths)
     sizes = inside.sum(dim=1)
     weight = torch.tensor([1 / (count * math.comb(count - 1, size)) for size in range(count)], dtype=torch.float64)
     values = []
@@ -113,7 +121,7 @@ def _exact(game: Game, times: int, players: list[int]) -> tuple[Tensor, float]:
     return torch.stack(values), 0.0
 
 
-def _drawn(game: Game, times: int, players: list[int]) -> tuple[Tensor, float]:
+def _drawn(game: Game, times: int, players: list[int], progress: Progress) -> tuple[Tensor, float]:
     generator = torch.Generator().manual_seed(0)
     count, pairs = len(players), []
     at_once = max(1, CHUNK // (2 * count))
@@ -123,6 +131,7 @@ def _drawn(game: Game, times: int, players: list[int]) -> tuple[Tensor, float]:
         gains = _gains(game, times, players, both)
         pairs.append(gains.unflatten(0, (-1, 2)).mean(dim=1))
         every = torch.cat(pairs)
+        progress(2 * len(every), ORDERS)
         mean, number = every.mean(dim=0), len(every)
         error = float((every.std(dim=0) / math.sqrt(number)).max()) if number > 7 else math.inf
         if error <= PRECISION * float(mean.abs().max()) or 2 * number >= ORDERS:
@@ -151,11 +160,7 @@ def _game(model: ViViT, vectors: Tensor, real: Tensor | None, target: Target) ->
         coalitions = coalitions.to(vectors.device)
         found = []
         for chunk in coalitions.split(CHUNK):
-            pooled = vectors.new_zeros(len(chunk), vectors.shape[-1])
-            has_class_token = model.config.temporal_layers and model.temporal_encoder.cls is not None
-            seen = torch.ones(len(chunk), dtype=torch.bool) if has_class_token else chunk.any(dim=1)
-            if seen.any():
-                pooled[seen] = model.pool_times(vectors.expand(int(seen.sum()), -1, -1), chunk[seen])
+            pooled = pooled_times(model, vectors.expand(len(chunk), -1, -1), chunk)
             found.append(target.of(model.classify(pooled)))
         return torch.cat(found).cpu()
 

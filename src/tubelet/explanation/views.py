@@ -29,6 +29,7 @@ class SeenViews:
         timestamps: seconds of each frame of the video; empty for tensors.
         size: (height, width) of the video's upright frames.
         path: of the video; None for what is in memory.
+        pixel_aspect: width over height of a pixel of these frames, as players show it.
     """
 
     video: Float[Tensor, "V T C h w"]
@@ -38,6 +39,7 @@ class SeenViews:
     timestamps: tuple[float, ...]
     size: tuple[int, int]
     path: str | None = None
+    pixel_aspect: float = 1.0
 
 
 def views_of_tensor(video: Float[Tensor, "V T C H W"]) -> SeenViews:
@@ -56,7 +58,14 @@ def views_of_tensor(video: Float[Tensor, "V T C H W"]) -> SeenViews:
     return SeenViews(video, None, frames, ((0.0, 0.0, float(height), float(width)),) * len(video), (), (height, width))
 
 
-def views_of_video(source: Source, config: PreprocessingConfig, clips: int, crops: int) -> SeenViews:
+def views_of_video(
+    source: Source,
+    config: PreprocessingConfig,
+    clips: int,
+    crops: int,
+    start: float | None = None,
+    end: float | None = None,
+) -> SeenViews:
     """Decode and preprocess a video.
 
     Args:
@@ -64,13 +73,14 @@ def views_of_video(source: Source, config: PreprocessingConfig, clips: int, crop
         config: the model's preprocessing.
         clips: how many, spread over the video.
         crops: of each, along the longer side.
+        start, end: of the part of the video that is explained, seconds.
 
     Raises:
         VideoError: the video cannot be read.
     """
     preprocessing = Preprocessing(config)
     with open_source(source) as decoder:
-        views = preprocessing.views(decoder, clips, crops)
+        views = preprocessing.views(decoder, clips, crops, start, end)
         metadata = decoder.metadata
         height, width = metadata.height, metadata.width
         resized = preprocessing.resized_size(height, width)
@@ -83,5 +93,12 @@ def views_of_video(source: Source, config: PreprocessingConfig, clips: int, crop
         frames = [tuple(numbers_in_source(decoder, clip)) for clip in views.indices for _ in corners]
         timestamps = tuple(decoder.timestamps.tolist())
     return SeenViews(
-        views.video, views.frame_mask, tuple(frames), tuple(boxes), timestamps, (height, width), path_of(source)
+        views.video,
+        views.frame_mask,
+        tuple(frames),
+        tuple(boxes),
+        timestamps,
+        (height, width),
+        path_of(source),
+        metadata.pixel_aspect,
     )

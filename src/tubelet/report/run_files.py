@@ -16,6 +16,8 @@ Table = dict[str, Any]
 T = TypeVar("T")
 
 EVALUATION_FILE = "evaluation.json"
+EXPLANATIONS_FILE = "explanations.jsonl"
+"""What decided in the most confident mistakes, with a picture; `tubelet explain RUN --mistakes` writes it."""
 OTHERS = "evaluations"
 """Folder in a run whose folders are other evaluations of it."""
 
@@ -23,6 +25,7 @@ OTHERS = "evaluations"
 EVALUATION = {"classes": dict[str, list[str]], "metrics": dict[str, dict[str, Any]]}
 METRICS = {"per_class": list[dict[str, Any]], "confusion": list[list[int]] | None}
 PREDICTION = {"path": str, "labels": dict[str, int], "logits": dict[str, list[float]] | None}
+EXPLAINED = {"path": str, "head": str, "logits": list[float], "method": str, "difference": float, "picture": str}
 """Types of what a page computes with."""
 
 
@@ -39,6 +42,7 @@ class RunFiles:
         predictions: `predictions.jsonl`, one entry for each video.
         splits: `splits.csv`, one entry for each sample.
         failures: `failures.jsonl`: videos that training could not read.
+        explanations: `explanations.jsonl`, one entry for each mistake that was explained.
         others: by name, the `evaluation.json` of other evaluations in `evaluations/NAME`.
         of_run: where the folder is such an evaluation itself, the name of its run.
         problems: files that are there and cannot be read, in words.
@@ -52,6 +56,7 @@ class RunFiles:
     predictions: list[Table] = field(default_factory=list)
     splits: list[Table] = field(default_factory=list)
     failures: list[Table] = field(default_factory=list)
+    explanations: list[Table] = field(default_factory=list)
     others: dict[str, Table] = field(default_factory=dict)
     of_run: str = ""
     problems: tuple[str, ...] = ()
@@ -91,6 +96,7 @@ def read_run(folder: str | Path) -> RunFiles:
         predictions=read(folder / "predictions.jsonl", _predictions, []),
         splits=read(run / "splits.csv", _rows, []),
         failures=read(folder / "failures.jsonl", _lines, []),
+        explanations=read(folder / EXPLANATIONS_FILE, _explanations, []),
         others={
             path.parent.name: read(path, _evaluation, {})
             for path in sorted(folder.glob(f"{OTHERS}/*/{EVALUATION_FILE}"))
@@ -125,6 +131,10 @@ def _predictions(path: Path) -> list[Table]:
         _typed(line, PREDICTION, f"{path} line {number}")
         for number, line in read_json_lines(_there(path), unfinished=True)
     ]
+
+
+def _explanations(path: Path) -> list[Table]:
+    return [_typed(line, EXPLAINED, f"{path} line {number}") for number, line in read_json_lines(_there(path))]
 
 
 def _typed(table: Table, hints: dict[str, Any], where: str) -> Table:

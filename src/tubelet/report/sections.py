@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,9 @@ from tubelet.report.pictures import Picture, picture
 from tubelet.report.run_files import RunFiles
 from tubelet.report.state import is_number
 from tubelet.text import count
+
+Prediction = dict[str, Any]
+"""A line of predictions.jsonl."""
 
 MISTAKES = 8
 EXAMPLES = 12
@@ -39,6 +42,7 @@ class Shown:
         probability: that the model gave it.
         truth_probability: that the model gave what it shows.
         picture: None if the video is gone.
+        explained: what decided, of a mistake that was explained: `method`, `difference` of the two logits, `picture`.
     """
 
     path: str
@@ -48,6 +52,7 @@ class Shown:
     probability: float | None
     truth_probability: float | None
     picture: Picture | None
+    explained: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -156,9 +161,29 @@ def _confused_together(counts: Sequence[Sequence[int]]) -> list[int]:
 
 def mistakes(files: RunFiles, head: str) -> list[Shown]:
     """Videos that the model got wrong and was most confident about."""
-    wrong = [shown for shown in _predictions(files, head) if shown[1] != shown[2]]
-    wrong.sort(key=lambda one: -one[3][one[2]])
-    return [_shown(files, head, *one, moving=True) for one in wrong[:MISTAKES]]
+    return [
+        replace(_shown(files, head, *one, moving=True), explained=_explained(files, head, one[0]))
+        for one in most_confident_mistakes(files, head)
+    ]
+
+
+def most_confident_mistakes(files: RunFiles, head: str) -> list[tuple[Prediction, int, int, list[float]]]:
+    """(prediction, true class, predicted class, probabilities) of what `mistakes` shows."""
+    wrong = [one for one in _predictions(files, head) if one[1] != one[2]]
+    return sorted(wrong, key=lambda one: -one[3][one[2]])[:MISTAKES]
+
+
+def _explained(files: RunFiles, head: str, prediction: Prediction) -> Mapping[str, Any] | None:
+    """The explanation of this very prediction; one of an earlier evaluation is of other logits."""
+
+    def known_by(row: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(row.get(key) for key in ("path", "start", "end"))
+
+    for row in files.explanations:
+        of_this = row["head"] == head and known_by(row) == known_by(prediction)
+        if of_this and row["logits"] == prediction["logits"][head]:
+            return row
+    return None
 
 
 def examples(files: RunFiles, head: str) -> tuple[str, list[Shown]]:
@@ -295,7 +320,7 @@ def value_text(value: Any) -> str:
     return str(value)
 
 
-def _predictions(files: RunFiles, head: str) -> Iterable[tuple[dict[str, Any], int, int, list[float]]]:
+def _predictions(files: RunFiles, head: str) -> Iterable[tuple[Prediction, int, int, list[float]]]:
     """(prediction, true class, predicted class, probabilities) of every video that was read."""
     classes = len(files.evaluation.get("classes", {}).get(head, []))
     for prediction in files.predictions:

@@ -2,6 +2,7 @@
 
 from tubelet.runs.check import BackendCheck, Difference, SampleCheck, check_samples, compare_logits
 from tubelet.runs.evaluating import KeptEvaluation, evaluate_and_keep, evaluate_stored_and_keep
+from tubelet.runs.explaining import ExplainedMistakes, explain_mistakes
 from tubelet.runs.finish import RunEnd, finish_run
 from tubelet.runs.preview import Preview, preview_batch
 from tubelet.runs.samples import make_sample_clips
@@ -11,6 +12,7 @@ from tubelet.weights.sample_clips import SampleClips
 __all__ = [
     "BackendCheck",
     "Difference",
+    "ExplainedMistakes",
     "KeptEvaluation",
     "Preview",
     "RunEnd",
@@ -21,6 +23,7 @@ __all__ = [
     "compare_logits",
     "evaluate_and_keep",
     "evaluate_stored_and_keep",
+    "explain_mistakes",
     "finish_run",
     "make_sample_clips",
     "preview_batch",

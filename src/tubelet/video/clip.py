@@ -41,6 +41,7 @@ class VideoMetadata:
             frames do not agree, and frames are now found by decoding from the start.
         has_clock: whether the timestamps are the source's own. Those of images in a folder and of frames in memory are
             counted at an assumed rate.
+        pixel_aspect: width over height of a pixel of the upright frame as players show it; decoding stretches nothing.
     """
 
     path: str
@@ -56,6 +57,7 @@ class VideoMetadata:
     start: float = 0.0
     frame_list: Literal["packets", "header", "decoded"] = "packets"
     has_clock: bool = True
+    pixel_aspect: float = 1.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -222,7 +222,13 @@ def describe(
         backend=backend,
         start=float(index.pts[0] * index.time_base - index.origin),
         frame_list=index.source,
+        pixel_aspect=_pixel_aspect(stream, rotation),
     )
+
+
+def _pixel_aspect(stream: VideoStream, rotation: int) -> float:
+    stored = float(stream.sample_aspect_ratio or 1)
+    return 1 / stored if rotation % 180 else stored
 
 
 def origin(stream: VideoStream, first: int) -> Fraction:

@@ -40,4 +40,9 @@ def jpeg_data_uri(frame: UInt8[Tensor, "3 H W"], quality: int = 82) -> str:
     """A frame as a JPEG inside a data URI, for the `src` of an HTML image."""
     buffer = io.BytesIO()
     Image.fromarray(frame.permute(1, 2, 0).cpu().numpy()).save(buffer, "jpeg", quality=quality)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return jpeg_uri(buffer.getvalue())
+
+
+def jpeg_uri(content: bytes) -> str:
+    """The content of a JPEG file as a data URI."""
+    return "data:image/jpeg;base64," + base64.b64encode(content).decode()

@@ -6,7 +6,8 @@ from typing import Literal
 
 import pytest
 import torch
-from tests.contract.configurations import every_configuration
+from tests.contract.configurations import every_configuration, small
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tubelet.explanation.balanced import balanced_gradients
 from tubelet.explanation.target import Target
@@ -49,3 +50,34 @@ def test_map_and_unattributed_parts_add_up_to_the_logit(
     assert found.logit == pytest.approx(logit, abs=tolerance * scale)
     assert total == pytest.approx(logit, abs=tolerance * scale)
     assert found.map.std() > 0
+
+
+class _Largest(TorchDispatchMode):
+    """The number of values of the largest tensor that any operation gives."""
+
+    size = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        for one in found if isinstance(found, tuple | list) else [found]:
+            if isinstance(one, torch.Tensor):
+                self.size = max(self.size, one.numel())
+        return found
+
+
+@pytest.mark.parametrize("levels", ["all", "tokens"])
+def test_no_matrix_over_all_tokens_is_made(levels: Literal["all", "tokens"], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four times the tokens, at most four times the largest tensor; computed in parts, the map is the same."""
+    sizes = {"image_size": 32, "num_frames": 8, "tubelet_size": (1, 2, 2), "hidden_size": 8, "mlp_dim": 8}
+    model = ViViT(small("spatio_temporal", **sizes)).eval()
+    whole = balanced_gradients(model, torch.ones(1, 8, 3, 32, 32), None, TARGET, levels=levels).map
+    monkeypatch.setattr("tubelet.explanation.balanced_model.AT_ONCE", 2**15)
+    largest_of = []
+    for side in (16, 32):
+        with _Largest() as largest:
+            found = balanced_gradients(model, torch.ones(1, 8, 3, side, side), None, TARGET, levels=levels).map
+        largest_of.append(largest.size)
+        tokens = found[0].numel()
+        assert largest.size < tokens**2 / 4
+    assert largest_of[1] <= 4.1 * largest_of[0]
+    torch.testing.assert_close(found, whole, rtol=1e-4, atol=1e-6)

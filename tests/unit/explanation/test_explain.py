@@ -9,48 +9,14 @@ import av
 import numpy
 import pytest
 import torch
+from tests.unit.explanation.models import model_of_a_corner
 
 import tubelet
 from tubelet.cli.main import main
-from tubelet.config import ModelConfig, PreprocessingConfig
 from tubelet.errors import ConfigError
 from tubelet.explanation.overlay import Overlay
 from tubelet.explanation.page import write_files
-from tubelet.model import ViViT
 from tubelet.video import write_video
-
-PREPROCESSING = PreprocessingConfig(num_frames=8, frame_stride=2, resize=32, crop_size=(32, 32))
-
-
-def model_of_a_corner(row: int, column: int) -> ViViT:
-    """A model in which the logit of class 0 is the brightness of the tokens at one place, at every time.
-
-    One block without attention or MLP (their output layers are 0): the mean over tokens of one channel, which the
-    embedding fills from the brightness; positions add -100 to it at all other places, and a weight of pooling takes it.
-    """
-    config = ModelConfig(
-        variant="spatio_temporal",
-        image_size=32,
-        num_frames=8,
-        tubelet_size=(2, 8, 8),
-        hidden_size=8,
-        num_layers=1,
-        num_heads=2,
-        mlp_dim=8,
-        num_classes=2,
-        pool="weighted",
-        output_norm="before_pool",
-    )
-    model = ViViT(config, PREPROCESSING, {"label": ["bright", "other"]}).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.zero_()
-        model.embedding.weight[0] = 1 / model.embedding.weight[0].numel()
-        model.embedding.bias[1] = 1  # so that the norm sees more than one value
-        model.encoder.norm.weight.fill_(1)
-        model.encoder.pool_weights.grid[:, row, column] = 1
-        model.head.weight[0, 0] = 1
-    return model
 
 
 def video_with_a_square(path: Path, top: int, left: int, *, height: int = 32, width: int = 32) -> Path:
@@ -66,46 +32,6 @@ def test_what_decides_is_hottest_where_it_is_and_when(tmp_path: Path) -> None:
     assert found.map[:, 1, 2].sum() == pytest.approx(float(found.map.abs().sum()), rel=0.2)
     assert float(found.map.sum()) + sum(found.unattributed.values()) == pytest.approx(found.logit, abs=1e-4)
     assert [frames[0] for frames in found.views[0].frames] == sorted(frames[0] for frames in found.views[0].frames)
-
-
-def test_the_hottest_pixel_of_a_turned_portrait_video_is_in_the_square(tmp_path: Path) -> None:
-    """A 9:16 video that is stored lying on its side, as phones do: the map stands upright over the square."""
-    stored = tmp_path / "stored.mp4"
-    upright = torch.zeros(24, 3, 128, 72, dtype=torch.uint8)
-    upright[:, :, 40:58, 36:54] = 255
-    write_video(stored, torch.rot90(upright, 1, (2, 3)), 12.5)
-    turned = tmp_path / "phone.mp4"
-    with av.open(str(stored)) as source, av.open(str(turned), "w") as target:
-        stream = target.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(video=0):
-            if packet.dts is not None:
-                packet.stream = stream
-                target.mux(packet)
-    _set_rotation(turned, 90)
-    with tubelet.video.open_video(turned) as decoder:
-        assert (decoder.metadata.height, decoder.metadata.width) == (128, 72)
-        bright = (decoder.frames_at([0]).frames[0].float().mean(dim=0) > 128).nonzero().float()
-    row, column = bright.mean(dim=0).tolist()
-    assert (row, column) == pytest.approx((48.5, 44.5), abs=1)  # upright
-    top, left, height, width = tubelet.explain(model_of_a_corner(0, 0), turned, target=0).views[0].box
-    model = model_of_a_corner(int((row - top) / height * 4), int((column - left) / width * 4))
-    found = tubelet.explain(model, turned, target=0, method="balanced")
-    overlay = Overlay(found)
-    hottest = divmod(int(overlay.heat(found.views[0].frames[0][0]).argmax()), overlay.size[1])
-    scale = overlay.size[0] / 128
-    assert abs(hottest[0] / scale - row) <= height / 4
-    assert abs(hottest[1] / scale - column) <= width / 4
-
-
-def _set_rotation(path: Path, degrees: int) -> None:
-    """Write a rotation into the track header of an MP4: the matrix that players turn the picture by."""
-    data = bytearray(path.read_bytes())
-    place = data.index(b"tkhd") + 4
-    matrix = place + 4 + 20 + 8 + 8
-    values = {90: (0, 1, -1, 0), 270: (0, -1, 1, 0)}[degrees]
-    for offset, value in zip((0, 4, 12, 16), values, strict=True):
-        data[matrix + offset : matrix + offset + 4] = (value * 65536).to_bytes(4, "big", signed=True)
-    path.write_bytes(data)
 
 
 def test_the_film_has_the_length_and_times_of_the_video(tmp_path: Path) -> None:

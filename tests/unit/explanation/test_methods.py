@@ -12,8 +12,9 @@ from tubelet.explanation import METHODS, explain, methods_for
 from tubelet.explanation.attention import legrad, rollout
 from tubelet.explanation.balanced import balanced_gradients
 from tubelet.explanation.grid import TokenGrid
+from tubelet.explanation.hiding import filled, hidden
 from tubelet.explanation.integrated import integrated_gradients
-from tubelet.explanation.perturbation import filled, hidden, occlusion, rise
+from tubelet.explanation.perturbation import occlusion, rise
 from tubelet.explanation.score import relevance_gain
 from tubelet.explanation.target import Target
 from tubelet.model import ViViT
