@@ -33,7 +33,6 @@ VERBS = {
     "classify": "predict",
     "detect": "predict",
     "stream": "predict",
-    "export": "convert",
     "fit": "train",
     "finetune": "train",
     "fine-tune": "train",
