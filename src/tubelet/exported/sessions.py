@@ -6,6 +6,7 @@ Nothing here needs tubelet, nor torch but for the format pt2: these lines are al
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from pathlib import Path
 from typing import Any, Protocol
@@ -120,7 +121,12 @@ class Pt2Session:
         if threads:
             torch.set_num_threads(threads)
         self._torch = torch
-        self._model = torch._inductor.aoti_load_package(str(file))
+        log = logging.getLogger("torch.export.pt2_archive._package")
+        log.addFilter(_is_no_note_on_processors)
+        try:
+            self._model = torch._inductor.aoti_load_package(str(file))
+        finally:
+            log.removeFilter(_is_no_note_on_processors)
         self.metadata = dict(self._model.get_metadata())
         self.provider = f"AOTInductor {self.metadata.get('AOTI_DEVICE_KEY', 'cpu')}"
 
@@ -128,6 +134,11 @@ class Pt2Session:
         """See `Session`."""
         with self._torch.no_grad():
             return [logits.numpy() for logits in self._model(*map(self._torch.from_numpy, inputs))]
+
+
+def _is_no_note_on_processors(record: logging.LogRecord) -> bool:
+    """A file for AVX2 runs on processors with more than that, of which torch warns."""
+    return "AOTI_CPU_ISA" not in record.getMessage()
 
 
 class ExecuTorchSession:

@@ -9,7 +9,7 @@ from pathlib import Path
 OF_FORMAT = {
     "onnx": ("OnnxSession",),
     "openvino": ("OpenVINOSession", "_metadata_of", "without_telemetry"),
-    "pt2": ("Pt2Session",),
+    "pt2": ("Pt2Session", "_is_no_note_on_processors"),
     "executorch": ("ExecuTorchSession",),
 }
 """The names that each format needs of `tubelet.exported.sessions`."""

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import random
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -200,3 +205,46 @@ def test_without_sample_clips_it_asks_for_videos(trained: Path, tmp_path: Path) 
         tubelet.export(folder, tmp_path / "out")
     with pytest.raises(ConfigError, match="onnx, openvino, pt2, executorch"):
         tubelet.export(folder, tmp_path / "out", "onxn")  # type: ignore[arg-type]
+
+
+def test_weights_in_a_file_of_their_own_are_checked_too(trained: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "large"
+    run(
+        "-c",
+        "import sys\nfrom tubelet.exporting import export, formats\nformats.ONE_FILE = 0\nexport(*sys.argv[1:])",
+        trained,
+        folder,
+    )
+    weights = folder / "model.onnx.data"
+    assert weights.stat().st_size > (folder / "model.onnx").stat().st_size / 4
+    assert check_export(folder).ok
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2 :] = content[: len(content) - len(content) // 2]
+    weights.write_bytes(content)
+    assert any("model.onnx.data is not the file" in problem for problem in check_export(folder).problems)
+    weights.unlink()
+    problems = check_export(folder).problems
+    assert any("model.onnx.data is missing" in problem for problem in problems)
+    assert any("cannot be loaded" in problem for problem in problems)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_killed_export_leaves_no_folder_with_its_name(trained: Path, tmp_path: Path) -> None:
+    draws, out = random.Random(0), tmp_path / "out"
+    command = [sys.executable, "-m", "tubelet", "export", str(trained), str(out), "--format", "openvino"]
+    began = time.monotonic()
+    subprocess.run(command, check=True, capture_output=True)
+    whole = time.monotonic() - began
+    shutil.rmtree(out)
+    for _ in range(20):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(draws.uniform(0.3, 1.0) * whole)
+        process.kill()
+        process.wait()
+        if out.exists():  # it was done before
+            assert check_export(out).ok
+            shutil.rmtree(out)
+    subprocess.run(command, check=True, capture_output=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
