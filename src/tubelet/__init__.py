@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tubelet.errors import ConfigError, DataError, TubeletError, VideoError, WeightsError
     from tubelet.evaluation import evaluate
     from tubelet.explanation import explain
+    from tubelet.exporting import export
     from tubelet.fast import merge_tokens, optimise
     from tubelet.model import ViViT
     from tubelet.prediction import predict, stream
@@ -42,6 +43,7 @@ __all__ = [
     "create",
     "evaluate",
     "explain",
+    "export",
     "from_pretrained",
     "initialise",
     "load",
@@ -63,6 +65,7 @@ _HOMES = {
     "tubelet.errors": ("ConfigError", "DataError", "TubeletError", "VideoError", "WeightsError"),
     "tubelet.evaluation": ("evaluate",),
     "tubelet.explanation": ("explain",),
+    "tubelet.exporting": ("export",),
     "tubelet.fast": ("merge_tokens", "optimise"),
     "tubelet.model": ("ViViT",),
     "tubelet.prediction": ("predict", "stream"),
@@ -81,6 +84,8 @@ _PACKAGES = (
     "errors",
     "evaluation",
     "explanation",
+    "exported",
+    "exporting",
     "fast",
     "features",
     "nn",

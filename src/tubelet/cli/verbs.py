@@ -33,6 +33,8 @@ VERBS: dict[str, Verb] = {
     "data check": Verb("data_check", "Look for what is wrong with a data set before training on it."),
     "data preview": Verb("data_preview", "Show clips as the model will see them."),
     "data prepare": Verb("data_prepare", "Put a data set into shards, encoded anew so that clips are read quickly."),
+    "export": Verb("export", "Write a model for another runtime, proven on real clips."),
+    "bench": Verb("bench", "Time a model in every form that there is here, and compare what they give."),
     "convert": Verb("convert", "Rewrite a model in another format."),
     "models": Verb("models", "List the presets with their parameters, tokens and multiply-adds."),
     "doctor": Verb("doctor", "What this machine has, and whether a run computes here what it did when it was trained."),

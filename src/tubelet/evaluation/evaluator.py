@@ -23,6 +23,7 @@ from tubelet.evaluation.cost import evaluation_cost
 from tubelet.evaluation.predictions import VideoPrediction
 from tubelet.evaluation.reading import read_ahead
 from tubelet.evaluation.results import Evaluation
+from tubelet.exported.model import device_for
 from tubelet.fast import Evaluating
 from tubelet.given_model import unwrapped
 from tubelet.model import ViViT
@@ -181,6 +182,7 @@ def set_up(
         require_any(table)
     selection = select_unlearned(table, model.provenance, split=split, include_learned=options.include_learned)
     table = selection.table.with_classes(model_classes(model, table))
+    device = device_for(model, device)
     if device is not None:
         model.to(resolve_device(device, world))
     if workers is None:

@@ -234,10 +234,10 @@ def merge_tokens(model: ViViT, share: float) -> ViViT:
     """
     if not 0 <= share <= 0.5:
         raise ConfigError(f"share={share} of the tokens cannot be merged in a block; use 0 (none) to 0.5")
-    if type(model) is not ViViT:
-        raise ConfigError(f"tokens are merged in a ViViT; a {type(model).__name__} computes in its own way")
     if share == 0:
         return model
+    if type(model) is not ViViT:
+        raise ConfigError(f"tokens are merged in a ViViT; a {type(model).__name__} computes in its own way")
     merged = copy_sharing_tensors(model)
     merged.__class__ = MergingViViT  # adds no state
     for name, encoder in merged.named_children():

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable
 from typing import Any
-from unittest.mock import patch
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from tubelet.errors import ConfigError
+from tubelet.exported.sessions import OpenVINOSession, without_telemetry
+from tubelet.fast.graph import LogitsGraph
 from tubelet.fast.merging import MergingEncoder
-from tubelet.fast.model import FastViViT, copy_sharing_tensors
 from tubelet.fast.optimised import OptimisedViViT
 from tubelet.model import ViViT
-from tubelet.nn.pooling import PositionalPooling
-from tubelet.nn.positions import Positions, interpolate_grid
 from tubelet.nn.recording import takes_manual_path
 
 _COMPILING = threading.RLock()
@@ -47,7 +43,7 @@ class OpenVINOViViT(OptimisedViViT):
 
     def __init__(self, model: ViViT) -> None:
         try:
-            with _without_telemetry():
+            with without_telemetry():
                 import openvino  # noqa: F401  (missing is said now, not at the first clip)
         except ImportError as error:
             raise ConfigError(
@@ -94,43 +90,11 @@ class OpenVINOViViT(OptimisedViViT):
     def _compile(self, video: Tensor) -> Callable[[Tensor], list[Tensor]]:
         import openvino
 
-        exported = torch.export.export(_Logits(self._at_the_size_of(video)), (video,))
-        with _without_telemetry():
+        exported = torch.export.export(LogitsGraph(self, video), (video,))
+        with without_telemetry():
             graph = openvino.convert_model(exported)
-        threads = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
-        compiled = openvino.compile_model(graph, "CPU", threads)
-        own = threading.local()
-
-        def run(video: Tensor) -> list[Tensor]:
-            if not hasattr(own, "request"):  # one for each thread: it holds the inputs and outputs of its call
-                own.request = compiled.create_infer_request()
-            results = own.request.infer(video.contiguous().numpy(), share_inputs=True)
-            return [torch.from_numpy(results[number].copy()) for number in range(len(compiled.outputs))]
-
-        return run
-
-    def _at_the_size_of(self, video: Tensor) -> OpenVINOViViT:
-        """A copy that shares the weights, with grids that need no resizing, for which OpenVINO has no operation."""
-        grids: dict[str, Tensor] = {}
-
-        def keep(module: Positions | PositionalPooling, inputs: tuple[Any, ...], _: Any, name: str) -> None:
-            size = inputs[0].shape[1:4] if isinstance(module, Positions) else inputs[1]
-            grids[name] = interpolate_grid(module.grid, tuple(size))
-
-        grids_of = [
-            (n, module) for n, module in self.named_modules() if isinstance(module, Positions | PositionalPooling)
-        ]
-        handles = [module.register_forward_hook(partial(keep, name=name)) for name, module in grids_of]
-        try:
-            super().forward(video)  # raises what is wrong with a shape that does not fit
-        finally:
-            for handle in handles:
-                handle.remove()
-        twin = copy_sharing_tensors(self)
-        for name, grid in grids.items():
-            module = twin.get_submodule(name)
-            module.grid = nn.Parameter(grid) if isinstance(module.grid, nn.Parameter) else grid
-        return twin
+        session = OpenVINOSession(graph, torch.get_num_threads())
+        return lambda video: [torch.from_numpy(logits) for logits in session([video.contiguous().numpy()])]
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_graphs": {}}
@@ -140,27 +104,3 @@ class OpenVINOViViT(OptimisedViViT):
         memo[id(self)] = twin
         twin.__dict__.update(copy.deepcopy(self.__getstate__(), memo))
         return twin
-
-
-@contextmanager
-def _without_telemetry() -> Iterator[None]:
-    """OpenVINO's import and converter report over the network with `openvino-telemetry` installed; not from here."""
-    try:
-        import openvino_telemetry  # type: ignore[import-untyped]
-    except ImportError:
-        yield
-        return
-    with patch.object(openvino_telemetry, "Telemetry"):
-        yield
-
-
-class _Logits(nn.Module):
-    """The model with a list of its heads' logits, which is what a graph can give."""
-
-    def __init__(self, model: OptimisedViViT) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, video: Tensor) -> list[Tensor]:
-        logits = FastViViT.forward(self.model, video)
-        return list(logits.values()) if isinstance(logits, dict) else [logits]

@@ -105,6 +105,8 @@ class ConvStemEmbedding(nn.Module):
 
     def forward(self, video: Float[Tensor, "B T C H W"]) -> Float[Tensor, "B t h w D"]:
         maps = self.maps(video)
+        if torch.compiler.is_exporting():  # with channels innermost, AOTInductor computes a batch of one wrongly
+            maps = maps.contiguous()
         for convolution, norm in ((self.conv1, self.norm1), (self.conv2, self.norm2)):
             maps = F.gelu(norm(convolution(maps)), approximate="tanh")
         return self.tubelets(maps.transpose(1, 2))

@@ -11,6 +11,7 @@ from torch import nn
 from tubelet.config import PreprocessingConfig
 from tubelet.device import resolve_device
 from tubelet.errors import ConfigError
+from tubelet.exported.model import device_for
 from tubelet.given_model import unwrapped
 from tubelet.model import ViViT
 
@@ -33,6 +34,7 @@ def ready(
         from tubelet.weights import load
 
         model, device = load(os.fspath(model)), device or "auto"
+    device = device_for(model, device)
     if model.preprocessing is None:
         raise ConfigError(
             "the model does not say how videos are preprocessed; set it as it was in training: "

@@ -8,7 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from tubelet.errors import WeightsError
+from tubelet.exported import load_exported
+from tubelet.exported.contract import is_exported
 from tubelet.model import ViViT
 from tubelet.paths import require_model
 from tubelet.presets import presets
@@ -16,6 +20,7 @@ from tubelet.text import listing
 from tubelet.weights.adapt import adapt
 from tubelet.weights.json_config import read_json
 from tubelet.weights.native import CONFIG_FILE, WEIGHTS_FILE, is_native, load_native, load_provenance
+from tubelet.weights.report import LoadReport
 from tubelet.weights.sample_clips import SAMPLES_FILE
 from tubelet.weights.scenic import load_scenic
 from tubelet.weights.tensors import as_patterns
@@ -121,6 +126,8 @@ def _with_provenance(model: ViViT, folder: Path, source: str) -> ViViT:
 
 
 def _load_folder(folder: Path, allowed: tuple[str, ...], fields: dict[str, Any]) -> ViViT:
+    if is_exported(folder):
+        return _load_exported(folder, fields)
     if is_native(folder):
         model = load_native(folder, allow_unexpected=allowed)
         return adapt(model, **fields) if fields else model
@@ -141,6 +148,15 @@ def _load_folder(folder: Path, allowed: tuple[str, ...], fields: dict[str, Any])
     raise WeightsError(
         f"{folder}: expected {WEIGHTS_FILE} and {CONFIG_FILE}, or a checkpoint of Scenic; neither is there"
     )
+
+
+def _load_exported(folder: Path, fields: dict[str, Any]) -> ViViT:
+    if fields:
+        raise WeightsError(f"{folder} is an exported model, which is not adapted; adapt the model and export it again")
+    model = load_exported(folder, torch.get_num_threads())
+    note = f"{folder} is an exported model, computed by {model.session.provider}"
+    model.load_report = LoadReport(str(folder), model.contract.format, notes=(note,))
+    return model
 
 
 def _load_transformers(folder: Path, allowed: tuple[str, ...], fields: dict[str, Any]) -> ViViT:

@@ -1,0 +1,55 @@
+"""`tubelet bench`: what a model costs and gives here, in every form that there is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from tubelet.cli.arguments import CommonOptions, require_source
+from tubelet.cli.output import Output
+from tubelet.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(CommonOptions):
+    """Time a model in every form that there is here, and compare what the forms give for real clips.
+
+    Of a model the plain and the optimised form are measured, and bfloat16 where the processor has units for it; of
+    exported folders what is in them. All take turns, one clip at a time. The first form is the reference of the others.
+
+    Attributes:
+        models: runs, model folders, and folders that `tubelet export` wrote.
+        data: real videos, folders or tables of them; by default the sample clips of the first model.
+        rounds: of measurements.
+    """
+
+    models: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="MODEL [EXPORTED ...]")]
+    data: Annotated[tuple[str, ...], tyro.conf.arg(metavar="DATA ...")] = ()
+    rounds: int = 5
+
+
+def run(options: Options, output: Output) -> int:
+    """Measure and print the table."""
+    if options.rounds < 1:
+        raise ConfigError(f"--rounds {options.rounds}: at least one is needed")
+    for name in options.models:
+        require_source(name)
+    from rich.table import Table
+
+    from tubelet.exporting.bench import bench
+
+    rows = bench(options.models, data=options.data, rounds=options.rounds)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("model", "form", "run by"):
+        table.add_column(title, no_wrap=True)
+    for title in ("MB", "seconds a clip", "same top-1", "probabilities differ by"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in rows:
+        figures = (f"{row.megabytes:,.1f}", f"{row.seconds:.4f}", f"{row.agreement} of {row.clips}")
+        table.add_row(row.name, row.form, row.provider, *figures, f"{row.probabilities:.1e}")
+    if not output.as_json:
+        output.console.print(table)
+    output.data({"rows": [row.to_dict() for row in rows]})
+    return 0

@@ -1,0 +1,161 @@
+"""`tubelet bench`: what a model costs and gives here, in every form that there is."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tubelet.device import autocast
+from tubelet.errors import ConfigError
+from tubelet.exported import ExportedViViT
+from tubelet.exporting.clips import read_samples, real_clips
+from tubelet.exporting.gate import RealClips
+from tubelet.fast import optimise
+from tubelet.given_model import logits_by_head
+from tubelet.model import ViViT
+from tubelet.video import Preprocessing
+from tubelet.weights import load
+from tubelet.weights.native import WEIGHTS_FILE
+
+Form = Callable[[Tensor, Tensor | None], dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class BenchRow:
+    """One form of a model.
+
+    Attributes:
+        name: of the model or folder.
+        form: `plain`, `optimise`, `bfloat16`, or the format of an exported model.
+        provider: what computed.
+        megabytes: of the weights, or of the files that run.
+        seconds: a clip, median of the rounds, one clip at a time.
+        clips: real clips that were compared.
+        agreement: of them, those with the best class of the reference: the first form in the table.
+        probabilities: largest difference of a probability from the reference.
+    """
+
+    name: str
+    form: str
+    provider: str
+    megabytes: float
+    seconds: float
+    clips: int
+    agreement: int
+    probabilities: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+
+def bench(
+    models: Sequence[str | os.PathLike[str]], *, data: Sequence[str | os.PathLike[str]] = (), rounds: int = 5
+) -> list[BenchRow]:
+    """Time every form of some models, taking turns, and compare what they give for real clips.
+
+    Args:
+        models: what `tubelet.load` reads; of a model that is not exported the plain, the optimised form and, where the
+            processor has units for it, bfloat16 are measured.
+        data: real videos, as for `tubelet.export`; by default the sample clips of the first model.
+        rounds: of measurements; each measures every form once.
+
+    Raises:
+        ConfigError: no model, models of other sizes or classes, or no real clips.
+    """
+    if not models:
+        raise ConfigError("name a model or an exported folder: tubelet bench MODEL [EXPORTED ...]")
+    loaded = [(os.fspath(name), load(os.fspath(name))) for name in models]
+    first = loaded[0][1]
+    for name, model in loaded:
+        if model.config.heads != first.config.heads or model.preprocessing != first.preprocessing:
+            raise ConfigError(
+                f"{name} has other classes or another preprocessing than {loaded[0][0]}; compare one model"
+            )
+    clips = read_samples(first.folder) if isinstance(first, ExportedViViT) and not data else real_clips(first, data)
+    assert first.preprocessing is not None
+    inputs = _inputs(clips, Preprocessing(first.preprocessing))
+    forms = [(name, model, form, run) for name, model in loaded for form, run in _forms(model).items()]
+    given = [[run(*clip) for clip in inputs] for _, _, _, run in forms]
+    seconds: list[list[float]] = [[] for _ in forms]
+    for number in range(rounds):
+        clip = inputs[number % len(inputs)]
+        for times, (_, _, _, run) in zip(seconds, forms, strict=True):
+            began = time.perf_counter()
+            run(*clip)
+            times.append(time.perf_counter() - began)
+    rows = []
+    for (name, model, form, _), times, logits in zip(forms, seconds, given, strict=True):
+        same, difference = _agreement(given[0], logits)
+        provider = model.session.provider if isinstance(model, ExportedViViT) else f"torch {torch.__version__}"
+        rows.append(
+            BenchRow(
+                Path(name).name,
+                form,
+                provider,
+                _megabytes(name),
+                statistics.median(times),
+                len(inputs),
+                same,
+                difference,
+            )
+        )
+    return rows
+
+
+def _inputs(clips: RealClips, preprocessing: Preprocessing) -> list[tuple[Tensor, Tensor | None]]:
+    masks = [None] * len(clips) if clips.frame_mask is None else torch.from_numpy(clips.frame_mask)
+    pixels = torch.from_numpy(clips.pixels).permute(0, 1, 4, 2, 3).contiguous()
+    return [
+        (preprocessing.normalise(clip)[None], None if mask is None else mask[None])
+        for clip, mask in zip(pixels, masks, strict=True)
+    ]
+
+
+def _forms(model: ViViT) -> dict[str, Form]:
+    if isinstance(model, ExportedViViT):
+        return {model.contract.format: _form(model)}
+    forms = {"plain": _form(model), "optimise": _form(optimise(model))}
+    if has_bfloat16_units():
+        forms["bfloat16"] = _form(model, torch.bfloat16)
+    return forms
+
+
+def _form(model: ViViT, dtype: torch.dtype = torch.float32) -> Form:
+    @torch.no_grad()
+    def run(video: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
+        with autocast(torch.device("cpu"), dtype):
+            given = model(video) if mask is None else model(video, mask)
+        return {head: logits.float() for head, logits in logits_by_head(model, given).items()}
+
+    return run
+
+
+def has_bfloat16_units() -> bool:
+    """Whether this processor multiplies matrices of bfloat16 faster than those of float32."""
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+
+
+def _agreement(reference: Sequence[dict[str, Tensor]], found: Sequence[dict[str, Tensor]]) -> tuple[int, float]:
+    """Clips with the same best class in every head, and the largest difference of a probability."""
+    same, largest = 0, 0.0
+    for ours, theirs in zip(found, reference, strict=True):
+        same += all(bool(ours[head].argmax() == theirs[head].argmax()) for head in theirs)
+        for head, logits in theirs.items():
+            largest = max(largest, float((ours[head].softmax(1) - logits.softmax(1)).abs().max()))
+    return same, largest
+
+
+def _megabytes(name: str) -> float:
+    folder = Path(name)
+    files = [*folder.glob("model.*")] if folder.is_dir() else [folder]
+    kept = [file for file in files if file.is_file() and (file.name == WEIGHTS_FILE or file.suffix != ".json")]
+    return sum(file.stat().st_size for file in kept) / 1e6
