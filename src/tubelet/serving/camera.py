@@ -70,7 +70,7 @@ def add_camera(app: FastAPI, service: Service) -> None:
 
 
 async def _close(socket: WebSocket, problem: ProblemError) -> None:
-    await socket.send_json({"type": "error", **problem.to_dict()})
+    await socket.send_json({**problem.to_dict(), "type": "error"})
     await socket.close(1013 if problem.status in (429, 503) else 1008)
 
 
@@ -141,7 +141,7 @@ class _Camera:
                     self._say({"type": "decision", **decision.to_dict()})
         except VideoError as error:
             if "has no frames" not in error.reason:
-                self._say({"type": "error", **ProblemError.of(error).to_dict()})
+                self._say({**ProblemError.of(error).to_dict(), "type": "error"})
         finally:
             self._loop.call_soon_threadsafe(self._out.put_nowait, None)
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from functools import partial
 from typing import Annotated, Any, Literal
 
+import anyio
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 
@@ -123,9 +124,10 @@ async def _messages(
                     yield message
             finally:
                 watch.stopped = True
-                while not running.done():  # it may wait for room in the queue
-                    _drain(found)
-                    await asyncio.sleep(0.01)
+                with anyio.CancelScope(shield=True):  # the session lasts as long as its thread
+                    while not running.done():  # which may wait for room in the queue
+                        _drain(found)
+                        await asyncio.sleep(0.01)
 
 
 async def _next(found: queue.Queue[Message | None]) -> Message | None:
