@@ -95,6 +95,7 @@ _PACKAGES = (
     "probing",
     "report",
     "runs",
+    "serving",
     "studies",
     "training",
     "video",
