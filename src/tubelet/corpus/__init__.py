@@ -1,0 +1,8 @@
+"""A model over a million videos: resumable, and provably without a loss. It needs `tubelet[corpus]`."""
+
+from tubelet.corpus.checking import Summary, check
+from tubelet.corpus.labels import Agreement, compare_labels, select
+from tubelet.corpus.running import run
+from tubelet.corpus.searching import Match, duplicates, search
+
+__all__ = ["Agreement", "Match", "Summary", "check", "compare_labels", "duplicates", "run", "search", "select"]
