@@ -6,6 +6,7 @@ python tests/corpus_chaos.py --videos 5000 --kills 50 --driver-kills 5
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -65,16 +66,21 @@ def start(model: Path, lake: Path, out: Path, log: Path, engine: str) -> subproc
         )
 
 
-def workers_of(driver: int) -> list[int]:
-    """Process ids of the workers of a driver."""
+def workers_of(driver: int, words: bytes = b"tubelet.corpus.worker") -> list[int]:
+    """Process ids of the descendants of a driver with these words in their command."""
+    parents: dict[int, int] = {}
+    commands: dict[int, bytes] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended
+            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            commands[int(folder.name)] = (folder / "cmdline").read_bytes()
     found = []
-    for child in Path(f"/proc/{driver}/task/{driver}/children").read_text().split():
-        try:
-            words = Path(f"/proc/{child}/cmdline").read_bytes()
-        except OSError:
-            continue
-        if b"tubelet.corpus.worker" in words:
-            found.append(int(child))
+    for process, command in commands.items():
+        above = process
+        while above not in (0, driver):
+            above = parents.get(above, 0)
+        if above == driver and words in command:
+            found.append(process)
     return found
 
 

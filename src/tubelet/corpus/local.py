@@ -42,7 +42,7 @@ class LocalEngine:
         """Do tasks.
 
         Args:
-            tasks: their numbers, in order.
+            tasks: their numbers. The next one is asked for when a worker is free.
             on_done: is called after each.
             on_video: is called with the task and the id whenever a worker begins a video.
 
@@ -50,10 +50,10 @@ class LocalEngine:
             WorkerError: workers cannot be started.
             StorageError: a part cannot be written.
         """
-        waiting = deque(tasks)
+        coming, again = iter(tasks), deque[int]()
         deaths: Counter[int] = Counter()
         starts = 0
-        workers = {number: _Worker(one) for number, one in enumerate(self._settings[: len(waiting)])}
+        workers = {number: _Worker(one) for number, one in enumerate(self._settings)}
         try:
             while workers:
                 pipes: dict[Any, int] = {worker.pipe: number for number, worker in workers.items()}
@@ -67,7 +67,7 @@ class LocalEngine:
                         workers[pipes[pipe]] = _Worker(worker.settings)
                         if worker.task is not None:
                             deaths[worker.video] += 1
-                            waiting.appendleft(worker.task)
+                            again.append(worker.task)
                     elif message[0] == "failed":
                         raise message[1]
                     elif message[0] == "begins":
@@ -75,8 +75,9 @@ class LocalEngine:
                     else:
                         if message[0] == "done":
                             on_done(message[1])
-                        if waiting:
-                            worker.give(waiting.popleft(), [video for video in deaths if deaths[video] >= DEATHS])
+                        task = again.popleft() if again else next(coming, None)
+                        if task is not None:
+                            worker.give(task, [video for video in deaths if deaths[video] >= DEATHS])
                         else:
                             worker.end()
                             del workers[pipes[pipe]]

@@ -86,7 +86,7 @@ def run(
         engine: `local`: processes of this machine; `ray`: actors on a Ray cluster.
         workers: copies of the model; by default one for each core, or for each GPU. 0 does all in this process.
         decoders: decoding processes of each worker; 1 on a CPU, and all cores by default beside GPUs.
-        device: `auto`, `cpu`, `cuda`.
+        device: `auto`, `cpu`, `cuda`. On a Ray cluster `auto` is `cpu`.
         shard: `K/N`: do the K-th of N shares of the tasks, K from 0.
         on_event: is called with dictionaries: `plan`, `progress`, `task`, `end`.
 
@@ -118,24 +118,25 @@ def run(
     progress = Progress(sum(len(plan.ids(task)) for task in tasks), plan.task_size, on_event or (lambda event: None))
     progress.begin(plan.videos, plan.tasks, len(range(mine.number, plan.tasks, mine.of)) - len(tasks))
     if tasks:
-        place = resolve_device(device).type
-        made = _engine(engine, store.address, place, workers, decoders, seconds)
+        made = _engine(engine, store.address, device, workers, decoders, seconds, len(tasks))
         made.run(tasks, progress.done, progress.video)
     return progress.end()
 
 
 def _engine(
-    engine: Engine, address: str, device: str, workers: int | None, decoders: int | None, seconds: float
+    engine: Engine, address: str, device: str, workers: int | None, decoders: int | None, seconds: float, tasks: int
 ) -> _Engine:
-    cores = usable_cores()
-    if workers is None:
-        workers = cores if device == "cpu" else _gpus(device)
-    if workers < 0 or (decoders is not None and decoders < 1):
+    if (workers or 0) < 0 or (decoders is not None and decoders < 1):
         raise ConfigError(f"workers={workers} must be at least 0, decoders={decoders} at least 1")
-    if decoders is None:
-        decoders = 1 if device == "cpu" else max(1, cores // max(1, workers))
-    threads = max(1, cores // max(1, workers)) if device == "cpu" else 1
-    settings = WorkerSettings(address, device, threads, decoders)
+    if engine == "ray":
+        from tubelet.corpus.ray_engine import RayEngine
+
+        place = "cuda" if device.startswith("cuda") else "cpu"  # what this machine has says nothing of the cluster
+        return RayEngine(WorkerSettings(address, place, 1, decoders or 1), workers, seconds)
+    cores, place = usable_cores(), resolve_device(device).type
+    workers = min(tasks, (cores if place == "cpu" else _gpus(place)) if workers is None else workers)
+    threads = max(1, cores // max(1, workers)) if place == "cpu" else 1
+    settings = WorkerSettings(address, place, threads, decoders or (1 if place == "cpu" else max(1, cores // workers)))
     return LocalEngine(settings, workers, seconds) if workers else OwnProcess(settings)
 
 
@@ -179,6 +180,7 @@ class Progress:
     def done(self, done: Done) -> None:
         """A task was done."""
         self._begun.pop(done.task, None)
+        self._started = self._started or time.monotonic() - done.seconds
         self._statuses.update(done.statuses)
         self._reasons.update(done.reasons)
         self._waited += done.waited

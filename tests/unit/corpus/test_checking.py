@@ -7,6 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
+import datasets
 import duckdb
 import polars
 import pyarrow
@@ -127,3 +128,10 @@ def test_other_programs_read_the_rows(finished: Path) -> None:
     frame = polars.read_parquet(parts)
     assert frame["id"].to_list() == list(range(11))
     assert len(frame.filter(polars.col("status") == "ok")["embedding"][0]) == 16
+
+
+def test_hugging_face_datasets_reads_the_rows(finished: Path, tmp_path: Path) -> None:
+    files = [str(path) for path in sorted(finished.glob("part-*.parquet"))]
+    rows = datasets.Dataset.from_parquet(files, cache_dir=str(tmp_path / "cache"))
+    assert rows["id"][:] == list(range(11))
+    assert len(rows.filter(lambda row: row["status"] == "ok")[0]["embedding"]) == 16
