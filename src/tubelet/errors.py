@@ -75,3 +75,11 @@ class VideoError(TubeletError, ValueError):
 
     def __str__(self) -> str:
         return as_message(f"{self.path}: {self.reason}")
+
+
+class DecoderCrashError(VideoError):
+    """The process that decoded a video died; see `tubelet.video.guarded`."""
+
+
+class DecoderTimeoutError(VideoError):
+    """Decoding a video took longer than its process may; see `tubelet.video.guarded`."""

@@ -24,7 +24,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from tubelet.errors import ConfigError, VideoError, WorkerError
+from tubelet.errors import ConfigError, DecoderCrashError, DecoderTimeoutError, VideoError, WorkerError
 from tubelet.video.clip import REENCODE
 from tubelet.video.guarded_wire import EndedError, LateError, read_answer, write_all
 
@@ -110,7 +110,8 @@ class GuardedPool:
             arguments: that can be pickled.
 
         Raises:
-            VideoError: the function raised it, or the process ended, ran out of time or out of memory.
+            VideoError: the function raised it, or it needs too much memory; a DecoderCrashError if the process ended, a
+                DecoderTimeoutError if it ran out of time.
             TubeletError: the function raised it: a ConfigError, for instance.
             WorkerError: no process can be started.
         """
@@ -300,14 +301,14 @@ class _Process:
             while number != self._number:  # a worker that was killed while it was idle died for another request
                 kind, number, value = read_answer(self._out_of, until, bounds.answer_bytes)
         except LateError:
-            raise VideoError(path, _death(-signal.SIGALRM, bounds)) from None
+            raise _death(path, -signal.SIGALRM, bounds) from None
         except (EndedError, BrokenPipeError):
-            raise VideoError(path, _death(-signal.SIGKILL, bounds)) from None
+            raise _death(path, -signal.SIGKILL, bounds) from None
         self.usable = True
         if kind == "memory":
             raise VideoError(path, f"decoding it needs more than {bounds.memory / 2**30:.1f} GiB; re-encode it smaller")
         if kind == "died":
-            raise VideoError(path, _death(value, bounds))
+            raise _death(path, value, bounds)
         if kind == "error":
             raise _raised(path, *value)
         return kind, value
@@ -321,16 +322,18 @@ class _Process:
                 pipe.close()
 
 
-def _death(code: int, bounds: Bounds) -> str:
-    """How a worker ended, in words."""
+def _death(path: str, code: int, bounds: Bounds) -> VideoError:
+    """How a worker ended."""
     if code == -signal.SIGALRM:
-        return f"decoding it took longer than {bounds.seconds:g} s; {REENCODE}"
+        return DecoderTimeoutError(path, f"decoding it took longer than {bounds.seconds:g} s; {REENCODE}")
     if code == -signal.SIGXCPU:
-        return f"decoding it took more than {bounds.cpu_seconds:g} s of processor time; {REENCODE}"
+        words = f"decoding it took more than {bounds.cpu_seconds:g} s of processor time; {REENCODE}"
+        return DecoderTimeoutError(path, words)
     if code == -signal.SIGKILL:
-        return "its decoder was killed, by someone or for want of memory; try again, or re-encode it smaller"
+        words = "its decoder was killed, by someone or for want of memory; try again, or re-encode it smaller"
+        return DecoderCrashError(path, words)
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
-    return f"its decoder crashed ({how}): the file is damaged, or made to do so; {REENCODE}"
+    return DecoderCrashError(path, f"its decoder crashed ({how}): the file is damaged, or made to do so; {REENCODE}")
 
 
 def _raised(path: str, name: str, words: str) -> Exception:

@@ -1,0 +1,158 @@
+"""The engine of a cluster: Ray places actors, and that is all it does. No pixel and no row goes through it.
+
+An actor is a driver of its own node: it gives tasks to one worker process with the code of `tubelet.corpus.local`,
+which starts dead workers again. An actor that is lost with its node costs the task that it had; another one does it.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from tubelet.corpus.local import LocalEngine
+from tubelet.corpus.task import Done, WorkerSettings
+from tubelet.errors import ConfigError, TubeletError, WorkerError
+
+LOSSES = 5
+"""After so many lost actors without a finished task between them, no more are started."""
+
+SILENCE = 1800.0
+"""Seconds without a finished task after which all actors that have one are replaced."""
+
+
+class NodeDriver:
+    """An actor: one worker process, kept between tasks.
+
+    Args:
+        settings: of the worker.
+        seconds: that decoding a video may take.
+    """
+
+    def __init__(self, settings: WorkerSettings, seconds: float) -> None:
+        self._tasks: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[Done | Exception] = queue.SimpleQueue()
+        engine = LocalEngine(settings, 1, seconds)
+        threading.Thread(target=self._drive, args=(engine,), daemon=True).start()
+
+    def ready(self) -> None:
+        """Return when the actor was placed."""
+
+    def run(self, task: int) -> Done | TubeletError:
+        """Do a task. An error is returned, since Ray would wrap one that is raised."""
+        self._tasks.put(task)
+        result = self._results.get()
+        if isinstance(result, Done | TubeletError):
+            return result
+        raise result
+
+    def _drive(self, engine: LocalEngine) -> None:
+        try:
+            engine.run(iter(self._tasks.get, -1), self._results.put, lambda task, video: None)
+        except Exception as error:  # noqa: BLE001  # of another thread
+            self._results.put(error)
+
+
+class RayEngine:
+    """Does tasks in actors of a Ray cluster: that of RAY_ADDRESS, or one of this machine.
+
+    Args:
+        settings: of each worker; paths are those of every node.
+        workers: how many actors; by default one for each core, or GPU, of the cluster.
+        seconds: that decoding a video may take.
+    """
+
+    def __init__(self, settings: WorkerSettings, workers: int | None, seconds: float) -> None:
+        self._settings, self._workers, self._seconds = settings, workers, seconds
+
+    def run(self, tasks: Iterable[int], on_done: Callable[[Done], None], on_video: Callable[[int, int], None]) -> None:
+        """Do tasks; see `LocalEngine.run`. `on_video` is not called: a cluster reports whole tasks.
+
+        Raises:
+            ConfigError: Ray is not installed, or no cluster is at RAY_ADDRESS.
+            WorkerError: actors are lost again and again.
+        """
+        ray = _ray()
+        was_running = ray.is_initialized()
+        if not was_running:
+            _connect(ray)
+        try:
+            self._run(ray, deque(tasks), on_done)
+        finally:
+            if not was_running:
+                ray.shutdown()
+
+    def _run(self, ray: Any, waiting: deque[int], on_done: Callable[[Done], None]) -> None:
+        on_gpu = self._settings.device.startswith("cuda")
+        unit = {"num_gpus": 1} if on_gpu else {"num_cpus": self._settings.threads}
+        actor = ray.remote(max_restarts=0, **unit)(NodeDriver)
+        there = ray.cluster_resources().get("GPU" if on_gpu else "CPU", 0)
+        count = self._workers or int(there) // (1 if on_gpu else self._settings.threads)
+        if count < 1:
+            raise ConfigError(f"the Ray cluster has no {'GPU' if on_gpu else 'core'}; see `ray status`")
+
+        # a future stands for a task, or for an actor (None) that has not been placed yet and must not hold a task
+        running: dict[Any, tuple[Any, int | None]] = {}
+
+        def start() -> None:
+            made = actor.remote(self._settings, self._seconds)
+            running[made.ready.remote()] = made, None
+
+        for _ in range(min(count, len(waiting))):
+            start()
+        losses, heard = 0, time.monotonic()
+        while waiting or any(task is not None for _, task in running.values()):
+            ready, _ = ray.wait(list(running), num_returns=1, timeout=5.0)
+            for future in ready:
+                made, task = running.pop(future)
+                try:
+                    result = ray.get(future)
+                except ray.exceptions.RayActorError as error:
+                    losses += 1
+                    if losses == LOSSES:
+                        raise WorkerError(f"{LOSSES} Ray actors were lost one after the other: {error}") from error
+                    if task is not None:
+                        waiting.appendleft(task)
+                    start()
+                    continue
+                if isinstance(result, TubeletError):
+                    raise result
+                if result is not None:
+                    losses, heard = 0, time.monotonic()
+                    on_done(result)
+                if waiting:
+                    following = waiting.popleft()
+                    running[made.run.remote(following)] = made, following
+            if time.monotonic() - heard > SILENCE:
+                heard = time.monotonic()
+                for made, _ in running.values():
+                    ray.kill(made)  # its future ends with an error, and its task is given again
+
+
+def _ray() -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise ConfigError("the engine ray needs Ray: pip install 'tubelet[ray]'") from error
+    return ray
+
+
+def _connect(ray: Any) -> None:
+    address = os.environ.get("RAY_ADDRESS")
+    # the nodes of a cluster have their own paths; those of this machine have ours
+    variables = {} if address else {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    try:
+        ray.init(
+            address=address,
+            include_dashboard=None if address else False,
+            log_to_driver=True,
+            logging_level="ERROR",
+            runtime_env={"env_vars": variables} if variables else None,
+        )
+    except ConnectionError as error:
+        raise ConfigError(f"no Ray cluster at RAY_ADDRESS={address}: {error}") from error
