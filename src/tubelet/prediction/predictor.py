@@ -150,10 +150,12 @@ class Predictor:
         return self._results(iter(videos), _Settings.of(views, top, batch_size))
 
     def _results(self, sources: Iterator[Source], settings: _Settings) -> Iterator[Result]:
+        first = list(islice(sources, AHEAD))
+        if len(first) < AHEAD:  # nothing to decode ahead: a thread for each video would let the heap grow
+            yield from (self._predict(self._load(source, settings), settings) for source in first)
+            return
         with ThreadPoolExecutor(1, thread_name_prefix="tubelet-decode") as pool:
-            ahead: deque[Future[Loaded]] = deque(
-                pool.submit(self._load, source, settings) for source in islice(sources, AHEAD)
-            )
+            ahead: deque[Future[Loaded]] = deque(pool.submit(self._load, source, settings) for source in first)
             try:
                 while ahead:
                     loaded = ahead.popleft().result()
