@@ -6,14 +6,13 @@ import os
 import platform
 import tempfile
 import time
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from tubelet.errors import TubeletError
-from tubelet.version import __version__
+from tubelet.version import __version__, version_of
 from tubelet.video import BACKENDS, open_video, write_video
 
 REQUIRED = (
@@ -44,7 +43,7 @@ def describe_machine(measure_seconds: float = 1.0) -> dict[str, Any]:
         tubelet cannot do without and does not work.
     """
     versions: dict[str, str | None] = {"tubelet": __version__, "python": platform.python_version()}
-    versions |= {name: _version(name) for name in (*REQUIRED, *OPTIONAL)}
+    versions |= {name: version_of(name) for name in (*REQUIRED, *OPTIONAL)}
     problems = [f"{name} is not installed" for name in REQUIRED if versions[name] is None]
     decoders = _try_decoders()
     if decoders["pyav"] != "works":
@@ -66,13 +65,6 @@ def describe_machine(measure_seconds: float = 1.0) -> dict[str, Any]:
         rates = {name: _matrix_rate(torch.device(name), measure_seconds) for name in devices}
         found["matrix products (GFLOP/s)"] = rates
     return {**found, "problems": problems}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _try_decoders() -> dict[str, str]:

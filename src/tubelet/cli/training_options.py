@@ -78,16 +78,15 @@ def with_flags(
         base: the configuration that the flags change; their defaults are its values.
         top: settings of it that are in no group, and are fields of `cls`.
         without: settings that are no flags.
-        kept: besides `base`, what the options have and no flag changes.
+        kept: besides `base` and `top`, what the options have and no flag changes.
     """
     fields: list[Any] = training_flags(base, shown_model(base), without)
     hints = typing.get_type_hints(cls, include_extras=True)
     fields += [(name, hints[name], dataclasses.field(default=getattr(base, name))) for name in top]
     marks: Any = tyro.conf
-    for name, value in {"base": base, **kept}.items():
+    for name, value in {"base": base, "top": tuple(top), **kept}.items():
         fields.append((name, marks.Suppress[marks.Fixed[type(value)]], dataclasses.field(default=value)))
     made = dataclasses.make_dataclass("Options", fields, bases=(cls,), frozen=True, kw_only=True)
-    made.top = tuple(top)  # type: ignore[attr-defined]
     made.__doc__ = str(cls.__doc__).replace("RECIPES", ", ".join(recipes()))
     return parse_options(made, words, prog=prog)
 

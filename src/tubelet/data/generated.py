@@ -20,6 +20,7 @@ that ignores the order of frames gives the same prediction eight times, and is r
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -82,6 +83,16 @@ CLASSES: tuple[Motion, ...] = tuple(
     for speed in get_args(Speed)
     for colours in get_args(Colours)
 )
+
+
+def write_clips_once(folder: Path, scenes: dict[str, int], *, seed: int = 0, shuffled: bool = False) -> Path:
+    """`write_clips`, whole or not at all, unless the folder is there."""
+    if not folder.exists():
+        unfinished = folder.with_name(f".{folder.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        write_clips(unfinished, scenes, seed=seed, shuffled=shuffled)
+        unfinished.rename(folder)
+    return folder
 
 
 def write_clips(

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
 from tubelet.data.generated import CLASSES, PICTURES
+from tubelet.demo.result import DemoResult
 from tubelet.report import Section, write_report
 from tubelet.report.pictures import Picture, picture
-
-if TYPE_CHECKING:
-    from tubelet.demo.run import DemoResult
 
 MODELS = {
     "encoder": ("Factorised encoder", "frames in order"),

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,12 +21,13 @@ import torch
 
 from tubelet.config import NO_AUGMENTATION, OptimisationConfig, TrainConfig, ValidationConfig
 from tubelet.config.data import DataConfig
-from tubelet.data.generated import CLASSES, PICTURES, write_clips
+from tubelet.data.generated import CLASSES, PICTURES, write_clips_once
 from tubelet.demo.page import write_page
+from tubelet.demo.result import DemoResult, scores_of
 from tubelet.errors import DataError
 from tubelet.evaluation import Evaluation, evaluate
 from tubelet.evaluation.results import EVALUATION_FILE
-from tubelet.prediction import Result, predict
+from tubelet.prediction import predict
 from tubelet.runs import train
 from tubelet.training import ConsoleReporter, Reporter
 from tubelet.weights import load
@@ -52,55 +52,6 @@ class DemoConfig:
     train_clips: int = 60
     test_clips: int = 15
     epochs: int = 10
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Shares of the held-out videos.
-
-    Attributes:
-        top1: called by their class.
-        direction: of which this part of the class was right.
-        speed: the same.
-        colours: the same.
-    """
-
-    top1: float
-    direction: float
-    speed: float
-    colours: float
-
-
-@dataclass(frozen=True)
-class DemoResult:
-    """What came out.
-
-    Attributes:
-        folder: of everything.
-        report: the page.
-        scores: `encoder`, the factorised encoder on the held-out videos; `encoder_shuffled`, the same model on the same
-            videos with their frames in random order; `baseline`, the average-pool baseline, trained and measured on
-            shuffled frames. Chance is one in eight.
-        result: the prediction for one held-out video.
-        seconds: that each step took; 0 for one that had been done before.
-    """
-
-    folder: Path
-    report: Path
-    scores: dict[str, Scores]
-    result: Result
-    seconds: dict[str, float]
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return {
-            "folder": str(self.folder),
-            "report": str(self.report),
-            "chance": 1 / len(CLASSES),
-            "scores": {name: asdict(score) for name, score in self.scores.items()},
-            "prediction": self.result.to_dict(),
-            "seconds": {name: round(seconds, 2) for name, seconds in self.seconds.items()},
-        }
 
 
 def run_demo(
@@ -149,7 +100,7 @@ def _run(folder: Path, config: DemoConfig, reporter: Reporter) -> DemoResult:
     scenes = {"train": config.train_clips, "test": config.test_clips}
     clips, shuffled = folder / "clips", folder / "clips-shuffled"
     reporter.message(f"1/5  clips of {len(CLASSES)} classes that only time tells apart: {clips}")
-    timed("clips", lambda: _make_clips((clips, shuffled), scenes, config.seed))
+    timed("clips", lambda: _make_clips(clips, shuffled, scenes, config.seed))
     reporter.message("2/5  a factorised encoder learns them")
     encoder = timed("training", lambda: _train(folder, ENCODER, clips, config, reporter))
     reporter.message("3/5  the average-pool baseline sees the same pictures without their order")
@@ -164,22 +115,6 @@ def _run(folder: Path, config: DemoConfig, reporter: Reporter) -> DemoResult:
     timed("report", lambda: write_page(done, encoder))
     (folder / STATE_FILE).write_text(json.dumps({"config": asdict(config), **done.to_dict()}, indent=2) + "\n")
     return done
-
-
-def scores_of(evaluation: Evaluation) -> Scores:
-    """How often the class, and each part of it, was right."""
-    parts = {motion.name: motion for motion in CLASSES}
-    names = evaluation.classes["label"]
-    hits = {"direction": 0, "speed": 0, "colours": 0}
-    for prediction in evaluation.predictions:
-        if prediction.logits is not None:
-            logits = prediction.logits["label"]
-            said = parts[names[max(range(len(names)), key=logits.__getitem__)]]
-            truth = parts[names[prediction.labels["label"]]]
-            for part in hits:
-                hits[part] += getattr(said, part) == getattr(truth, part)
-    shares = {part: count / evaluation.num_videos for part, count in hits.items()}
-    return Scores(evaluation.top1, **shares)
 
 
 def training_config(config: DemoConfig) -> TrainConfig:
@@ -231,14 +166,9 @@ def _claim(folder: Path, config: DemoConfig) -> None:
     state.write_text(json.dumps({"config": asdict(config)}) + "\n", encoding="utf-8")
 
 
-def _make_clips(folders: tuple[Path, ...], scenes: dict[str, int], seed: int) -> None:
-    for folder in folders:
-        if not folder.exists():
-            unfinished = folder.with_name(f".{folder.name}.unfinished")
-            if unfinished.exists():
-                shutil.rmtree(unfinished)
-            write_clips(unfinished, scenes, seed=seed, shuffled=folder.name == "clips-shuffled")
-            unfinished.rename(folder)
+def _make_clips(clips: Path, shuffled: Path, scenes: dict[str, int], seed: int) -> None:
+    write_clips_once(clips, scenes, seed=seed)
+    write_clips_once(shuffled, scenes, seed=seed, shuffled=True)
 
 
 def _train(folder: Path, name: str, clips: Path, config: DemoConfig, reporter: Reporter, **model_fields: Any) -> Path:

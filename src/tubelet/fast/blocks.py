@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
@@ -39,7 +41,7 @@ PLAIN = (Tensor, nn.Parameter)
 """Not subclasses of tensors, as quantised and sharded ones are."""
 
 
-class FastBlock(nn.Module):
+class FastBlock(nn.Module, ABC):
     """The modules of a block under the same names, computed in another way where `pays`, else by the block itself.
 
     Args:
@@ -75,9 +77,9 @@ class FastBlock(nn.Module):
         """Whether no part was replaced, subclassed, hooked or quantised, and no attention is recorded."""
         return no_global_hooks() and has_no_hooks(self) and _is_plain("", self.block)
 
+    @abstractmethod
     def compute(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """The block, fast."""
-        raise NotImplementedError
 
     def first(self, x: Float[Tensor, "B N D"], mask: Bool[Tensor, "B N"] | None = None) -> Float[Tensor, "B 1 D"]:
         """The first token of the block's output: query, output layer and MLP of this token alone. On any device."""

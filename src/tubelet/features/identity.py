@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from importlib import metadata
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ from tubelet.data import ClipDataset, Sample
 from tubelet.features.split_model import Stage
 from tubelet.given_model import require_as_configured
 from tubelet.model import ViViT
-from tubelet.version import __version__
+from tubelet.version import __version__, version_of
 from tubelet.video.file_part import FilePart
 
 FORMAT = 1
@@ -52,7 +51,7 @@ def describe(model: ViViT, clips: ClipDataset, stage: Stage, dtype: torch.dtype)
     return {
         "format": FORMAT,
         "tubelet": __version__,
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: version_of(name) for name in PACKAGES},
         "stage": stage,
         "model": fields,
         "weights": _fingerprint(model, stage),
@@ -98,10 +97,3 @@ def _state(path: str) -> list[Any]:
         return [[entry.name, entry.stat().st_size, entry.stat().st_mtime_ns] for entry in entries if entry.is_file()]
     found = os.stat(path)
     return [found.st_size, found.st_mtime_ns]
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None

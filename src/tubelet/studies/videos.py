@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tubelet.config import NO_AUGMENTATION, DataConfig, OptimisationConfig, TrainConfig, ValidationConfig, override
 from tubelet.data import Table, assign_splits, read_configured, read_table, split_name
-from tubelet.data.generated import PICTURES, write_clips
+from tubelet.data.generated import PICTURES, write_clips_once
 from tubelet.errors import DataError
 from tubelet.studies.study import Study
 
@@ -58,13 +57,8 @@ def generated_config(study: Study) -> TrainConfig:
 
 def write_generated(folder: Path, clips: GeneratedClips) -> Path:
     """Make the videos, whole or not at all, unless they are there."""
-    if not folder.exists():
-        unfinished = folder.with_name(f".{folder.name}.unfinished")
-        if unfinished.exists():
-            shutil.rmtree(unfinished)
-        write_clips(unfinished, {"train": clips.train_clips, "test": clips.test_clips}, seed=clips.clip_seed)
-        unfinished.rename(folder)
-    return folder
+    scenes = {"train": clips.train_clips, "test": clips.test_clips}
+    return write_clips_once(folder, scenes, seed=clips.clip_seed)
 
 
 def study_table(config: TrainConfig, generated: Path | None, train_split: str, test_split: str | None) -> Table:
