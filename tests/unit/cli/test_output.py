@@ -237,7 +237,7 @@ def test_a_prediction_that_is_stopped_leaves_the_old_file_and_says_where_its_lin
         (["val", "run"], "the verb is 'evaluate'"),
         (["test"], "the verb is 'evaluate'"),
         (["infer"], "the verb is 'predict'"),
-        (["export"], "the verb is 'convert'"),
+        (["benchmark"], "the verb is 'bench'"),
         (["--foo"], "--help and --version"),
     ],
 )

@@ -20,7 +20,7 @@ import torch
 import tubelet
 from own_process import run
 from tubelet.errors import ConfigError, WeightsError
-from tubelet.exporting import check_export
+from tubelet.exporting import check_export, formats
 from tubelet.exporting.clips import read_samples
 from tubelet.video import Preprocessing
 
@@ -196,6 +196,14 @@ def test_nothing_is_overwritten_unasked(exported: Export, trained: Path, tmp_pat
         tubelet.export(trained, tmp_path, overwrite=True)
     with pytest.raises(ConfigError, match="exported already"):
         tubelet.export(exported("onnx"), tmp_path / "again")
+
+
+def test_a_format_without_its_packages_is_refused_by_name(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(formats.PACKAGES, "executorch", ("executorch-that-is-not-there",))
+    with pytest.raises(ConfigError, match=r"executorch needs .* not installed: pip install 'tubelet\[executorch\]'"):
+        tubelet.export(trained, tmp_path / "out", "executorch")
 
 
 def test_without_sample_clips_it_asks_for_videos(trained: Path, tmp_path: Path) -> None:
