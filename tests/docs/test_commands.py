@@ -45,6 +45,7 @@ SKIPPED = {
     r"tubelet\.export\(": "traces, which run-time checks of signatures prevent; tests/unit/exporting runs it",
     r"push_to_hub|from_pretrained\(\"me": "needs the Hub",
     r"PreprocessingConfig\(\.\.\.\)": "a placeholder",
+    r"^tubelet serve": "runs until a signal; tests/integration/test_serve.py runs it",
     r"complete -W|completions/tubelet": "of an interactive shell",
 }
 """Lines of a shell, and Python examples that hold such a line, that are not run, and why."""
