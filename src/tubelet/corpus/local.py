@@ -21,6 +21,9 @@ DEATHS = 3
 """After so many workers that died on it, a video is `crashed`; after so many that died before their first, no more are
 started."""
 
+LOSSES = 30
+"""After so many dead workers without a finished task between them, no more are started."""
+
 PATIENCE = 600.0
 """Seconds without a word, beyond those that decoding may take, after which a worker is killed."""
 
@@ -52,7 +55,7 @@ class LocalEngine:
         """
         coming, again = iter(tasks), deque[int]()
         deaths: Counter[int] = Counter()
-        starts = 0
+        starts = losses = 0
         workers = {number: _Worker(one) for number, one in enumerate(self._settings)}
         try:
             while workers:
@@ -64,6 +67,11 @@ class LocalEngine:
                         starts = 0 if worker.was_ready else starts + 1
                         if starts == DEATHS:
                             raise WorkerError(f"workers die before their first task ({worker.ended()}); see above")
+                        losses += 1
+                        if losses == LOSSES:
+                            raise WorkerError(
+                                f"{LOSSES} workers died one after the other ({worker.ended()}); see above"
+                            )
                         workers[pipes[pipe]] = _Worker(worker.settings)
                         if worker.task is not None:
                             deaths[worker.video] += 1
@@ -74,6 +82,7 @@ class LocalEngine:
                         on_video(worker.task or 0, worker.video)
                     else:
                         if message[0] == "done":
+                            losses = 0
                             on_done(message[1])
                         task = again.popleft() if again else next(coming, None)
                         if task is not None:
@@ -132,7 +141,7 @@ class _Worker:
         self._send(settings)
 
     def give(self, task: int, deadly: list[int]) -> None:
-        self.task, self.video = task, -1
+        self.task, self.video, self.heard = task, -1, time.monotonic()
         self._send((task, deadly))
 
     def receive(self) -> tuple[Any, ...] | None:

@@ -133,7 +133,7 @@ def _engine(
 
         place = "cuda" if device.startswith("cuda") else "cpu"  # what this machine has says nothing of the cluster
         return RayEngine(WorkerSettings(address, place, 1, decoders or 1), workers, seconds)
-    cores, place = usable_cores(), resolve_device(device).type
+    cores, place = usable_cores(), device if ":" in device else resolve_device(device).type
     workers = min(tasks, (cores if place == "cpu" else _gpus(place)) if workers is None else workers)
     threads = max(1, cores // max(1, workers)) if place == "cpu" else 1
     settings = WorkerSettings(address, place, threads, decoders or (1 if place == "cpu" else max(1, cores // workers)))
