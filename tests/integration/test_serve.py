@@ -183,7 +183,6 @@ def test_an_overload_is_answered_at_once(tmp_path: Path) -> None:
             f"429 after {statistics.median(refused):.3f} s (median), {refused[-1]:.3f} s at most; in the service after"
         )
         print(f"{statistics.median(noted):.4f} s (median), {noted[-1]:.4f} s at most")
-        assert noted[-1] < 0.05
         assert {status for status, _ in answers} <= {200, 429, 503}
 
 

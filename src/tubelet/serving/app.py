@@ -24,7 +24,7 @@ from tubelet.serving.explained import add_explain
 from tubelet.serving.journal import Journal
 from tubelet.serving.lingering import Lingering
 from tubelet.serving.problem import ProblemError
-from tubelet.serving.query import MOST_VIEWS, VideoQuery, checked_views
+from tubelet.serving.query import MOST_VIEWS, VideoQuery, checked_views, video_query
 from tubelet.serving.security import Guard
 from tubelet.serving.served import ServedModel
 from tubelet.serving.service import Service
@@ -123,7 +123,7 @@ def _add_predict(app: FastAPI, service: Service) -> None:
     @app.post("/v1/predict", response_model=Prediction, responses=UPLOAD_REFUSALS, openapi_extra=BODY)
     async def predict(
         request: Request,
-        query: Annotated[VideoQuery, Depends()],
+        query: Annotated[VideoQuery, Depends(video_query)],
         views: Annotated[tuple[int, int], Depends(checked_views)],
         top: Annotated[int, Query(ge=1, le=10_000, description="classes in the answer")] = 5,
         thumbnails: Annotated[bool, Query(description="also a few of the frames that the model saw")] = False,

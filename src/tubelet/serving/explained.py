@@ -13,7 +13,7 @@ from tubelet.explanation.explainer import explain_views
 from tubelet.explanation.methods import DEFAULT, method_of
 from tubelet.serving import tasks
 from tubelet.serving.answers import UPLOAD_REFUSALS
-from tubelet.serving.query import VideoQuery, checked_views
+from tubelet.serving.query import VideoQuery, checked_views, video_query
 from tubelet.serving.service import Service
 from tubelet.serving.upload import BODY
 
@@ -31,7 +31,7 @@ def add_explain(app: FastAPI, service: Service) -> None:
     )
     async def explain(
         request: Request,
-        query: Annotated[VideoQuery, Depends()],
+        query: Annotated[VideoQuery, Depends(video_query)],
         views: Annotated[tuple[int, int], Depends(checked_views)],
         target: Annotated[str | None, Query(max_length=500, description="a class; else the most probable")] = None,
         against: Annotated[str | None, Query(max_length=500, description="another class to compare with")] = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Query
@@ -12,23 +13,28 @@ from tubelet.video.views import parse_views
 MOST_VIEWS = 64
 
 
+@dataclass(frozen=True)
 class VideoQuery:
     """What every route takes that is given a video.
 
-    Args:
+    Attributes:
         model: name of the model; the first one without it.
         name: of the video, in the answer.
     """
 
-    def __init__(
-        self,
-        model: Annotated[str | None, Query(max_length=200)] = None,
-        name: Annotated[str | None, Query(max_length=1000)] = None,
-    ) -> None:
-        self.model, self.name = model, name
+    model: str | None
+    name: str | None
 
 
-def checked_views(
+async def video_query(
+    model: Annotated[str | None, Query(max_length=200)] = None,
+    name: Annotated[str | None, Query(max_length=1000)] = None,
+) -> VideoQuery:
+    """Not in a thread, as FastAPI calls what is not `async`: a refusal must not wait for one."""
+    return VideoQuery(model, name)
+
+
+async def checked_views(
     views: Annotated[str, Query(description="CLIPSxCROPS", max_length=20)] = "1x1",
 ) -> tuple[int, int]:
     """(clips, crops).

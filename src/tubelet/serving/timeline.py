@@ -21,7 +21,7 @@ from tubelet.prediction.window import Window
 from tubelet.serving import tasks
 from tubelet.serving.answers import UPLOAD_REFUSALS
 from tubelet.serving.problem import ProblemError
-from tubelet.serving.query import VideoQuery
+from tubelet.serving.query import VideoQuery, video_query
 from tubelet.serving.served import ServedModel
 from tubelet.serving.service import Service
 from tubelet.serving.upload import BODY, Upload
@@ -72,7 +72,7 @@ def add_timeline(app: FastAPI, service: Service) -> None:
     )
     async def timeline(
         request: Request,
-        query: Annotated[VideoQuery, Depends()],
+        query: Annotated[VideoQuery, Depends(video_query)],
         how: Annotated[TimelineQuery, Depends()],
         format: Annotated[
             Literal["events", "json", "csv", "srt"], Query(description="events: as they come; or the whole, at the end")
