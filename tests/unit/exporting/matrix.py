@@ -1,4 +1,4 @@
-"""Export the cells named, `VARIANT EMBEDDING FORMAT` each joined by colons, and print what came of it as JSON."""
+"""Export the cells named, `VARIANT:EMBEDDING:FORMAT` each, and print what came of it as JSON; or with --table."""
 
 from __future__ import annotations
 
@@ -51,6 +51,20 @@ def cell(variant: str, embedding: str, format: str, folder: Path) -> dict[str, o
     return proof.to_dict()
 
 
+def table(found: dict[str, dict[str, object]]) -> str:
+    """The table in docs/export.md."""
+    cells = {tuple(name.split(":")): proof for name, proof in found.items()}
+    formats = list(dict.fromkeys(format for _, _, format in cells))
+    lines = ["| model, embedding | " + " | ".join(formats) + " |", "|---" * (1 + len(formats)) + "|"]
+    for variant, embedding in dict.fromkeys((variant, embedding) for variant, embedding, _ in cells):
+        proofs = [cells.get((variant, embedding, format), {"refused": "not run"}) for format in formats]
+        shown = [f"{p['difference']:.0e}" if "difference" in p else f"refused: {p['refused']}" for p in proofs]
+        lines.append(f"| {variant}, {embedding} | " + " | ".join(shown) + " |")
+    return "\n".join(lines)
+
+
 if __name__ == "__main__":
+    as_table, names = "--table" in sys.argv, [word for word in sys.argv[1:] if word != "--table"]
     with tempfile.TemporaryDirectory() as made:
-        json.dump({name: cell(*name.split(":"), Path(made)) for name in sys.argv[1:]}, sys.stdout)
+        found = {name: cell(*name.split(":"), Path(made)) for name in names}
+    print(table(found) if as_table else json.dumps(found))
