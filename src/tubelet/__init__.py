@@ -90,6 +90,7 @@ _PACKAGES = (
     "probing",
     "report",
     "runs",
+    "serving",
     "studies",
     "training",
     "video",

@@ -28,6 +28,7 @@ VERBS: dict[str, Verb] = {
     "probe": Verb("probe", "Measure a model's features: nearest neighbours and a linear classifier on them."),
     "predict": Verb("predict", "Say what is in a video, or in many."),
     "explain": Verb("explain", "Show which places and moments of a video decided, and whether to believe it."),
+    "serve": Verb("serve", "Answer over HTTP what is in a video, when, and why; with a page for browsers."),
     "study": Verb("study", "Answer one of the paper's questions: models, embeddings, regularisers, tokens, frames."),
     "report": Verb("report", "Write the page of a run again: curves, classes, confusions, mistakes."),
     "data check": Verb("data_check", "Look for what is wrong with a data set before training on it."),

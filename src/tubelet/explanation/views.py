@@ -10,7 +10,7 @@ from torch import Tensor
 from tubelet.config import PreprocessingConfig
 from tubelet.errors import ConfigError
 from tubelet.prediction.sources import Source, open_source, path_of
-from tubelet.video import Preprocessing
+from tubelet.video import Decoder, Preprocessing
 from tubelet.video.in_memory import numbers_in_source
 
 Box = tuple[float, float, float, float]
@@ -68,20 +68,24 @@ def views_of_video(source: Source, config: PreprocessingConfig, clips: int, crop
     Raises:
         VideoError: the video cannot be read.
     """
-    preprocessing = Preprocessing(config)
     with open_source(source) as decoder:
-        views = preprocessing.views(decoder, clips, crops)
-        metadata = decoder.metadata
-        height, width = metadata.height, metadata.width
-        resized = preprocessing.resized_size(height, width)
-        scale = height / resized[0], width / resized[1]
-        corners = preprocessing.crop_corners(*resized, crops)
-        crop = config.crop_size
-        boxes = [
-            (top * scale[0], left * scale[1], crop[0] * scale[0], crop[1] * scale[1]) for top, left in corners
-        ] * len(views.indices)
-        frames = [tuple(numbers_in_source(decoder, clip)) for clip in views.indices for _ in corners]
-        timestamps = tuple(decoder.timestamps.tolist())
-    return SeenViews(
-        views.video, views.frame_mask, tuple(frames), tuple(boxes), timestamps, (height, width), path_of(source)
+        return views_of_decoder(decoder, Preprocessing(config), clips, crops, path_of(source))
+
+
+def views_of_decoder(
+    decoder: Decoder, preprocessing: Preprocessing, clips: int, crops: int, path: str | None = None
+) -> SeenViews:
+    """`views_of_video` of a video that is open."""
+    views = preprocessing.views(decoder, clips, crops)
+    metadata = decoder.metadata
+    height, width = metadata.height, metadata.width
+    resized = preprocessing.resized_size(height, width)
+    scale = height / resized[0], width / resized[1]
+    corners = preprocessing.crop_corners(*resized, crops)
+    crop = preprocessing.config.crop_size
+    boxes = [(top * scale[0], left * scale[1], crop[0] * scale[0], crop[1] * scale[1]) for top, left in corners] * len(
+        views.indices
     )
+    frames = [tuple(numbers_in_source(decoder, clip)) for clip in views.indices for _ in corners]
+    timestamps = tuple(decoder.timestamps.tolist())
+    return SeenViews(views.video, views.frame_mask, tuple(frames), tuple(boxes), timestamps, (height, width), path)

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -26,14 +26,13 @@ from tubelet.device import Precision, autocast, resolve_precision
 from tubelet.errors import ConfigError, VideoError
 from tubelet.evaluation.averaging import VIEWS_PER_FORWARD, predict_views
 from tubelet.fast import Evaluating
+from tubelet.prediction.loaded import Loaded, load_views
 from tubelet.prediction.ready import ready
-from tubelet.prediction.result import IN_MEMORY, TOP, Result, head_results
+from tubelet.prediction.result import IN_MEMORY, TOP, Result
 from tubelet.prediction.sources import Source, find_videos, no_video, open_source, path_of
 from tubelet.provenance import Use
-from tubelet.video import Clip, Preprocessing, Views
+from tubelet.video import Clip, Preprocessing
 from tubelet.video.clip import why_unreadable
-from tubelet.video.in_memory import InMemoryDecoder, numbers_in_source
-from tubelet.video.still import thumbnails
 from tubelet.video.views import parse_views
 
 AHEAD = 2
@@ -152,7 +151,7 @@ class Predictor:
 
     def _results(self, sources: Iterator[Source], settings: _Settings) -> Iterator[Result]:
         with ThreadPoolExecutor(1, thread_name_prefix="tubelet-decode") as pool:
-            ahead: deque[Future[_Loaded]] = deque(
+            ahead: deque[Future[Loaded]] = deque(
                 pool.submit(self._load, source, settings) for source in islice(sources, AHEAD)
             )
             try:
@@ -165,57 +164,33 @@ class Predictor:
                 for future in ahead:
                     future.cancel()
 
-    def _load(self, source: Source, settings: _Settings) -> _Loaded:
+    def _load(self, source: Source, settings: _Settings) -> Loaded:
         started = time.perf_counter()
         path = path_of(source)
         try:
             with open_source(source) as decoder:
-                views = self._preprocessing.views(decoder, settings.clips, settings.crops)
-                frames = sorted({frame for clip in views.indices for frame in clip})
-                return _Loaded(
-                    path,
-                    views=views,
-                    indices=numbers_in_source(decoder, frames),
-                    timestamps=tuple(decoder.timestamps[frames].tolist()) if path is not None else None,
-                    # those of a file are read from it when they are shown
-                    thumbnails=thumbnails(decoder, frames) if isinstance(decoder, InMemoryDecoder) else None,
-                    use=self._use_of(path),
-                    damaged=numbers_in_source(decoder, views.damaged),
-                    seconds=time.perf_counter() - started,
-                )
+                views = settings.clips, settings.crops
+                loaded = load_views(decoder, path, self._preprocessing, *views, use=self._use_of(path))
+                return replace(loaded, seconds=time.perf_counter() - started)
         except (VideoError, OSError, MemoryError) as error:
-            return _Loaded(path, error=why_unreadable(error), seconds=time.perf_counter() - started)
+            return Loaded(path, error=why_unreadable(error), seconds=time.perf_counter() - started)
 
     def _use_of(self, path: str | None) -> Use | None:
         if path is None or self._known is None:
             return None
         return self._known.uses_of([Sample(path, {})])[0]
 
-    def _predict(self, loaded: _Loaded, settings: _Settings) -> Result:
-        views, top = (settings.clips, settings.crops), settings.top
+    def _predict(self, loaded: Loaded, settings: _Settings) -> Result:
+        views = (settings.clips, settings.crops)
         if loaded.views is None:
-            return Result(loaded.path, error=loaded.error, views=views, seconds=loaded.seconds, shown=top)
+            return loaded.result({}, None, views, settings.top)
         started = time.perf_counter()
         with self._evaluating() as model, autocast(self.device, self._dtype):
             video, mask = loaded.views.video.to(next(self.model.parameters()).dtype), loaded.views.frame_mask
             logits = predict_views(
                 model, video, mask, frames=loaded.views.indices, views_per_forward=settings.views_per_forward
             )
-        is_finite = all(bool(values.isfinite().all()) for values in logits.values())
-        return Result(
-            path=loaded.path,
-            heads=head_results(logits, self.model.labels) if is_finite else {},
-            error=None if is_finite else "the model's output for it is not finite",
-            views=views,
-            indices=loaded.indices,
-            timestamps=loaded.timestamps,
-            seconds=loaded.seconds + time.perf_counter() - started,
-            shown=top,
-            thumbnails=loaded.thumbnails,
-            resampled=loaded.views.resampled,
-            use=loaded.use,
-            damaged=loaded.damaged,
-        )
+        return loaded.result(logits, self.model.labels, views, settings.top, time.perf_counter() - started)
 
 
 @dataclass(frozen=True)
@@ -232,21 +207,6 @@ class _Settings:
         if batch_size < 1 or top < 1:
             raise ConfigError(f"batch_size={batch_size} and top={top} must be at least 1")
         return cls(*parse_views(views), top, batch_size)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class _Loaded:
-    """A decoded video, or why it could not be decoded; the fields are those of `Result`."""
-
-    path: str | None = field(kw_only=False)
-    error: str | None = None
-    views: Views | None = None
-    indices: tuple[int, ...] = ()
-    timestamps: tuple[float, ...] | None = None
-    thumbnails: Tensor | None = None
-    use: Use | None = None
-    damaged: tuple[int, ...] = ()
-    seconds: float
 
 
 def _several(videos: Any) -> Iterable[Source]:
