@@ -42,6 +42,7 @@ SKIPPED = {
     r"\$SIZE|\$UTD|SIZE=|UTD=|runs/with |^    --recipe small-data --epochs": "needs a data set that is not here",
     r"push_to_hub|from_pretrained\(\"me": "needs the Hub",
     r"PreprocessingConfig\(\.\.\.\)": "a placeholder",
+    r"^tubelet serve": "runs until a signal; tests/integration/test_serve.py runs it",
     r"complete -W|completions/tubelet": "of an interactive shell",
 }
 """Lines of a shell, and Python examples that hold such a line, that are not run, and why."""

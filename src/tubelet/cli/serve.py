@@ -94,7 +94,7 @@ def run(options: Options, output: Output) -> int:
             output.console.print(f"{', '.join(sources)}: {address}", soft_wrap=True)
         output.data({"address": address, "models": list(sources)})
 
-    serve(models, settings, listening)
+    serve(models, settings, listening, quiet=output.quiet)
     return 0
 
 

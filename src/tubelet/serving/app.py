@@ -48,6 +48,7 @@ def create_app(models: Sequence[ServedModel], settings: Settings | None = None) 
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service.open()
         beginning = asyncio.create_task(service.begin())
         try:
             yield

@@ -38,9 +38,11 @@ class Journal:
             await self._app(scope, receive, send)
             return
         began, status, request = time.perf_counter(), 499, uuid.uuid4().hex[:12]
+        answered: float | None = None
 
         async def sending(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
+            answered = answered or time.perf_counter() - began
             if message["type"] == "http.response.start":
                 status = message["status"]
                 MutableHeaders(scope=message)["X-Request-ID"] = request
@@ -63,6 +65,7 @@ class Journal:
                 method=method,
                 path=route,
                 status=status,
+                answered=round(answered or seconds, 4),
                 seconds=round(seconds, 4),
                 client=client,
             )

@@ -27,7 +27,11 @@ LARGEST_MESSAGE = 4 * 2**20
 
 
 def serve(
-    models: Sequence[ServedModel], settings: Settings, listening: Callable[[str], None] = lambda url: None
+    models: Sequence[ServedModel],
+    settings: Settings,
+    listening: Callable[[str], None] = lambda url: None,
+    *,
+    quiet: bool = False,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; what was let in by then is answered. A second Ctrl-C ends at once.
 
@@ -35,13 +39,14 @@ def serve(
         models: loaded; the first is the default.
         settings: of the service.
         listening: called with the address, once it listens.
+        quiet: write no line for each request.
 
     Raises:
         ConfigError: the address is taken, or is not of this machine.
     """
     listener = _bound(settings)
     host, port = listener.getsockname()[:2]
-    _log_to_standard_error()
+    _log_to_standard_error(logging.WARNING if quiet else logging.INFO)
     app = create_app(models, settings)
     config = uvicorn.Config(
         app,
@@ -91,9 +96,9 @@ def _bound(settings: Settings) -> socket.socket:
         ) from error
 
 
-def _log_to_standard_error() -> None:
+def _log_to_standard_error(level: int) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     LOGGER.handlers = [handler]
-    LOGGER.setLevel(logging.INFO)
+    LOGGER.setLevel(level)
     LOGGER.propagate = False

@@ -38,7 +38,7 @@ TASKS = "tubelet.serving.tasks"
 
 
 class Service:
-    """The state of a running service.
+    """The state of a service, which runs from `open` to `close`.
 
     Args:
         models: by their names; the first is the default.
@@ -64,7 +64,24 @@ class Service:
         self._in_progress = self._sessions = self._computing = 0
         self._seconds = 1.0
         self._starting = True
-        for model in models:
+        self.folder: Path
+        self.pool: GuardedPool
+        self.session_threads: ThreadPoolExecutor
+        self._gauges()
+
+    def _gauges(self) -> None:
+        self.metrics.gauge("tubelet_in_progress", lambda: self._in_progress)
+        self.metrics.gauge("tubelet_sessions", lambda: self._sessions)
+        self.metrics.gauge("tubelet_model_queue", lambda: sum(model.thread.waiting for model in self.models.values()))
+        self.metrics.gauge("tubelet_decoders", lambda: len(self.pool.process_ids()))
+        self.metrics.gauge("tubelet_ready", lambda: self.problem() is None)
+
+    # --- life ------------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Start threads and guarded processes."""
+        settings = self.settings
+        for model in self.models.values():
             model.thread = ModelThread(
                 model.model,
                 precision=model.precision,
@@ -78,16 +95,6 @@ class Service:
         self.pool = GuardedPool(settings.decoders, settings.bounds, (TASKS,))
         self._threads = ThreadPoolExecutor(settings.decoders, thread_name_prefix="tubelet-decoding")
         self.session_threads = ThreadPoolExecutor(settings.sessions, thread_name_prefix="tubelet-session")
-        self._gauges()
-
-    def _gauges(self) -> None:
-        self.metrics.gauge("tubelet_in_progress", lambda: self._in_progress)
-        self.metrics.gauge("tubelet_sessions", lambda: self._sessions)
-        self.metrics.gauge("tubelet_model_queue", lambda: sum(model.thread.waiting for model in self.models.values()))
-        self.metrics.gauge("tubelet_decoders", lambda: len(self.pool.process_ids()))
-        self.metrics.gauge("tubelet_ready", lambda: self.problem() is None)
-
-    # --- life ------------------------------------------------------------------------------------------------------
 
     async def begin(self) -> None:
         """Start the guarded processes and compute the sample clips; then the service is ready."""
