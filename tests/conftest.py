@@ -13,7 +13,7 @@ import torch
 from checked import check_signatures
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-TYPED = ("corpus", "data", "evaluation", "fast", "features", "model", "nn")
+TYPED = ("data", "evaluation", "fast", "features", "model", "nn")
 TYPED += ("prediction", "pretraining", "probing", "training", "video", "weights")
 
 # Shapes and types of every signature are checked at run time in what holds tensors (configurations check themselves,

@@ -17,7 +17,7 @@ from tubelet.corpus.parts import name_of, read_parts, task_of
 from tubelet.corpus.plan import Plan, Videos, read_plan
 from tubelet.corpus.sources import Video
 from tubelet.corpus.store import Store, open_store
-from tubelet.errors import ConfigError
+from tubelet.errors import ConfigError, DataError
 from tubelet.files import replacing_shared
 from tubelet.video.live import is_address
 
@@ -66,7 +66,7 @@ def open_embeddings(out: str) -> Embeddings:
 
     Raises:
         ConfigError: it was run without `embed`, or lies in an object store.
-        DataError: there is no corpus.
+        DataError: there is no corpus, or no embedding in it.
     """
     if is_address(out.removeprefix("file://")):
         raise ConfigError(f"{out}: embeddings are mapped into memory from a disk; copy the folder to one")
@@ -81,7 +81,10 @@ def open_embeddings(out: str) -> Embeddings:
         _gather(store, plan, folder)
         store.write(STATE_FILE, (json.dumps({"state": state}) + "\n").encode())
     ids = numpy.load(folder / IDS_FILE)
-    vectors = numpy.memmap(folder / VECTORS_FILE, numpy.float16, "r", shape=(len(ids), plan.width))
+    if not len(ids):
+        raise DataError(f"{out}: no video has an embedding yet")
+    # copy on write: torch takes no memory that cannot be written to
+    vectors = numpy.memmap(folder / VECTORS_FILE, numpy.float16, "c", shape=(len(ids), plan.width))
     return Embeddings(plan, store, ids, vectors)
 
 

@@ -198,7 +198,7 @@ def _one_thread() -> Iterator[None]:
 
 def _tensor(vectors: NDArray[numpy.float16]) -> Tensor:
     """A part of a mapped file, without a copy."""
-    return torch.frombuffer(vectors, dtype=torch.float16).view(vectors.shape) if vectors.size else torch.empty(0, 0)
+    return torch.frombuffer(vectors, dtype=torch.float16).view(vectors.shape)
 
 
 def _root(parents: list[int], place: int) -> int:

@@ -131,7 +131,10 @@ class _Worker:
     def _answer(self, kind: str, value: Any) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         self._at_work[:] = LENGTH.pack(self._number + HALFWAY)
-        write_answer(self._answers, kind, self._number, value)
+        try:
+            write_answer(self._answers, kind, self._number, value)
+        except BrokenPipeError:  # the parent was killed
+            os._exit(0)
         self._at_work[:] = LENGTH.pack(0)
 
 
