@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
-from torchvision.transforms.v2 import functional as transforms
 
 from tubelet.config import AugmentationConfig
 from tubelet.data.draws import Draws, bernoulli, uniform
+from tubelet.data.torchvision_transforms import functional as transforms
 
 CHUNK = 2**16
 """Pixels of a channel per chunk, to fit the processor's cache."""

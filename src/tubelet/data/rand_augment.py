@@ -7,11 +7,11 @@ from collections.abc import Callable
 import torch
 from jaxtyping import UInt8
 from torch import Generator, Tensor
-from torchvision.transforms.v2 import InterpolationMode, RandAugment
-from torchvision.transforms.v2 import functional as transforms
 
 from tubelet.config import AugmentationConfig
 from tubelet.data.draws import Draws, integer
+from tubelet.data.torchvision_transforms import InterpolationMode, RandAugment
+from tubelet.data.torchvision_transforms import functional as transforms
 
 CUTOUT = 40 / 224
 """Half the side of cutout's square at magnitude 10, as a share of the frame's short side: 40 pixels of 224."""

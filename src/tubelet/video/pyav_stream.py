@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 
 import av
+import av.logging
 from av.packet import Packet
 from av.stream import Discard
 from av.video.frame import VideoFrame
@@ -26,7 +27,8 @@ STRICT_CODECS = {
 """Codecs that report more damage as an error if they are asked to, and how they are asked (FFmpeg's `err_detect`)."""
 
 THREADED_CODECS = ("h264", "hevc", "vp9", "av1", "libdav1d")
-"""Codecs that are decoded in several threads. Other decoders can keep damage to themselves when they run in threads."""
+"""Codecs that are decoded in several threads while PyAV's log is off. Other decoders can keep damage to themselves when
+they run in threads."""
 
 
 class FramesDisagreeError(Exception):
@@ -72,7 +74,10 @@ class PacketDecoder:
         for other in self.container.streams:
             if other is not self.stream:
                 other.discard = Discard.all
-        context.thread_count = self._threads if context.name in THREADED_CODECS else 1
+        # PyAV closes a decoder with the GIL held, and its log takes the GIL in the decoder's threads: a deadlock
+        may_thread = context.name in THREADED_CODECS and av.logging.get_level() is None
+        self._decoder_threads = self._threads if may_thread else 1
+        context.thread_count = self._decoder_threads
         context.thread_type = "AUTO"
         self._set_options()
         self._set_useful(set())
@@ -88,7 +93,7 @@ class PacketDecoder:
     @property
     def runs_in_threads(self) -> bool:
         """Whether the decoder uses threads, which for these codecs does not change its frames."""
-        return self._threads != 1 and self.stream.codec_context.name in THREADED_CODECS
+        return self._decoder_threads != 1
 
     def close(self) -> None:
         """Close the file."""

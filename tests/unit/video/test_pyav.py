@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +19,7 @@ import torch
 
 from tubelet.config import PreprocessingConfig
 from tubelet.errors import VideoError
-from tubelet.video import Preprocessing, frame_index, open_video, pyav_scan, read_frames, read_video
+from tubelet.video import Preprocessing, frame_index, open_video, pyav_scan, read_frames, read_video, write_video
 from tubelet.video.pyav_reader import FrameReader
 
 from .conftest import picture, sequentially
@@ -414,3 +416,29 @@ def test_frames_do_not_share_memory(make_video: MakeVideo) -> None:
         decoder.frames_at([2]).frames.zero_()
         assert torch.equal(first.frames, kept)
         assert not numpy.shares_memory(first.frames.numpy(), decoder.frames_at([1]).frames.numpy())
+
+
+LOGGED = """
+import logging, sys, av.logging
+from tubelet.errors import VideoError
+from tubelet.video import open_video
+av.logging.set_level(av.logging.ERROR)  # as importing torchvision 0.24 does
+logging.getLogger("libav").setLevel(logging.CRITICAL)
+for _ in range(40):
+    with open_video(sys.argv[1], threads=4) as decoder:
+        try:
+            decoder.frames_at([0, 1])
+        except VideoError:
+            pass
+"""
+
+
+def test_a_decoder_is_closed_while_its_threads_have_errors_to_log(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    frames = torch.randint(0, 256, (32, 3, 240, 320), dtype=torch.uint8, generator=generator)
+    path = write_video(tmp_path / "damaged.mp4", frames, gop=64, preset="ultrafast")
+    content = bytearray(path.read_bytes())
+    for place in range(len(content) // 20, len(content) - 4000, 5000):
+        content[place] ^= 0xFF
+    path.write_bytes(content)
+    subprocess.run([sys.executable, "-c", LOGGED, str(path)], check=True, timeout=120)  # a deadlock holds the GIL
