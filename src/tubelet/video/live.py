@@ -17,7 +17,7 @@ from tubelet.errors import VideoError
 from tubelet.text import address_without_password
 from tubelet.video.colour import RGBConverter, orientation_of
 from tubelet.video.protocol import Closing
-from tubelet.video.pyav_open import LENIENT_METADATA, video_stream
+from tubelet.video.pyav_open import LENIENT_METADATA, log_is_off, video_stream
 
 PROTOCOLS = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "rtp", "srt")
 """Of addresses that are opened. None of them leads to a file of this machine, nor does what they refer to."""
@@ -83,7 +83,8 @@ class LiveVideo(Closing):
             self._container.close()
             raise
         self.is_live = isinstance(source, int) or not self._container.duration
-        self._stream.codec_context.thread_type = "AUTO"
+        if log_is_off():
+            self._stream.codec_context.thread_type = "AUTO"
 
     def __iter__(self) -> Iterator[LiveFrame]:
         """Frames, in order.

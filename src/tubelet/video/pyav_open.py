@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import av.logging
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition
@@ -167,3 +168,11 @@ def _unreadable(path: str, error: Exception) -> str:
         if start.startswith(beginning):
             return f"a single {name} picture; the pictures of a video belong in a folder, which is given instead"
     return f"not a video that FFmpeg can read ({_words(error)}); check that the file is a video, or {CONVERT}"
+
+
+def log_is_off() -> bool:
+    """Whether a decoder may run in threads of its own between calls.
+
+    PyAV closes a decoder with the GIL held, and its log takes the GIL in the decoder's threads: a deadlock.
+    """
+    return av.logging.get_level() is None

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Iterator
 
 import av
-import av.logging
 from av.packet import Packet
 from av.stream import Discard
 from av.video.frame import VideoFrame
@@ -15,7 +14,7 @@ from av.video.stream import VideoStream
 
 from tubelet.video.frame_index import FrameIndex
 from tubelet.video.limits import LIMITS, Limits, TimeLimit
-from tubelet.video.pyav_open import damaged, open_container, video_stream
+from tubelet.video.pyav_open import damaged, log_is_off, open_container, video_stream
 
 DAMAGE_CHECKS = "crccheck+bitstream+buffer+explode"
 """All that a decoder can check and that no good file fails."""
@@ -74,9 +73,7 @@ class PacketDecoder:
         for other in self.container.streams:
             if other is not self.stream:
                 other.discard = Discard.all
-        # PyAV closes a decoder with the GIL held, and its log takes the GIL in the decoder's threads: a deadlock
-        may_thread = context.name in THREADED_CODECS and av.logging.get_level() is None
-        self._decoder_threads = self._threads if may_thread else 1
+        self._decoder_threads = self._threads if context.name in THREADED_CODECS and log_is_off() else 1
         context.thread_count = self._decoder_threads
         context.thread_type = "AUTO"
         self._set_options()
