@@ -30,7 +30,8 @@ def test_the_film_plays_and_has_the_length_of_the_video_to_one_frame(rate: float
     film = write_film(found, video, tmp_path / "film.mp4")
     page = tmp_path / "page.html"
     page.write_text(explanation_page(found, film.as_uri(), None), encoding="utf-8")
-    *words, state, seconds, width = said_by(page, 900, PLAYED).split()
+    (said,) = said_by(page, PLAYED, 900)
+    *words, state, seconds, width = said.split()
     assert words == ["plays"]
     assert int(state) >= 2
     with open_video(video) as decoder:
