@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from tubelet.errors import ConfigError
+from tubelet.exported import ExportedViViT
 from tubelet.model import ViViT
 from tubelet.nn.batch_norm import BatchNorm
 from tubelet.text import listing
@@ -50,6 +51,10 @@ def require_as_configured(model: ViViT, purpose: str) -> None:
     Raises:
         ConfigError: a layer was replaced, or has other sizes.
     """
+    if isinstance(model, ExportedViViT):
+        raise ConfigError(
+            f"{purpose} takes weights, and {model.folder} is an exported model; name the run that it is from"
+        )
     if changed := replaced_layers(model):
         raise ConfigError(
             f"{purpose} takes layers as model.config describes them, and these are others: "

@@ -26,6 +26,7 @@ from tubelet.corpus.sources import Video
 from tubelet.corpus.store import Store
 from tubelet.device import Precision
 from tubelet.errors import ConfigError, DataError
+from tubelet.exported import ExportedViViT
 from tubelet.json_files import as_object, dump_json, parse_json
 from tubelet.model import ViViT
 from tubelet.text import count, listing
@@ -136,9 +137,10 @@ def videos_hash(videos: Iterable[Video]) -> str:
 
 
 def model_hash(model: ViViT) -> str:
-    """Of the weights, the configuration, the preprocessing and the class names."""
+    """Of the weights (an exported model's files), the configuration, the preprocessing and the class names."""
     seen = None if model.preprocessing is None else to_dict(model.preprocessing)
-    described = [to_dict(model.config), seen, model.labels]
+    files = dict(model.contract.files or {}) if isinstance(model, ExportedViViT) else {}
+    described = [to_dict(model.config), seen, model.labels, files]
     hashed = hashlib.blake2b(json.dumps(described, sort_keys=True).encode(), digest_size=16)
     for name, value in sorted(model.state_dict().items()):
         hashed.update(f"{name} {value.dtype} {list(value.shape)}".encode())

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from tubelet.corpus.classifying import require_embeddings
 from tubelet.corpus.local import LocalEngine, OwnProcess
 from tubelet.corpus.parts import task_of
 from tubelet.corpus.plan import TASK_SIZE, Options, make_plan, model_hash, read_plan, settle
@@ -94,14 +95,16 @@ def run(
         how many rows of each status were written in this call.
 
     Raises:
-        ConfigError: `out` has another plan; the error says what differs.
+        ConfigError: `out` has another plan, the error says what differs; embeddings of an exported model.
         DataError: nothing in `source`.
         StorageError: `out` cannot be written.
         WorkerError: workers die before their first task.
     """
     options = Options(format_views(parse_views(views)), embed, logits, precision, resample, seconds)
-    store = open_store(out, make=True)
     loaded, _ = ready(model, "cpu")
+    if embed:
+        require_embeddings(loaded)
+    store = open_store(out, make=True)
     if keep_plan:
         plan = read_plan(store)
         if plan.model_hash != model_hash(loaded) or plan.options != options:

@@ -127,7 +127,9 @@ def embed(plan: Plan, path: str) -> NDArray[numpy.float32]:
         decoder.close()
     if decoded.views is None:
         raise VideoError(path, decoded.reason or decoded.status)
-    return Classifier(model, options.precision)(decoded.views, decoded.frame_mask)[1]
+    embedding = Classifier(model, options.precision)(decoded.views, decoded.frame_mask)[1]
+    assert embedding is not None
+    return embedding
 
 
 def duplicates(

@@ -77,7 +77,7 @@ class TaskRunner:
         model, preprocessing = ready(self.plan.model, settings.device, resample=options.resample)
         if model_hash(model) != self.plan.model_hash:
             raise ConfigError(f"{self.plan.model} was changed since {settings.out} was planned; name another folder")
-        self._classify = Classifier(model, options.precision)
+        self._classify = Classifier(model, options.precision, embeds=options.embed)
         self._decode = GuardedDecoder(
             preprocessing, parse_views(options.views), options.seconds, settings.decoders, model.provenance
         )
@@ -131,7 +131,7 @@ class TaskRunner:
         started = time.perf_counter()
         logits, embedding = self._classify(decoded.views, decoded.frame_mask)
         seconds = decoded.seconds + time.perf_counter() - started
-        outputs: list[NDArray[Any]] = [*logits.values(), embedding]
+        outputs: list[NDArray[Any]] = [*logits.values(), *([] if embedding is None else [embedding])]
         if not all(numpy.isfinite(values).all() for values in outputs):
             reason = "the model's output for it is not finite"
             return Row(video, "unreadable", reason, seconds=seconds, waited=waited)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from tubelet.evaluation.tubelets import forward_sharing, shared_tubelets
+from tubelet.evaluation.tubelets import forward_sharing, reused_tubelets
 from tubelet.given_model import logits_by_head
 from tubelet.model import ViViT
 
@@ -42,7 +42,7 @@ def predict_views(
     Returns:
         {head: float64 [K]}, on the CPU.
     """
-    if frames is not None and isinstance(model, ViViT) and shared_tubelets(model.config, frames):
+    if frames is not None and isinstance(model, ViViT) and reused_tubelets(model, frames):
         batch = views_per_forward * model.config.grid_of(video.shape[1], *video.shape[-2:])[0]
         parts = [logits_by_head(model, forward_sharing(model, video, frames, frame_mask, batch=batch))]
     else:

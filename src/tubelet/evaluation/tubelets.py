@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tubelet.config import ModelConfig, uniform_frame_indices
+from tubelet.exported import ExportedViViT
 from tubelet.model import ViViT
 from tubelet.nn.embedding import hold_masked_frames
 
@@ -42,9 +43,9 @@ class Tubelet(NamedTuple):
     place: int
 
 
-def shares_tubelets(config: ModelConfig) -> bool:
-    """Whether clips of a video can share encoded tubelets."""
-    return config.variant == "factorised_encoder"
+def shares_tubelets(model: ViViT) -> bool:
+    """Whether clips of a video can share encoded tubelets; an exported model takes whole clips alone."""
+    return model.config.variant == "factorised_encoder" and not isinstance(model, ExportedViViT)
 
 
 def tubelets_of_clip(config: ModelConfig, num_frames: int) -> tuple[Tubelet, ...]:
@@ -98,10 +99,15 @@ def shared_tubelets(config: ModelConfig, frames: Sequence[Sequence[int]]) -> int
         config: of the model.
         frames: of each clip, the frames of the video that it holds.
     """
-    if not shares_tubelets(config):
+    if config.variant != "factorised_encoder":
         return 0
     held = [tubelet for numbers in frames for tubelet in _of_video(config, numbers)]
     return len(held) - len(set(held))
+
+
+def reused_tubelets(model: ViViT, frames: Sequence[Sequence[int]]) -> int:
+    """How many tubelets of these clips need not be encoded again by this model; see `shared_tubelets`."""
+    return shared_tubelets(model.config, frames) if shares_tubelets(model) else 0
 
 
 def forward_sharing(

@@ -8,8 +8,28 @@ from dataclasses import dataclass, field
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from tubelet.errors import ConfigError
+from tubelet.exported import ExportedViViT
+from tubelet.fast.model import source_of
+from tubelet.model import ViViT
+
 Progress = Callable[[int, int], None]
 """Called with (done, all) forward passes."""
+
+
+def explained_model(model: ViViT) -> ViViT:
+    """The plain model that any form of it was made from.
+
+    Raises:
+        ConfigError: an exported model.
+    """
+    plain = source_of(model)
+    if isinstance(plain, ExportedViViT):
+        raise ConfigError(
+            f"{plain.folder} is an exported model, which has no gradients and takes no hidden tokens; explain the run "
+            "that it was made from"
+        )
+    return plain
 
 
 def no_progress(done: int, total: int) -> None:

@@ -18,12 +18,11 @@ from tubelet.data.units import independent_unit
 from tubelet.errors import DataError
 from tubelet.evaluation.evaluator import EvaluationOptions, set_up
 from tubelet.evaluation.intervals import Range, Resampling
-from tubelet.explanation.attribution import Progress, no_progress
+from tubelet.explanation.attribution import Progress, explained_model, no_progress
 from tubelet.explanation.hiding import Filling
 from tubelet.explanation.methods import DEFAULT, SLOW, method_of, methods_for
 from tubelet.explanation.score import relevance_gain
 from tubelet.explanation.target import find_target
-from tubelet.fast.model import source_of
 from tubelet.model import ViViT
 
 RANDOM = "random"
@@ -111,7 +110,7 @@ def compare_methods(
         progress: called with (clips done, `total`).
         total: how many clips there are, for `progress`.
     """
-    plain, progress = source_of(model).eval(), progress or no_progress
+    plain, progress = explained_model(model).eval(), progress or no_progress
     attributes = [method_of(name, filling) for name in methods]
     like = next(plain.parameters())
     rows: list[list[float]] = []

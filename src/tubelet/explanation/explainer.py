@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tubelet.errors import ConfigError
-from tubelet.explanation.attribution import Progress, each_view, no_progress, within
+from tubelet.explanation.attribution import Progress, each_view, explained_model, no_progress, within
 from tubelet.explanation.choice import auto_method
 from tubelet.explanation.grid import TokenGrid
 from tubelet.explanation.hiding import Filling
@@ -20,7 +20,6 @@ from tubelet.explanation.sanity import compare_redrawn
 from tubelet.explanation.score import Score, relevance_gain
 from tubelet.explanation.target import Target, find_target
 from tubelet.explanation.views import SeenViews, views_of_tensor, views_of_video
-from tubelet.fast.model import source_of
 from tubelet.given_model import unwrapped
 from tubelet.model import ViViT
 from tubelet.prediction.ready import ready
@@ -112,7 +111,7 @@ def explain_views(
         target, against, method, score, sanity, filling, progress: see `explain`.
     """
     attribute, progress = method_of(method, filling), progress or no_progress
-    plain = source_of(model)
+    plain = explained_model(model)
     was_training = plain.training
     plain.eval()
     try:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from tubelet.device import Precision, autocast, resolve_precision
 from tubelet.errors import ConfigError, VideoError
 from tubelet.evaluation.tubelets import Tubelet, encode_tubelets, shares_tubelets, tubelets_of_clip
+from tubelet.exported import ExportedViViT
 from tubelet.fast import Evaluating
 from tubelet.given_model import logits_by_head
 from tubelet.model import ViViT
@@ -145,8 +146,8 @@ class Stream(Closing, Iterator[Decision]):
         self.encoded = 0
         self.reuse = (
             "every tubelet is encoded once"
-            if shares_tubelets(model.config)
-            else f"every window is computed from its frames: {model.config.variant} mixes times from its first block on"
+            if shares_tubelets(model)
+            else f"every window is computed from its frames: {_why_not_shared(model)}"
         )
         self._model, self._source, self._window = model, source, window
         self._evaluating = Evaluating(model)
@@ -248,7 +249,7 @@ class Stream(Closing, Iterator[Decision]):
 
     def _decision(self, numbers: list[int], real: list[bool]) -> Decision:
         mask = None if all(real) else torch.tensor([real], device=self._device)
-        forward = self._sharing if shares_tubelets(self._model.config) else self._from_frames
+        forward = self._sharing if shares_tubelets(self._model) else self._from_frames
         with torch.no_grad(), self._evaluating() as model, autocast(self._device, self._dtype):
             output = forward(model, numbers, mask)
         logits = logits_by_head(self._model, output)
@@ -283,3 +284,9 @@ class Stream(Closing, Iterator[Decision]):
         self.encoded += 1
         video = torch.stack([self._frames[number].pixels for number in numbers])[None]
         return model(video.to(self._device), mask)
+
+
+def _why_not_shared(model: ViViT) -> str:
+    if isinstance(model, ExportedViViT):
+        return "an exported model takes whole clips"
+    return f"{model.config.variant} mixes times from its first block on"

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tubelet.device import Precision, autocast, resolve_precision
 from tubelet.evaluation.averaging import VIEWS_PER_FORWARD, predict_views
-from tubelet.evaluation.tubelets import shared_tubelets
+from tubelet.evaluation.tubelets import reused_tubelets
 from tubelet.fast import Evaluating
 from tubelet.given_model import logits_by_head
 from tubelet.model import ViViT
@@ -108,7 +108,7 @@ class ModelThread:
 
     def _shares(self, views: Views) -> bool:
         """Whether a pass may hold clips of other requests too."""
-        return len(views.video) < self._batch and not shared_tubelets(self.model.config, views.indices)
+        return len(views.video) < self._batch and not reused_tubelets(self.model, views.indices)
 
     def _gather(self, first: _Job) -> list[_Job]:
         """The first request and those that fit in the same pass. One that does not is the next."""

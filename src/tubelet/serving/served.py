@@ -14,6 +14,7 @@ from tubelet.config import PreprocessingConfig
 from tubelet.data import Sample
 from tubelet.data.known import KnownVideos
 from tubelet.device import Precision
+from tubelet.exported import ExportedViViT
 from tubelet.model import ViViT
 from tubelet.prediction.ready import ready
 from tubelet.provenance import Use
@@ -90,7 +91,7 @@ class ServedModel:
             "ready": self.problem is None,
             "problem": self.problem,
             "variant": model.config.variant,
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "parameters": None if isinstance(model, ExportedViViT) else sum(one.numel() for one in model.parameters()),
             "device": next(model.parameters()).device.type,
             "precision": str(self.thread.dtype).removeprefix("torch."),
             "heads": {
