@@ -208,6 +208,7 @@ def test_a_comparison_on_validation_videos_names_the_one_on_other_videos_that_th
     for model in runs:
         called(capsys, "evaluate", model)
         called(capsys, "evaluate", model, "--data", noise)
+        called(capsys, "evaluate", model, "--split", "train", "--include-learned")
     assert main(words) == 0
     assert "next" not in capsys.readouterr().out
     for model in runs:

@@ -163,7 +163,12 @@ def _slug(data: str) -> str:
 
 
 def shared_evaluations(runs: Sequence[Path]) -> list[list[Path]]:
-    """Evaluations that all runs have, of data that chose no weights: folders in the order of the runs, by name."""
+    """Evaluations that all runs have, of data that was not learned from and chose no weights, by name.
+
+    Returns:
+        of each evaluation its folders, in the order of the runs.
+    """
     names = [{found.parent.name for found in run.glob(f"{EVALUATIONS_FOLDER}/*/{EVALUATION_FILE}")} for run in runs]
     folders = [[run / EVALUATIONS_FOLDER / name for run in runs] for name in sorted(set.intersection(*names))]
-    return [one for one in folders if not any(Evaluation.load(folder).chosen_on for folder in one)]
+    found = [(one, [Evaluation.load(folder) for folder in one]) for one in folders]
+    return [one for one, loaded in found if not any(each.chosen_on or each.learned_from for each in loaded)]
