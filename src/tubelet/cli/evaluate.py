@@ -171,8 +171,6 @@ def _require_measurable(options: Options) -> None:
         require_data(options.data)
     if options.out is not None and options.out.exists():
         require_free(options.out / EVALUATION_FILE, overwrite=options.overwrite)
-    from tubelet.distributed.process import require_alone
-
     if options.probe is not None:
         from tubelet.distributed.process import require_alone
 
