@@ -29,6 +29,7 @@ from tubelet.errors import ConfigError, DataError
 from tubelet.exported import ExportedViViT
 from tubelet.json_files import as_object, dump_json, parse_json
 from tubelet.model import ViViT
+from tubelet.prediction.result import class_names
 from tubelet.text import count, listing
 
 FORMAT = 1
@@ -121,8 +122,7 @@ def make_plan(videos: Sequence[Video], model: ViViT, source: str, options: Optio
     """
     if task_size < 1:
         raise ConfigError(f"task_size={task_size} must be at least 1")
-    labels = model.labels or {head: [f"class {i}" for i in range(size)] for head, size in model.config.heads.items()}
-    heads = {head: list(names) for head, names in labels.items()}
+    heads = class_names(model.labels, model.config.heads)
     place = os.path.abspath(source) if os.path.exists(source) else source
     size = model.config.hidden_size
     return Plan(len(videos), videos_hash(videos), task_size, place, model_hash(model), heads, size, options)

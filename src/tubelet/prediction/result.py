@@ -236,11 +236,24 @@ def single_head(heads: Mapping[str, HeadResult], name: str) -> HeadResult:
     return next(iter(heads.values()))
 
 
+def class_names(labels: Mapping[str, list[str]] | None, sizes: Mapping[str, int]) -> dict[str, list[str]]:
+    """The class names of each head; numbers where `labels` is None.
+
+    Args:
+        labels: of a model, by head.
+        sizes: classes of each head.
+    """
+    return {
+        head: list(labels[head]) if labels is not None else [f"class {index}" for index in range(size)]
+        for head, size in sizes.items()
+    }
+
+
 def head_results(logits: Mapping[str, Tensor], labels: Mapping[str, list[str]] | None) -> dict[str, HeadResult]:
     """Logits by head with class names, which are numbers where `labels` is None."""
     results = {}
+    names = class_names(labels, {head: len(values) for head, values in logits.items()})
     for head, values in logits.items():
-        names = tuple(labels[head]) if labels is not None else tuple(f"class {i}" for i in range(len(values)))
         with torch.inference_mode(False):  # a plain tensor, also inside the caller's inference mode
-            results[head] = HeadResult(head, names, values.to(torch.float64, copy=True))
+            results[head] = HeadResult(head, tuple(names[head]), values.to(torch.float64, copy=True))
     return results

@@ -17,6 +17,7 @@ from tubelet.device import Precision
 from tubelet.exported import ExportedViViT
 from tubelet.model import ViViT
 from tubelet.prediction.ready import ready
+from tubelet.prediction.result import class_names
 from tubelet.provenance import Use
 from tubelet.runs.check import check_samples
 from tubelet.serving.model_thread import ModelThread
@@ -85,7 +86,7 @@ class ServedModel:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; no path of this machine."""
-        model, labels = self.model, self.model.labels
+        model = self.model
         return {
             "name": self.name,
             "ready": self.problem is None,
@@ -94,10 +95,7 @@ class ServedModel:
             "parameters": None if isinstance(model, ExportedViViT) else sum(one.numel() for one in model.parameters()),
             "device": next(model.parameters()).device.type,
             "precision": str(self.thread.dtype).removeprefix("torch."),
-            "heads": {
-                head: labels[head] if labels is not None else [f"class {index}" for index in range(count)]
-                for head, count in model.config.heads.items()
-            },
+            "heads": class_names(model.labels, model.config.heads),
             "preprocessing": asdict(self.preprocessing),
             "sample_clips": self.checked,
         }
