@@ -67,7 +67,7 @@ def pretrain_config(**fields: Any) -> PretrainConfig:
         data=DataConfig(workers=0),
         augmentation=AugmentationConfig(coverage=(0.7, 1.0), colour=0.0, grey=0.0),
         optimisation=OptimisationConfig(epochs=2, warmup_epochs=0.5, batch_size=3, learning_rate=1e-3),
-        masking=MaskingConfig(mask_ratio=0.7, hide_times=0.5, decoder_layers=1, decoder_heads=2),
+        masking=MaskingConfig(mask_ratio=0.7, time_mask_ratio=0.5, decoder_layers=1, decoder_heads=2),
         runtime=RuntimeConfig(device="cpu"),
     )
     return override(config, **fields)

@@ -217,7 +217,7 @@ MASKED = PretrainConfig(
     data=DataConfig(workers=0, cache="memory", cache_gigabytes=0.01),
     augmentation=PLAIN.augmentation,
     optimisation=OptimisationConfig(optimiser="sgd", epochs=3, batch_size=8, learning_rate=0.1, warmup_epochs=0.5),
-    masking=MaskingConfig(mask_ratio=0.5, hide_times=0.5, decoder_layers=1, decoder_heads=2),
+    masking=MaskingConfig(mask_ratio=0.5, time_mask_ratio=0.5, decoder_layers=1, decoder_heads=2),
     runtime=RuntimeConfig(device="cpu"),
     seed=3,
 )

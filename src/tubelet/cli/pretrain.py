@@ -29,9 +29,9 @@ class Options(CommonOptions):
     """Let a model learn from videos without labels, to start a training from: tubelet train DATA --init RUN.
 
     DATA is a folder of videos, or a CSV, TSV or JSONL table with their paths; labels are not read, and test videos not
-    touched. Most of each clip is hidden, and the model learns by guessing it (masked tubelet modelling, VideoMAE). The
-    result is a folder with the model, and a picture of what it guesses (reconstructions.png). Ctrl-C stops after
-    writing a checkpoint, and --resume goes on from there.
+    touched. Most of each clip is hidden, and the model learns by predicting it (masked tubelet modelling,
+    VideoMAE). The result is a folder with the model, and a picture of what it predicts (reconstructions.png). Ctrl-C
+    stops after writing a checkpoint, and --resume goes on from there.
 
     The model is that of the recipe for trainings, then each --config file and the flags change it.
 

@@ -46,7 +46,7 @@ class MaskingConfig:
 
     Attributes:
         mask_ratio: share of the spatial positions of the token grid that is masked, at every time: whole tubes.
-        hide_times: factorised encoder alone: share of the times that is masked at all positions, so that only the
+        time_mask_ratio: factorised encoder alone: share of the times that is masked at all positions, so that only the
             temporal encoder can predict them. None is 0.3; 0 without a temporal encoder, and for the other model.
         decoder_layers: blocks of the decoder.
         decoder_size: width of its tokens; None is half of the encoder's.
@@ -57,7 +57,7 @@ class MaskingConfig:
     """
 
     mask_ratio: float = 0.75
-    hide_times: float | None = None
+    time_mask_ratio: float | None = None
     decoder_layers: int = 2
     decoder_size: int | None = None
     decoder_heads: int = 4
@@ -67,8 +67,10 @@ class MaskingConfig:
         check_types(self)
         if not 0 < self.mask_ratio < 1:
             raise ConfigError(f"mask_ratio={self.mask_ratio} must be above 0 and below 1; 0.75 to 0.9 suits videos")
-        if self.hide_times is not None and not 0 <= self.hide_times < 1:
-            raise ConfigError(f"hide_times={self.hide_times} is a share of the times; use a number from 0 to below 1")
+        if self.time_mask_ratio is not None and not 0 <= self.time_mask_ratio < 1:
+            raise ConfigError(
+                f"time_mask_ratio={self.time_mask_ratio} is a share of the times; use a number from 0 to below 1"
+            )
         for name in ("decoder_layers", "decoder_heads"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)} must be at least 1")
@@ -79,11 +81,11 @@ class MaskingConfig:
                 f"use {math.lcm(2, self.decoder_heads) * max(1, size // math.lcm(2, self.decoder_heads))}"
             )
 
-    def visible_places(self, model: ModelConfig) -> int:
-        """How many places of the model's grid stay visible.
+    def visible_positions(self, model: ModelConfig) -> int:
+        """How many positions of the model's grid stay visible.
 
         Raises:
-            ConfigError: none would be hidden, since the grid has a single place.
+            ConfigError: none would be hidden, since the grid has a single position.
         """
         _, height, width = model.grid
         if height * width < 2:
@@ -97,15 +99,15 @@ class MaskingConfig:
         """How many times of the model's grid are not hidden altogether.
 
         Raises:
-            ConfigError: times would be hidden from a model that has no way to guess them.
+            ConfigError: times would be hidden from a model that has no way to predict them.
         """
         factorised = model.variant == "factorised_encoder" and bool(model.temporal_layers)
-        if self.hide_times and not factorised:
+        if self.time_mask_ratio and not factorised:
             raise ConfigError(
-                f"hide_times={self.hide_times} teaches a temporal encoder, and variant={model.variant!r} with "
-                f"temporal_layers={model.temporal_layers} has none; leave it out"
+                f"time_mask_ratio={self.time_mask_ratio} teaches a temporal encoder, and variant={model.variant!r} "
+                f"with temporal_layers={model.temporal_layers} has none; leave it out"
             )
-        share = self.hide_times if self.hide_times is not None else 0.3 * factorised
+        share = self.time_mask_ratio if self.time_mask_ratio is not None else 0.3 * factorised
         return max(1, model.grid[0] - round(share * model.grid[0]))
 
     def decoder_width(self, model: ModelConfig) -> int:

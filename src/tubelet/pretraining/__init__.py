@@ -2,7 +2,7 @@
 
 from tubelet.pretraining.loop import PretrainResult, pretrain
 from tubelet.pretraining.masking import Visible
-from tubelet.pretraining.model import Guess, MaskedTubelets
+from tubelet.pretraining.model import MaskedTubelets, Reconstruction
 from tubelet.pretraining.picture import reconstructions
 
-__all__ = ["Guess", "MaskedTubelets", "PretrainResult", "Visible", "pretrain", "reconstructions"]
+__all__ = ["MaskedTubelets", "PretrainResult", "Reconstruction", "Visible", "pretrain", "reconstructions"]

@@ -64,16 +64,16 @@ class Decoder(nn.Module):
     def forward(
         self, tokens: Float[Tensor, "B v n D"], context: Float[Tensor, "B _ c D"], visible: Visible
     ) -> Float[Tensor, "B t p P"]:
-        """Guess every tubelet, the visible ones too (nobody asks for those).
+        """Predict every tubelet, the visible ones too (the loss leaves those out).
 
         Args:
-            tokens: of the visible times and places.
+            tokens: of the visible times and positions.
             context: more tokens to attend to: [B, 1, c, D] for the clip, or [B, t, c, D] for each time alone.
-            visible: which times and places.
+            visible: which times and positions.
         """
         grid = self._grid(self.embed(tokens), visible) + self.positions
         context = self.embed(context)
-        batch, times, places = grid.shape[:3]
+        batch, times, positions = grid.shape[:3]
         if self.each_time_alone:
             grid, context = grid.flatten(0, 1), context.flatten(0, 1)
         else:
@@ -82,15 +82,15 @@ class Decoder(nn.Module):
         for block in self.blocks:
             x = block(x)
         x = self.predict(self.norm(x[:, context.shape[1] :]))
-        return x.reshape(batch, times, places, -1)
+        return x.reshape(batch, times, positions, -1)
 
     def _grid(self, tokens: Float[Tensor, "B v n d"], visible: Visible) -> Float[Tensor, "B t p d"]:
         """Mask tokens, and the visible tokens where they belong."""
-        times, places, dim = self.positions.shape
-        index = visible.tokens(places)[:, :, None].expand(-1, -1, dim)
-        grid = self.mask_token.to(tokens.dtype).expand(len(tokens), times * places, dim)
+        times, positions, dim = self.positions.shape
+        index = visible.tokens(positions)[:, :, None].expand(-1, -1, dim)
+        grid = self.mask_token.to(tokens.dtype).expand(len(tokens), times * positions, dim)
         filled = grid.scatter(1, index, tokens.flatten(1, 2))
-        return filled.unflatten(1, (times, places))
+        return filled.unflatten(1, (times, positions))
 
 
 def _block(dim: int, heads: int) -> Block:

@@ -39,7 +39,7 @@ class PretrainResult:
         loss: mean over the clips of the last epoch; NaN if none could be read.
         steps: of the whole pretraining.
         seconds: of this call.
-        picture: what the model guesses of some clips; None if not one of them could be read.
+        picture: what the model predicts of some clips; None if not one of them could be read.
         num_failures: videos that could not be read; `failures.jsonl` in the folder names them.
     """
 
@@ -63,11 +63,11 @@ def pretrain(
 ) -> PretrainResult:
     """Let a model learn from videos without labels, to start a training from: `tubelet.train(data, init=out)`.
 
-    Most of each clip is hidden and has to be guessed from the rest (`MaskedTubelets`). It pays most where labelled
+    Most of each clip is hidden and has to be predicted from the rest (`MaskedTubelets`). It pays most where labelled
     videos are few.
 
         out/model.safetensors, config.json   the encoder without head: the `init` of a training
-        out/reconstructions.png              clips, what was visible of them, and what the model guesses
+        out/reconstructions.png              clips, what was visible of them, and what the model predicts
         out/run.json, splits.csv             the whole configuration, and every video with its split
         out/metrics.jsonl, failures.jsonl    what happened, and which videos could not be read
         out/checkpoints/last                 to resume from, decoder included

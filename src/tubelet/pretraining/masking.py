@@ -15,53 +15,53 @@ from tubelet.nn.embedding import hold_masked_frames
 
 @dataclass(frozen=True)
 class Visible:
-    """The part of each clip's token grid that the encoder sees: some places, at some times.
+    """The part of each clip's token grid that the encoder sees: some positions, at some times.
 
     Attributes:
         times: ascending, [B, v].
-        places: row * w + column, ascending, the same at every time, [B, n].
+        positions: row * w + column, ascending, the same at every time, [B, n].
     """
 
     times: Int[Tensor, "B v"]
-    places: Int[Tensor, "B n"]
+    positions: Int[Tensor, "B n"]
 
     def to(self, device: torch.device) -> Visible:
         """The same on a device."""
-        return Visible(self.times.to(device), self.places.to(device))
+        return Visible(self.times.to(device), self.positions.to(device))
 
-    def tokens(self, places: int) -> Int[Tensor, "B vn"]:
-        """The visible tokens' numbers in a grid of so many places a time: time * places + place."""
-        return (self.times[:, :, None] * places + self.places[:, None, :]).flatten(1)
+    def tokens(self, positions: int) -> Int[Tensor, "B vn"]:
+        """The visible tokens' numbers in a grid of so many positions a time: time * positions + position."""
+        return (self.times[:, :, None] * positions + self.positions[:, None, :]).flatten(1)
 
-    def hidden(self, times: int, places: int) -> Bool[Tensor, "B t p"]:
+    def hidden(self, times: int, positions: int) -> Bool[Tensor, "B t p"]:
         """True at the tokens of a grid of this size that are hidden."""
         batch, device = len(self.times), self.times.device
         seen_times = torch.zeros(batch, times, dtype=torch.bool, device=device).scatter(1, self.times, True)
-        seen_places = torch.zeros(batch, places, dtype=torch.bool, device=device).scatter(1, self.places, True)
-        return ~(seen_times[:, :, None] & seen_places[:, None, :])
+        seen_positions = torch.zeros(batch, positions, dtype=torch.bool, device=device).scatter(1, self.positions, True)
+        return ~(seen_times[:, :, None] & seen_positions[:, None, :])
 
 
 def draw_visible(
     batch: int,
     times: int,
-    places: int,
+    positions: int,
     *,
     visible_times: int,
-    visible_places: int,
+    visible_positions: int,
     time_mask: Bool[Tensor, "B t"] | None = None,
     generators: Sequence[Generator] | None = None,
 ) -> Visible:
     """Draw what stays visible, for each clip on its own; on the CPU.
 
-    The hidden places are the same at every time (tube masking; Tong et al., NeurIPS 2022): what is behind a mask cannot
-    be looked up a moment earlier or later.
+    The hidden positions are the same at every time (tube masking; Tong et al., NeurIPS 2022): what is behind a mask
+    cannot be looked up a moment earlier or later.
 
     Args:
         batch: clips, B.
         times: of the token grid.
-        places: of the token grid, h * w.
+        positions: of the token grid, h * w.
         visible_times: how many times are not hidden altogether.
-        visible_places: how many places are visible at those.
+        visible_positions: how many positions are visible at those.
         time_mask: True at the times that are real; others are visible only where there are too few real ones.
         generators: one for each clip; None draws from torch's.
     """
@@ -72,7 +72,7 @@ def draw_visible(
         return torch.stack([torch.rand(count, generator=generator) for generator in generators])
 
     of_times = scores(times) if time_mask is None else scores(times) + (~time_mask).cpu()
-    return Visible(_lowest(of_times, visible_times), _lowest(scores(places), visible_places))
+    return Visible(_lowest(of_times, visible_times), _lowest(scores(positions), visible_positions))
 
 
 def _lowest(scores: Float[Tensor, "B n"], count: int) -> Int[Tensor, "B k"]:
@@ -83,7 +83,7 @@ def _lowest(scores: Float[Tensor, "B n"], count: int) -> Int[Tensor, "B k"]:
 def visible_tubes(
     video: Float[Tensor, "B T C H W"], visible: Visible, tubelet_size: tuple[int, int, int]
 ) -> Float[Tensor, "Bn T C h w"]:
-    """Each visible place of each clip as a small video of its own, with nothing in it that is hidden.
+    """Each visible position of each clip as a small video of its own, with nothing in it that is hidden.
 
     Frames of hidden times show the last visible one again (`hold_masked_frames`): nothing moves where nothing is seen.
     """
@@ -92,5 +92,5 @@ def visible_tubes(
     seen = seen.scatter(1, visible.times, True).repeat_interleave(frames, dim=1)
     held = hold_masked_frames(video, seen)
     grid = rearrange(held, "B T C (y h) (x w) -> B y x T C h w", h=height, w=width)
-    rows, columns = visible.places // grid.shape[2], visible.places % grid.shape[2]
+    rows, columns = visible.positions // grid.shape[2], visible.positions % grid.shape[2]
     return grid[torch.arange(len(grid), device=grid.device)[:, None], rows, columns].flatten(0, 1)

@@ -1,4 +1,4 @@
-"""Masked tubelet modelling: a ViViT that sees a small part of each clip, and a decoder that guesses the rest."""
+"""Masked tubelet modelling: a ViViT that sees a small part of each clip, and a decoder that predicts the rest."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tubelet.pretraining.targets import Targets, make_targets, to_tubelets
 
 
 @dataclass(frozen=True)
-class Guess:
+class Reconstruction:
     """What the decoder made of a batch.
 
     Attributes:
-        values: guessed targets, [B, t, p, P].
+        values: predicted targets, [B, t, p, P].
         targets: what they should be.
         counts: True at the tubelets that are judged: hidden, and of a time that is real; [B, t, p].
     """
@@ -44,16 +44,16 @@ class MaskedTubelets(nn.Module):
 
     The encoder gets the visible tokens alone, with their positions, so that a pass costs a fraction of a whole one.
 
-        models 1, 3, 4   visible places at all times -> encoder -> decoder over the whole grid
+        models 1, 3, 4   visible positions at all times -> encoder -> decoder over the whole grid
 
-        model 2          visible places of each visible time -> spatial encoder -> one vector a time
+        model 2          visible positions of each visible time -> spatial encoder -> one vector a time
                          -> temporal encoder, which has a learned token at the hidden times -> one vector a time
                          -> decoder over each time alone, with that time's vector (and the clip's class token) beside it
 
-    Since the same places are hidden at every time, what is left is a grid again, and attention along its axes (models
-    3 and 4) needs nothing special.
+    Since the same positions are hidden at every time, what is left is a grid again, and attention along its axes
+    (models 3 and 4) needs nothing special.
 
-    In model 2 the decoder sees no other time: what the past and the future tell, it has from the temporal encoder or
+    In model 2 the decoder sees no other time: what the past and the future show, it has from the temporal encoder or
     not at all. At a time that is hidden altogether that is everything it has, so spatial vectors must say what their
     time looks like and the temporal encoder must put motion together.
 
@@ -73,7 +73,7 @@ class MaskedTubelets(nn.Module):
         config = model.config
         self.model = model
         self.masking = masking
-        self.visible_places = masking.visible_places(config)
+        self.visible_positions = masking.visible_positions(config)
         self.visible_times = masking.visible_times(config)
         factorised = config.variant == "factorised_encoder"
         self.decoder = Decoder(
@@ -85,8 +85,8 @@ class MaskedTubelets(nn.Module):
             pixels=math.prod(config.tubelet_size) * config.in_channels,
             each_time_alone=factorised,
         )
-        hides_times = self.visible_times < config.grid[0]
-        self.hidden_time = nn.Parameter(0.02 * torch.randn(config.hidden_size)) if hides_times else None
+        masks_times = self.visible_times < config.grid[0]
+        self.mask_token = nn.Parameter(0.02 * torch.randn(config.hidden_size)) if masks_times else None
 
     def forward(
         self,
@@ -96,7 +96,7 @@ class MaskedTubelets(nn.Module):
     ) -> Float[Tensor, "B"]:
         """The loss of each clip: the error of what is predicted of its hidden part, drawn here if it is not given."""
         visible = visible or self.draw(len(video), frame_mask).to(video.device)
-        return self.guess(video, visible, frame_mask).losses()
+        return self.reconstruct(video, visible, frame_mask).losses()
 
     def draw(
         self,
@@ -111,15 +111,15 @@ class MaskedTubelets(nn.Module):
             times,
             height * width,
             visible_times=self.visible_times,
-            visible_places=self.visible_places,
+            visible_positions=self.visible_positions,
             time_mask=None if frame_mask is None else self.model.embedding.token_mask(frame_mask),
             generators=generators,
         )
 
-    def guess(
+    def reconstruct(
         self, video: Float[Tensor, "B T C H W"], visible: Visible, frame_mask: Bool[Tensor, "B T"] | None = None
-    ) -> Guess:
-        """Guess what is hidden from what is visible.
+    ) -> Reconstruction:
+        """Predict what is hidden from what is visible.
 
         Args:
             video: of the size that the model is for.
@@ -134,7 +134,7 @@ class MaskedTubelets(nn.Module):
         values = self.decoder(tokens, context, visible)
         targets = make_targets(video, self.model.config, self.masking.targets)
         counts = visible.hidden(values.shape[1], values.shape[2])
-        return Guess(values, targets, counts if time_mask is None else counts & time_mask[:, :, None])
+        return Reconstruction(values, targets, counts if time_mask is None else counts & time_mask[:, :, None])
 
     def encode(
         self,
@@ -150,15 +150,15 @@ class MaskedTubelets(nn.Module):
             time_mask: True at the times that are real.
 
         Returns:
-            tokens of the visible times and places; and the context of the decoder, for the clip or for each time.
+            tokens of the visible times and positions; and the context of the decoder, for the clip or for each time.
         """
         grid = self._embed(video, visible)
         if self.model.config.variant == "factorised_encoder":
             return self._encode_factorised(grid, visible, time_mask)
-        encoded = self.model.encoder.encode(grid, time_mask, visible.places)
-        times, places = visible.times.shape[1], visible.places.shape[1]
-        classes = encoded.shape[1] - times * places
-        return encoded[:, classes:].unflatten(1, (times, places)), encoded[:, None, :classes]
+        encoded = self.model.encoder.encode(grid, time_mask, visible.positions)
+        times, positions = visible.times.shape[1], visible.positions.shape[1]
+        classes = encoded.shape[1] - times * positions
+        return encoded[:, classes:].unflatten(1, (times, positions)), encoded[:, None, :classes]
 
     def _embed(self, video: Float[Tensor, "B T C H W"], visible: Visible) -> Float[Tensor, "B t h w D"]:
         """The token grid; what it holds where tubelets are hidden is never looked at."""
@@ -167,8 +167,8 @@ class MaskedTubelets(nn.Module):
         index = visible.tokens(height * width)[:, :, None]
         if isinstance(embedding, ConvStemEmbedding):
             tubes = embedding(visible_tubes(video, visible, self.model.config.tubelet_size))
-            at_places = tubes.reshape(len(video), -1, times, tubes.shape[-1]).transpose(1, 2)
-            tokens = at_places.take_along_dim(visible.times[:, :, None, None], dim=1).flatten(1, 2)
+            by_position = tubes.reshape(len(video), -1, times, tubes.shape[-1]).transpose(1, 2)
+            tokens = by_position.take_along_dim(visible.times[:, :, None, None], dim=1).flatten(1, 2)
         else:
             tubelets = to_tubelets(video, self.model.config).flatten(1, 2)
             tokens = embedding.project(tubelets.take_along_dim(index, dim=1))
@@ -182,14 +182,14 @@ class MaskedTubelets(nn.Module):
         seen = grid.take_along_dim(visible.times[:, :, None, None, None], dim=1)
         count = seen.shape[1]
         encoder = self.model.spatial_encoder
-        grids, places = seen.flatten(0, 1)[:, None], visible.places.repeat_interleave(count, dim=0)
-        encoded = encoder.encode(grids, None, places)
-        weighted = encoder.weigh(encoded, (1, grid.shape[2], grid.shape[3]), places)
+        grids, positions = seen.flatten(0, 1)[:, None], visible.positions.repeat_interleave(count, dim=0)
+        encoded = encoder.encode(grids, None, positions)
+        weighted = encoder.weigh(encoded, (1, grid.shape[2], grid.shape[3]), positions)
         frames = encoder.pool(weighted).unflatten(0, (batch, count))
-        tokens = encoded[:, encoded.shape[1] - visible.places.shape[1] :].unflatten(0, (batch, count))
-        if self.hidden_time is not None:
+        tokens = encoded[:, encoded.shape[1] - visible.positions.shape[1] :].unflatten(0, (batch, count))
+        if self.mask_token is not None:
             where = visible.times[:, :, None].expand(-1, -1, frames.shape[2])
-            frames = self.hidden_time.to(frames.dtype).expand(batch, times, -1).scatter(1, where, frames)
+            frames = self.mask_token.to(frames.dtype).expand(batch, times, -1).scatter(1, where, frames)
         over_time = self.model.encode_times(frames, time_mask)
         own, clip = over_time[:, -times:], over_time[:, :-times]
         context = torch.cat([clip[:, None].expand(-1, times, -1, -1), own[:, :, None]], dim=2)

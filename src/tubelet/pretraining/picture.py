@@ -34,10 +34,11 @@ def sample_batch(clips: ClipDataset, count: int = CLIPS) -> Batch:
 
 @torch.no_grad()
 def reconstructions(masked: MaskedTubelets, batch: Batch, seed: int = 0) -> UInt8[Tensor, "3 H W"] | None:
-    """Rows for each clip: the clip, what of it is visible (the rest grey), and the hidden part as the model guesses it.
+    """Rows for each clip: the clip, its visible part (the rest grey), and the hidden part as the model predicts it.
 
-    A guess of normalised pixels has the mean and contrast of the tubelet that it stands for, which the model was not
-    asked for. Motion has two rows, as it was and with the hidden part as it is guessed; grey is what stands still.
+    A prediction of normalised pixels has the mean and contrast of the tubelet that it stands for, which the model was
+    not asked for. Motion has two rows, as it was and with the hidden part as it is predicted; grey is what stands
+    still.
 
     Args:
         masked: encoder and decoder.
@@ -58,13 +59,16 @@ def reconstructions(masked: MaskedTubelets, batch: Batch, seed: int = 0) -> UInt
         visible = masked.draw(len(video), mask).to(device)
     masked.eval()
     try:
-        guess = masked.guess(video, visible, mask)
+        reconstruction = masked.reconstruct(video, visible, mask)
     finally:
         masked.train(training)
     truth = to_tubelets(video, config).float()
     hidden = visible.hidden(*truth.shape[1:3])[..., None]
-    wanted, guessed = (guess.targets.pixels(values) for values in (guess.targets.values, guess.values.float()))
-    shown = [truth, truth.masked_fill(hidden, 0), torch.where(hidden, guessed, wanted)]
+    wanted, predicted = (
+        reconstruction.targets.pixels(values)
+        for values in (reconstruction.targets.values, reconstruction.values.float())
+    )
+    shown = [truth, truth.masked_fill(hidden, 0), torch.where(hidden, predicted, wanted)]
     if masked.masking.targets == "motion":
         shown.insert(2, wanted)
     rows = [to_video(tubelets, config, *video.shape[-2:]) for tubelets in shown]
@@ -89,7 +93,7 @@ def save_picture(masked: MaskedTubelets, clips: ClipDataset, path: Path, seed: i
 
 def row_names(masked: MaskedTubelets) -> tuple[str, ...]:
     """What the rows of a clip are in the picture, from top to bottom."""
-    return ("clip", "visible", *(("target",) if masked.masking.targets == "motion" else ()), "guess")
+    return ("clip", "visible", *(("target",) if masked.masking.targets == "motion" else ()), "prediction")
 
 
 def _with_names(image: Image.Image, names: tuple[str, ...], clips: int) -> Image.Image:

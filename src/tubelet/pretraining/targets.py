@@ -1,4 +1,4 @@
-"""What is to be guessed: the pixels of tubelets, or their motion."""
+"""What is to be predicted: the pixels of tubelets, or their motion."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Targets:
     """Pixels of tubelets, or their changes, and what was done to them.
 
     Attributes:
-        values: what is to be guessed, [B, t, p, P]; P pixels of a tubelet in the order channel, frame, row, column.
+        values: what is to be predicted, [B, t, p, P]; P pixels of a tubelet in the order channel, frame, row, column.
         mean: of each tubelet, [B, t, p, 1]; 0 if nothing was done.
         scale: that it was divided by; 1 if nothing was done.
     """
@@ -40,11 +40,11 @@ class Targets:
 
 
 def make_targets(video: Float[Tensor, "B T C H W"], config: ModelConfig, kind: str) -> Targets:
-    """What is to be guessed of every tubelet of a video (`MaskingConfig.targets`).
+    """What is to be predicted of every tubelet of a video (`MaskingConfig.targets`).
 
     - `motion`: by how much each pixel changes until the next frame that is embedded, over `CHANGE`; 0 in the last one.
       What stands still is 0 as well, so that all there is to learn is what moves, where and when. That motion teaches
-      more than pixels is the idea of Masked Motion Encoding (Sun et al., CVPR 2023), which guesses trajectories.
+      more than pixels is the idea of Masked Motion Encoding (Sun et al., CVPR 2023), which predicts trajectories.
     - `normalised_pixels`: less their mean, divided by their deviation, as in MAE and VideoMAE (there with the variance
       kept from 0 by 1e-6 alone; here by `NOISE`): structure counts, not brightness.
     - `pixels`: as they are.

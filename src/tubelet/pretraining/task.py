@@ -61,10 +61,10 @@ class MaskedTask(Task):
         return training_form(self.module) if fast else self.module
 
     def prepare(self, batch: Batch, epoch: int, number: int) -> Batch:
-        """With the visible times and places of each clip as targets."""
+        """With the visible times and positions of each clip as targets."""
         generators = [generator_of(self.config.seed, epoch, index, "visible") for index in batch.indices.tolist()]
         visible = self.module.draw(len(batch), batch.frame_mask, generators)
-        return replace(batch, targets={"times": visible.times, "places": visible.places}).to(self.device)
+        return replace(batch, targets={"times": visible.times, "positions": visible.positions}).to(self.device)
 
     def losses(self, learner: Callable[..., Any], batch: Batch) -> Tensor:
         losses: Tensor = learner(batch.video, batch.frame_mask, Visible(**batch.targets))
@@ -76,7 +76,7 @@ class MaskedTask(Task):
         decoder = sum(parameter.numel() for parameter in masked.parameters()) - encoder
         return (
             f"{encoder / 1e6:.2f} M parameters and {decoder / 1e6:.2f} M of the decoder, "
-            f"{masked.visible_times * masked.visible_places} of {tokens} tokens a clip visible"
+            f"{masked.visible_times * masked.visible_positions} of {tokens} tokens a clip visible"
         )
 
     def data_fields(self) -> dict[str, Any]:

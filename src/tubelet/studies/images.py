@@ -15,7 +15,7 @@ EPOCHS = 10
 
 NOTE = (
     "The image model is a ViT that learned single frames of the training videos, without their labels: most patches of "
-    "a frame are hidden, and it guesses them. (The paper’s were trained on the labels of ImageNet-21k.)"
+    "a frame are hidden, and it predicts them. (The paper’s were trained on the labels of ImageNet-21k.)"
 )
 
 

@@ -116,7 +116,7 @@ def note_end(trainer: Trainer, reporter: Reporter, seconds: float) -> None:
         "end", step=position.step, epoch=position.epoch, seconds=seconds, reason=position.ended, epochs=trainer.epochs
     )
     spikes = trainer.monitor.spike_steps
-    if spikes > 1 and trainer.monitor.config.on_spike == "tell":
+    if spikes > 1 and trainer.monitor.config.on_spike == "warn":
         reporter.message(f"{spikes} of {position.step} steps had a spike; metrics.jsonl has each with its videos")
     planned = f"epoch {position.epoch} of {trainer.config.optimisation.epochs}"
     if position.ended == EARLY:
@@ -161,10 +161,10 @@ def note_spikes(trainer: Trainer, reporter: Reporter, result: StepResult, indice
     on_spike = trainer.monitor.config.on_spike
     if on_spike == "stop":
         raise SpikeError(
-            f"{words}; {trainer.folder.last} is from before. Resume with on_spike='tell' to go through it, or start "
+            f"{words}; {trainer.folder.last} is from before. Resume with on_spike='warn' to go through it, or start "
             f"anew with a smaller learning_rate, a longer warm-up or a clip_norm. The batch: {_listed(paths)}"
         )
-    if on_spike == "tell" and trainer.monitor.spike_steps == 1:
+    if on_spike == "warn" and trainer.monitor.spike_steps == 1:
         reporter.message(f"{words}. The batch: {_listed(paths)}. Further ones are counted (metrics.jsonl has each)")
 
 

@@ -12,7 +12,7 @@ from tiny import moving_bar
 from tubelet.config import MaskingConfig, ModelConfig
 from tubelet.errors import ConfigError
 from tubelet.model import ViViT
-from tubelet.pretraining import Guess, MaskedTubelets, Visible
+from tubelet.pretraining import MaskedTubelets, Reconstruction, Visible
 from tubelet.pretraining.masking import draw_visible
 from tubelet.pretraining.targets import make_targets, to_tubelets, to_video
 
@@ -114,7 +114,7 @@ def test_only_the_visible_is_encoded_as_if_attention_to_the_rest_was_masked(vari
         torch.testing.assert_close(tokens, expected, atol=1e-9, rtol=1e-7)
         torch.testing.assert_close(context[:, 0], x[:, :cls], atol=1e-9, rtol=1e-7)
         return
-    frames = model.hidden_time.detach().repeat(2, 4, 1)
+    frames = model.mask_token.detach().repeat(2, 4, 1)
     for sample in range(2):
         for number, time in enumerate(visible.times[sample].tolist()):
             here = seen[sample, time]
@@ -135,10 +135,10 @@ def test_in_model_2_only_the_temporal_encoder_tells_a_time_of_the_others(monkeyp
     visible = Visible(torch.tensor([[0, 1, 3]] * 2), torch.tensor([[0, 4], [1, 2]]))
     other = video.clone()
     other[:, :2] = torch.randn(2, 2, 3, 16, 24)  # the first time
-    here, there = (model.guess(clip, visible).values for clip in (video, other))
+    here, there = (model.reconstruct(clip, visible).values for clip in (video, other))
     assert not torch.allclose(here[:, 2], there[:, 2]), "the hidden time knows nothing of the others"
     monkeypatch.setattr(model.model, "encode_times", lambda frames, mask: frames)
-    here, there = (model.guess(clip, visible).values for clip in (video, other))
+    here, there = (model.reconstruct(clip, visible).values for clip in (video, other))
     assert torch.equal(here[:, 1:], there[:, 1:])
     assert not torch.allclose(here[:, 0], there[:, 0])
 
@@ -147,16 +147,22 @@ def test_in_model_2_only_the_temporal_encoder_tells_a_time_of_the_others(monkeyp
 def test_the_loss_is_the_mean_over_hidden_tubelets_and_nothing_else() -> None:
     model = masked_model("factorised_encoder")
     video, visible = a_video(), model.draw(2)
-    guess = model.guess(video, visible)
+    reconstruction = model.reconstruct(video, visible)
     hidden = visible.hidden(4, 6)
-    assert torch.equal(guess.counts, hidden)
+    assert torch.equal(reconstruction.counts, hidden)
     for sample in range(2):
-        wrong = (guess.values[sample][hidden[sample]] - guess.targets.values[sample][hidden[sample]]).square().mean()
-        torch.testing.assert_close(guess.losses()[sample], wrong)
-    elsewhere = torch.where(hidden[..., None], guess.values, 100.0)
-    torch.testing.assert_close(Guess(elsewhere, guess.targets, guess.counts).losses(), guess.losses())
-    right = torch.where(hidden[..., None], guess.targets.values, guess.values)
-    assert torch.equal(Guess(right, guess.targets, guess.counts).losses(), torch.zeros(2))
+        wrong = (
+            (reconstruction.values[sample][hidden[sample]] - reconstruction.targets.values[sample][hidden[sample]])
+            .square()
+            .mean()
+        )
+        torch.testing.assert_close(reconstruction.losses()[sample], wrong)
+    elsewhere = torch.where(hidden[..., None], reconstruction.values, 100.0)
+    torch.testing.assert_close(
+        Reconstruction(elsewhere, reconstruction.targets, reconstruction.counts).losses(), reconstruction.losses()
+    )
+    right = torch.where(hidden[..., None], reconstruction.targets.values, reconstruction.values)
+    assert torch.equal(Reconstruction(right, reconstruction.targets, reconstruction.counts).losses(), torch.zeros(2))
 
 
 @pytest.mark.parametrize(("variant", "embedding"), EVERY)
@@ -167,24 +173,24 @@ def test_frames_that_are_not_real_neither_count_nor_matter(variant: str, embeddi
     mask[1, 5:] = False  # of its four times two are whole, one is shared, one is not real
     torch.manual_seed(3)
     visible = model.draw(2, mask)
-    guess = model.guess(video, visible, mask)
+    reconstruction = model.reconstruct(video, visible, mask)
     real = model.model.embedding.token_mask(mask)
-    assert not guess.counts[1, ~real[1]].any()
-    assert torch.isfinite(guess.losses()).all()
+    assert not reconstruction.counts[1, ~real[1]].any()
+    assert torch.isfinite(reconstruction.losses()).all()
     video[~mask] = float("nan")
-    torch.testing.assert_close(model.guess(video, visible, mask).losses(), guess.losses())
+    torch.testing.assert_close(model.reconstruct(video, visible, mask).losses(), reconstruction.losses())
 
 
 def test_the_same_places_are_hidden_at_every_time_and_as_many_as_asked_for() -> None:
     mask = torch.ones(50, 4, dtype=torch.bool)
     mask[:, 2:] = False
-    visible = draw_visible(50, 4, 25, visible_times=2, visible_places=5, time_mask=mask)
+    visible = draw_visible(50, 4, 25, visible_times=2, visible_positions=5, time_mask=mask)
     hidden = visible.hidden(4, 25)
     assert (visible.times == torch.tensor([0, 1])).all(), "real times come first"
     assert torch.equal(hidden[:, 0], hidden[:, 1])
     assert ((~hidden).sum(dim=(1, 2)) == 10).all()
-    assert len({tuple(row) for row in visible.places.tolist()}) > 40, "each clip has its own"
-    assert torch.equal(visible.places, visible.places.sort(dim=1).values)
+    assert len({tuple(row) for row in visible.positions.tolist()}) > 40, "each clip has its own"
+    assert torch.equal(visible.positions, visible.positions.sort(dim=1).values)
 
 
 def test_targets_are_each_tubelet_s_structure_and_noise_stays_small() -> None:
@@ -227,7 +233,7 @@ def test_every_parameter_gets_a_gradient(variant: str) -> None:
 @pytest.mark.parametrize("targets", ["motion", "normalised_pixels"])
 @pytest.mark.parametrize(("variant", "steps"), [("spatio_temporal", 300), ("factorised_encoder", 500)])
 def test_a_few_clips_are_learned_by_heart(variant: str, steps: int, targets: str) -> None:
-    """Eight clips of a bar; a guess that only knows the place of a tubelet stays above 0.5."""
+    """Eight clips of a bar; a prediction that only knows the place of a tubelet stays above 0.5."""
     bars = [moving_bar("right" if clip % 2 else "down", clip, size=28) for clip in range(8)]
     video = torch.stack([bar[::2, :, 2:26, 2:26] for bar in bars]) / 127.5 - 1
     temporal_layers = 1 if variant == "factorised_encoder" else None
@@ -265,8 +271,12 @@ def test_without_a_temporal_encoder_no_time_is_hidden() -> None:
 @pytest.mark.parametrize(
     ("fields", "masking", "advice"),
     [
-        ({"variant": "spatio_temporal"}, {"hide_times": 0.5}, "teaches a temporal encoder.*leave it out"),
-        ({"variant": "factorised_encoder", "temporal_layers": 0}, {"hide_times": 0.5}, "temporal_layers=0 has none"),
+        ({"variant": "spatio_temporal"}, {"time_mask_ratio": 0.5}, "teaches a temporal encoder.*leave it out"),
+        (
+            {"variant": "factorised_encoder", "temporal_layers": 0},
+            {"time_mask_ratio": 0.5},
+            "temporal_layers=0 has none",
+        ),
         ({"tubelet_size": (2, 16, 24)}, {}, "single token for each time.*smaller tubelets"),
     ],
 )

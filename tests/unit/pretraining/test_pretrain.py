@@ -52,7 +52,7 @@ def test_the_loss_falls(clips: Path, tmp_path: Path, tiny: PretrainConfig, prese
     factorised = preset_name.endswith("_fe")
     model = {name: value for name, value in tiny.model.items() if factorised or name != "temporal_layers"}
     fields = {**to_dict(tiny), "preset": preset_name, "model": {**model, "hidden_size": 48}}
-    fields["masking"].update(hide_times=None, decoder_size=48)
+    fields["masking"].update(time_mask_ratio=None, decoder_size=48)
     config = override(
         from_dict(PretrainConfig, fields), epochs=25, learning_rate=3e-3, targets="normalised_pixels", seed=1
     )
@@ -165,13 +165,13 @@ def test_the_picture_shows_and_names_the_clip_what_was_visible_and_the_guess(
     assert names.lt(100).all(), "every row has its name at the right"
     rows = picture.view(height, width, 3)[gap:, gap:frames].unfold(0, side, side + gap).unfold(1, side, side + gap)
     for clip in range(4):
-        truth, seen, *wanted, guess = rows[of_a_clip * clip : of_a_clip * (clip + 1)]
+        truth, seen, *wanted, predicted = rows[of_a_clip * clip : of_a_clip * (clip + 1)]
         visible = seen == truth
         share = visible.all(dim=1).float().mean().item()
         assert 0.05 < share < 0.6
         (wanted,) = wanted or [truth]
-        assert torch.equal(guess[visible], wanted[visible])
-        assert not torch.equal(guess, wanted)
+        assert torch.equal(predicted[visible], wanted[visible])
+        assert not torch.equal(predicted, wanted)
 
 
 def test_stopped_and_resumed_it_ends_bit_identical(clips: Path, tmp_path: Path, tiny: PretrainConfig) -> None:
@@ -282,7 +282,7 @@ def test_a_table_can_be_given_and_an_unreadable_video_is_named(
         ({"balanced": True}, "balanced=True has no meaning"),
         ({"model": {"drop_path": 0.1}}, "set it when the model is trained"),
         ({"mask_ratio": 1.0}, "0.75 to 0.9"),
-        ({"hide_times": 1.0}, "from 0 to below 1"),
+        ({"time_mask_ratio": 1.0}, "from 0 to below 1"),
         ({"decoder_size": 50}, "use 48"),
         ({"mask_ratoi": 0.5}, "did you mean 'mask_ratio'"),
         ({"preprocessing": {"crop_size": 64}}, r"set model\.image_size"),

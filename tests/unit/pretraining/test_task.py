@@ -32,7 +32,7 @@ def batch_of(*indices: int) -> Batch:
 
 def test_prepare_what_is_hidden_of_a_clip_depends_on_seed_epoch_and_clip_alone(task: MaskedTask) -> None:
     def hidden(*indices: int, epoch: int = 0, number: int = 0) -> Tensor:
-        return task.prepare(batch_of(*indices), epoch, number).targets["places"]
+        return task.prepare(batch_of(*indices), epoch, number).targets["positions"]
 
     together = hidden(0, 1, 2, 3, 4)
     assert torch.equal(together, torch.cat([hidden(0, 1), hidden(2, 3, 4, number=7)]))

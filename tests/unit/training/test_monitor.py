@@ -147,9 +147,9 @@ def _always(watch: StepMonitor, result: StepResult) -> list[watch_module.Spike]:
 def test_a_spike_may_stop_the_training_with_the_checkpoint_from_before(
     clips: Path, tmp_path: Path, tiny: TrainConfig, spiky: int
 ) -> None:
-    with pytest.raises(SpikeError, match=r"spike at step 5.*gradient norm.*on_spike='tell'.*\.mp4"):
+    with pytest.raises(SpikeError, match=r"spike at step 5.*gradient norm.*on_spike='warn'.*\.mp4"):
         train(clips, tmp_path / "run", config=override(tiny, on_spike="stop"), reporter=SilentReporter())
-    resumed = train(out=tmp_path / "run", resume=True, on_spike="note", reporter=SilentReporter())
+    resumed = train(out=tmp_path / "run", resume=True, on_spike="log", reporter=SilentReporter())
     undisturbed = train(clips, tmp_path / "other", config=tiny, reporter=SilentReporter())
     for one, other in zip(resumed.model.parameters(), undisturbed.model.parameters(), strict=True):
         assert torch.equal(one, other)
