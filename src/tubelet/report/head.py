@@ -73,7 +73,7 @@ def what_it_is_of(files: RunFiles) -> str:
     evaluation = files.evaluation
     total = evaluation.get("num_videos")
     if not is_number(total):
-        return ""
+        return "Not evaluated yet: tubelet evaluate measures the model on videos that it did not learn from."
     videos = count(int(total), "video")
     split = evaluation.get("split")
     where = f"of the {split_words(evaluation)} split" if split else "(all that were given, without a split)"

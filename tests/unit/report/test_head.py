@@ -83,6 +83,12 @@ def test_videos_that_chose_the_weights_are_no_test(stopped: Path) -> None:
     assert "top-1, test" not in text
 
 
+def test_a_run_that_was_not_evaluated_says_so_and_how_it_can_be(stopped: Path) -> None:
+    assert "Not evaluated yet" not in head_of(stopped)
+    (stopped / "evaluation.json").unlink()
+    assert "Not evaluated yet: tubelet evaluate measures" in head_of(stopped)
+
+
 def test_videos_that_were_learned_from_are_counted_first(stopped: Path) -> None:
     evaluation = stopped / "evaluation.json"
     change(evaluation, learned_from=4, left_out=52, data="clips/", date="2026-11-29T21:14:00+00:00")
