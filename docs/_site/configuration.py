@@ -14,6 +14,7 @@ import docstring_parser
 from _site.tables import code, table
 from tubelet import config
 from tubelet.config import recipes
+from tubelet.config.public_weights import PUBLIC_WEIGHTS
 
 CLASSES = [
     *("TrainConfig", "ModelConfig", "PreprocessingConfig", "DataConfig", "AugmentationConfig"),
@@ -32,7 +33,11 @@ def pages() -> dict[str, str]:
         "names the nearest. Order: preset, recipe, `--config`, flags.",
         *(_section(getattr(config, name)) for name in CLASSES),
     ]
-    return {"configuration.md": "\n\n".join(parts) + "\n", "recipes.md": _recipes()}
+    return {
+        "configuration.md": "\n\n".join(parts) + "\n",
+        "recipes.md": _recipes(),
+        "public-weights.md": _public_weights(),
+    }
 
 
 def _section(cls: Any) -> str:
@@ -63,6 +68,20 @@ def _default(field: Any) -> str:
         return "required"
     value = field.default_factory()
     return f"{type(value).__name__}()" if dataclasses.is_dataclass(value) else repr(value)
+
+
+def _public_weights() -> str:
+    head = ("weights", "model", "preprocessing", "licence", "top-1, as published", "load")
+    rows = [
+        [code(one.name), one.model, one.preprocessing, one.licence, one.accuracy or "", code(one.load)]
+        for one in PUBLIC_WEIGHTS
+    ]
+    return (
+        "# Public weights\n\n`tubelet models --public` prints this too, with the command that starts a training from "
+        "each. Licences and figures are those of the publishers (README of Scenic, cards on the Hub). Scenic's files are "
+        "downloaded first: `curl -O ADDRESS`. [Weights](../weights.md) says what is carried over.\n\n"
+        + table(head, rows)
+    )
 
 
 def _recipes() -> str:
