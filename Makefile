@@ -10,11 +10,12 @@ RUNTIME := $(VENV)/.stamp-runtime
 DEV := $(VENV)/.stamp-dev
 BENCH := $(VENV)/.stamp-bench
 DOCS := $(VENV)/.stamp-docs
+DIST := $(VENV)/.stamp-dist
 SETUP := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow test-gpu check format bench docs clean distclean
+.PHONY: help demo test test-slow test-gpu check format bench docs dist release-test clean distclean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +49,12 @@ docs: $(DOCS) ## the documentation site, build/site/index.html; warnings are err
 	$(BIN)/python -m sphinx -b html -n -W --keep-going -q -d build/doctrees docs build/site $(ARGS)
 	@echo build/site/index.html
 
+dist: $(DIST) ## wheel and sdist in dist/, built twice to the same bytes, checked as an index does
+	PYTHON=$(abspath $(BIN)/python) .ci/dist
+
+release-test: dist ## install the wheel outside the checkout, and do there what a user does first
+	.ci/smoke newest $(PYTHON) dist/*.whl
+
 clean: ## remove caches and build outputs
 	rm -rf build dist docs/reference .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -80,6 +87,10 @@ $(DEV): $(SETUP)
 
 $(DOCS): $(SETUP)
 	$(call install,[docs])
+	@touch $(RUNTIME) $@
+
+$(DIST): $(SETUP)
+	$(call install,[dist])
 	@touch $(RUNTIME) $@
 
 $(BENCH): $(SETUP)

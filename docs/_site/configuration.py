@@ -78,8 +78,8 @@ def _public_weights() -> str:
     ]
     return (
         "# Public weights\n\n`tubelet models --public` prints this too, with the command that starts a training from "
-        "each. Licences and figures are those of the publishers (README of Scenic, cards on the Hub). Scenic's files are "
-        "downloaded first: `curl -O ADDRESS`. [Weights](../weights.md) says what is carried over.\n\n"
+        "each. Licences and figures are those of the publishers (README of Scenic, cards on the Hub). Scenic's files "
+        "are downloaded first: `curl -O ADDRESS`. [Weights](../weights.md) says what is carried over.\n\n"
         + table(head, rows)
     )
 
