@@ -7,10 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tubelet.errors import ConfigError
-from tubelet.explanation import explain
+from tubelet.explanation import compare_on_data, explain
 from tubelet.explanation.page import files_of, write_files
 from tubelet.exported.contract import CONTRACT_FILE
 from tubelet.exporting import export
+from tubelet.files import write_text
+from tubelet.json_files import dump_json
+
+METHOD = "balanced_tokens"
+CLIPS = 8
+"""Held-out clips that the method is scored on."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +25,7 @@ class Explained:
 
     Attributes:
         page: HTML, with the film beside it.
-        score: how faithful the map is, in a sentence.
+        score: how faithful maps of this method are, in a few words.
     """
 
     page: str
@@ -42,16 +48,18 @@ class Exported:
 
 
 def explain_clip(run: Path, video: Path, folder: Path) -> Explained:
-    """Explain the most probable class of a clip with balanced gradients, and score the map; once."""
-    files = files_of(folder, video.stem)
-    if not files.numbers.is_file():  # the last that is written
-        found = explain(run, video, method="balanced", score=True)
-        write_files(found, video, folder, video.stem)
-    score = json.loads(files.numbers.read_text(encoding="utf-8"))["score"]
-    if score["gain"] is None:
-        return Explained(str(files.page), "none, as hiding the clip does not change its logit")
-    words = "better than chance" if score["better_than_chance"] else "not better than chance"
-    return Explained(str(files.page), f"relevance gain {score['gain']:.2f}, {words}")
+    """Explain the most probable class of a clip, and score the method on held-out clips of all classes; once."""
+    files, scored = files_of(folder, video.stem), folder / "methods.json"
+    if not scored.is_file():  # the last that is written
+        write_files(explain(run, video, method=METHOD), video, folder, video.stem)
+        methods = compare_on_data(run, split="test", methods=[METHOD], most=CLIPS)
+        write_text(scored, dump_json(methods.to_dict(), indent=2) + "\n")
+    found = json.loads(scored.read_text(encoding="utf-8"))
+    gains = {one["method"]: one["gain"] for one in found["methods"]}
+    if not found["clips"]:
+        return Explained(str(files.page), "no score: hiding a whole clip does not change its logit")
+    words = f"relevance gain {gains.pop(METHOD):.2f} on {found['clips']} clips, of random maps {gains.popitem()[1]:.2f}"
+    return Explained(str(files.page), words)
 
 
 def export_model(run: Path, folder: Path) -> Exported:
