@@ -47,7 +47,7 @@ SKIPPED = {
     r"PreprocessingConfig\(\.\.\.\)": "a placeholder",
     r"^tubelet serve": "runs until a signal; tests/integration/test_serve.py runs it",
     r"^tubelet demo": "takes minutes; tests/integration/test_demo.py runs it in small",
-    r"complete -W|completions/tubelet": "of an interactive shell",
+    r"^source <|completion bash >": "of an interactive shell; tests/unit/cli/test_completion.py runs it",
 }
 """Lines of a shell, and Python examples that hold such a line, that are not run, and why."""
 
