@@ -23,7 +23,7 @@ nitpick_ignore_regex = [
     ("py:obj", "(?s).*"),  # the default role, see below: code where it is no public name
     ("py:class", r"(?!tubelet\.).*"),  # types of other libraries: nothing is looked up on a network
     ("py:(exc|func|meth|attr|data|mod)", r"(?!tubelet\.).*"),
-    ("py:class", r"tubelet\.\w+\.\w+\.\w+"),  # types that are not public: those that are have been found by then
+    ("py:class", r"tubelet\.(\w+\.\w+|provenance)\.\w+"),  # types that are not public: those that are have been found by then
 ]
 default_role = "py:obj"
 add_module_names = False

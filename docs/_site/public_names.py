@@ -1,4 +1,4 @@
-"""A page of every public name: what its docstring says, and an example of it out of `docs/api/PACKAGE.py`."""
+"""A page of every public name: what its docstring says, and an example of it out of `docs/api/of_PACKAGE.py`."""
 
 from __future__ import annotations
 
@@ -69,20 +69,30 @@ def pages(examples: Path) -> dict[str, str]:
     return made
 
 
+def example_file(package: str, examples: Path) -> Path:
+    """The script that shows the names of a package: `of_tubelet_video.py`; a module's own name would hide it."""
+    return examples / f"of_{package.replace('.', '_')}.py"
+
+
 def example(package: str, name: str, examples: Path) -> str:
-    """The paragraphs of the package's example in which the name stands, after its first one; empty without one."""
-    file = examples / f"{package}.py"
+    """The imports of the package's example and the paragraphs in which the name stands, with what those need."""
+    file = example_file(package, examples)
     if not file.is_file():
         return ""
-    paragraphs = re.split(r"\n\n+", file.read_text(encoding="utf-8").strip())
-    opening, rest = paragraphs[1], paragraphs[2:]  # the docstring is the first
-    used = [paragraph for paragraph in rest if re.search(rf"\b{re.escape(name)}\b", paragraph)]
-    if not used:
+    paragraphs = re.split(r"\n\n+", file.read_text(encoding="utf-8").strip())[1:]  # the docstring is the first
+    imports = [part for part in paragraphs if re.match(r"(import|from) ", part)]
+    rest = [part for part in paragraphs if part not in imports]
+    kept = [part for part in rest if re.search(rf"\b{re.escape(name)}\b", part)]
+    if not kept:
         return ""
-    needed = set(re.findall(r"\w+", "\n".join(used)))
-    assigned = [part for part in rest if part not in used and needed & set(re.findall(r"^(\w+)\b.* = ", part, re.M))]
-    kept = [part for part in rest if part in used or part in assigned]
-    return "\n\n".join([opening, *kept])
+    while True:  # what the paragraphs use has to be made before
+        used = set(re.findall(r"\w+", "\n".join(kept)))
+        missing = [
+            part for part in rest if part not in kept and used & set(re.findall(r"^(\w+)[^=\n]* = ", part, re.M))
+        ]
+        if not missing:
+            return "\n\n".join([*imports, *(part for part in rest if part in kept)])
+        kept += missing
 
 
 def said_of_value(full: str) -> str:
