@@ -9,11 +9,13 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.stamp-runtime
 DEV := $(VENV)/.stamp-dev
 BENCH := $(VENV)/.stamp-bench
+DOCS := $(VENV)/.stamp-docs
+DIST := $(VENV)/.stamp-dist
 SETUP := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow test-gpu check format bench clean distclean
+.PHONY: help demo test test-slow test-gpu check format bench docs dist release-test clean distclean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,8 +45,18 @@ format: $(DEV) ## format, and mend what the linter can mend
 bench: $(BENCH) ## speed and memory beside the peers
 	$(BIN)/python -m benchmarks $(ARGS)
 
+docs: $(DOCS) ## the documentation site, build/site/index.html; warnings are errors, and no network is needed
+	$(BIN)/python -m sphinx -b html -n -W --keep-going -q -d build/doctrees docs build/site $(ARGS)
+	@echo build/site/index.html
+
+dist: $(DIST) ## wheel and sdist in dist/, built twice to the same bytes, checked as an index does
+	PYTHON=$(abspath $(BIN)/python) .ci/dist
+
+release-test: dist ## install the wheel outside the checkout, and do there what a user does first
+	.ci/smoke newest $(PYTHON) dist/*.whl
+
 clean: ## remove caches and build outputs
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf build dist docs/reference .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove the virtual environment too
@@ -71,6 +83,14 @@ $(RUNTIME): $(SETUP)
 
 $(DEV): $(SETUP)
 	$(call install,[dev])
+	@touch $(RUNTIME) $@
+
+$(DOCS): $(SETUP)
+	$(call install,[docs])
+	@touch $(RUNTIME) $@
+
+$(DIST): $(SETUP)
+	$(call install,[dist])
 	@touch $(RUNTIME) $@
 
 $(BENCH): $(SETUP)

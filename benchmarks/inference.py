@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from benchmarks.figures import append
 from benchmarks.measure import DIMS, Entry, as_json, in_a_process, in_turn, peak_gigabytes, ratio, spread
 from benchmarks.ours import ROUNDING, arguments, build, described, difference
 from benchmarks.peers import torchvision_swin, transformers_vivit, vit_pytorch_vivit
@@ -53,6 +54,8 @@ def main() -> None:
         for entry in (entry for group in groups for entry in group):
             memory[entry.name] = in_a_process("benchmarks.inference", [*arguments(options), "--memory-of", entry.name])
     print(_table(groups, options, memory))
+    if options.csv:
+        append(Path(options.csv), "benchmarks", (entry for group in groups for entry in group), memory)
     if options.json:
         entries = [entry for group in groups for entry in group]
         Path(options.json).write_text(as_json(options, entries, peak_gigabytes=memory))
@@ -74,6 +77,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--torchvision", action="store_true", help="torchvision's model of the size of B, too")
     parser.add_argument("--memory", action="store_true", help="peak memory too, of a process each")
     parser.add_argument("--json", default="", help="write every figure to this file too")
+    parser.add_argument("--csv", default="", help="add a row for each to this file")
     parser.add_argument("--memory-of", default="", help=argparse.SUPPRESS)
     return parser.parse_args()
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from benchmarks.figures import append
 from benchmarks.measure import DIMS, Entry, as_json, in_turn, peak_gigabytes, ratio, spread
 from benchmarks.ours import arguments, build, described
 from benchmarks.peers import transformers_vivit
@@ -73,6 +74,9 @@ def main() -> None:
     for entry, side in zip(entries, sides, strict=True):
         entry.note = f"{side.peak_gigabytes:.2f}"
     print(_table(entries, options))
+    if options.csv:
+        peaks = {entry.name: side.peak_gigabytes for entry, side in zip(entries, sides, strict=True)}
+        append(Path(options.csv), "benchmarks.training_step", entries, peaks)
     if options.json:
         Path(options.json).write_text(as_json(options, entries))
 
@@ -87,6 +91,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=0, help="0: as many as torch takes")
     parser.add_argument("--bfloat16", action="store_true", help="ours with products of that type, too")
     parser.add_argument("--json", default="", help="write every figure to this file too")
+    parser.add_argument("--csv", default="", help="add a row for each to this file")
     parser.add_argument("--memory-of", default="", choices=("", *SIDES), help="steps of this alone, and their peak")
     parser.add_argument(
         "--steps", type=int, default=2, help="of --memory-of; the second has what the first left behind"

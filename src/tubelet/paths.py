@@ -14,6 +14,9 @@ from tubelet.text import listing
 WEIGHTS_SUFFIXES = (".checkpoint", ".msgpack", ".safetensors", ".npz", ".pt", ".pth", ".bin", ".ckpt", ".json")
 """A missing file with such a name is not looked for on the Hub."""
 
+DEMO = "demo"
+"""Name of the model that comes with the package."""
+
 HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 SHOWN = 8
 """Names in a folder that an error lists."""
@@ -23,6 +26,16 @@ def is_camera(video: str) -> bool:
     """Whether a name is that of a camera, `camera:0`, and no file."""
     kind, _, number = video.partition(":")
     return kind == "camera" and number.isdigit() and not os.path.exists(video)
+
+
+def packaged_model(source: str | os.PathLike[str]) -> Path | None:
+    """The folder of the small model that comes with tubelet, if `demo` is meant: a model that lies here comes first.
+
+    The folder that `tubelet demo` makes holds its models below `runs`, so it is none itself.
+    """
+    if os.fspath(source) != DEMO or Path(DEMO).is_file() or (Path(DEMO) / "config.json").exists():
+        return None
+    return Path(__file__).parent / "demo" / "sample"
 
 
 def require_free(path: str | os.PathLike[str], *, overwrite: bool = False, inputs: Iterable[str | Path] = ()) -> None:
@@ -51,7 +64,7 @@ def require_model(source: str | Path) -> bool:
     """
     name = os.fspath(source)
     path = Path(name).expanduser()
-    if path.exists():
+    if path.exists() or packaged_model(name) is not None:
         return True
     if re.match(r"[A-Za-z0-9+]+://", name):
         raise WeightsError(f"{name}: download it first, and load the file")

@@ -10,7 +10,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "tubelet"
-PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+MADE = "reference/"
+"""Pages that `make docs` writes, and whose links it follows."""
+
+PAGES = [
+    page
+    for page in sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+    if not page.startswith(f"docs/{MADE}")
+]
 CURRENT = ["docs/architecture.md", "docs/decisions.md", "docs/glossary.md", "docs/performance.md", "CONTRIBUTING.md"]
 """Pages that describe the code as it is; the changelog names files that were."""
 
@@ -52,4 +59,5 @@ def test_files_that_a_page_names_exist(page: str) -> None:
 def test_links_of_a_page_lead_to_files(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     links = [link.split("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
-    assert [link for link in links if link and not (ROOT / page).parent.joinpath(link).exists()] == []
+    links = [link for link in links if link and not (page.startswith("docs/") and link.startswith(MADE))]
+    assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []

@@ -28,7 +28,7 @@ from tubelet.weights.image_vit_save import save_image_vit
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^ *```(?P<language>\w*|\{\w+\}.*?)\n(?P<text>.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
 SKIPPED = {
     r"^make ": "sets up the environment that this test runs in; CI runs it",
@@ -46,7 +46,8 @@ SKIPPED = {
     r"push_to_hub|from_pretrained\(\"me": "needs the Hub",
     r"PreprocessingConfig\(\.\.\.\)": "a placeholder",
     r"^tubelet serve": "runs until a signal; tests/integration/test_serve.py runs it",
-    r"complete -W|completions/tubelet": "of an interactive shell",
+    r"^tubelet demo": "takes minutes; tests/integration/test_demo.py runs it in small",
+    r"^source <|completion bash >": "of an interactive shell; tests/unit/cli/test_completion.py runs it",
 }
 """Lines of a shell, and Python examples that hold such a line, that are not run, and why."""
 

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from own_process import run
 from tubelet.cli.main import main
+from tubelet.demo.in_use import export_model
+from tubelet.errors import ConfigError
 
 SMALL = ["--train-clips", "2", "--test-clips", "1", "--epochs", "1"]
 
@@ -15,7 +18,8 @@ SMALL = ["--train-clips", "2", "--test-clips", "1", "--epochs", "1"]
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo") / "demo"
-    assert main(["demo", "--out", str(folder), *SMALL]) == 0
+    said = run("-m", "tubelet", "demo", "--out", folder, *SMALL).stdout  # it exports, which is not traced with checks
+    assert f"tubelet explain {folder}/runs/factorised-encoder" in said
     return folder
 
 
@@ -46,6 +50,28 @@ def test_the_baseline_has_no_temporal_encoder_and_is_the_same_otherwise(demo: Pa
     assert models[0] == models[1]
 
 
+def test_the_model_is_explained_and_exported_with_its_proof(demo: Path) -> None:
+    said = json.loads((demo / "demo.json").read_text())
+    assert said["exported"]["difference"] <= 1e-4
+    assert (demo / "exported" / "run.py").is_file()
+    assert (demo / "explained" / "000.mp4").is_file()
+    assert "relevance gain" in said["explanation"]["score"]
+    page = (demo / "report.html").read_text(encoding="utf-8")
+    assert "frames that mattered most" in page
+    for command in said["next"]:
+        assert command in page
+
+
+def test_without_the_runtime_it_says_how(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def missing(*_: object) -> None:
+        raise ConfigError("the format onnx needs onnx, which is not installed: pip install 'tubelet[onnx]'")
+
+    monkeypatch.setattr("tubelet.demo.in_use.export", missing)
+    found = export_model(tmp_path, tmp_path / "exported")
+    assert found.folder is None
+    assert "pip install 'tubelet[onnx]'" in str(found.note)
+
+
 def test_a_second_call_does_nothing_again(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights = (demo / "runs" / "factorised-encoder" / "model.safetensors").read_bytes()
     assert main(["demo", "--out", str(demo), *SMALL, "--json"]) == 0
@@ -67,9 +93,8 @@ def test_other_settings_or_a_folder_of_ones_own_are_refused(
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_the_bars_of_the_demonstration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["demo", "--out", str(tmp_path / "demo"), "--json"]) == 0
-    scores = json.loads(capsys.readouterr().out)["scores"]
+def test_the_bars_of_the_demonstration(tmp_path: Path) -> None:
+    scores = json.loads(run("-m", "tubelet", "demo", "--out", tmp_path / "demo", "--json").stdout)["scores"]
     assert scores["encoder"]["top1"] >= 0.90
     assert scores["baseline"]["top1"] <= 1 / 8 + 0.15
     assert scores["encoder_shuffled"]["top1"] <= 1 / 8 + 0.15

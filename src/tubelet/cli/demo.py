@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Options(CommonOptions):
-    """A first minute: make clips, train, evaluate, predict, and a page to look at. Needs no network.
+    """A first minute: make clips, train, evaluate, predict, explain, export, and a page. Needs no network.
 
     Renders small videos whose classes only time can tell apart, trains a small factorised encoder on them, and shows
     that the average-pool baseline, which does not see the order of frames, cannot learn them. Takes some minutes on two
@@ -72,4 +72,13 @@ def _show(done: DemoResult, output: Output) -> None:
     console.print(
         f"{done.result.path}: {done.result.label} {done.result.probability:.1%}", markup=False, soft_wrap=True
     )
+    console.print(f"explained: {done.explained.page} ({done.explained.score})", markup=False, soft_wrap=True)
+    if done.exported.folder is None:
+        console.print(f"not exported: {done.exported.note}", markup=False, soft_wrap=True)
+    else:
+        shares = f"logits differ by {done.exported.difference:.0e} of the largest"
+        console.print(f"exported: {done.exported.folder} ({shares})", markup=False, soft_wrap=True)
     console.print(f"{sum(done.seconds.values()):.0f} s; the page: {done.report}", markup=False, soft_wrap=True)
+    console.print(
+        "\n".join(["\nnext:", *(f"  {command}" for command in done.next_commands())]), markup=False, soft_wrap=True
+    )

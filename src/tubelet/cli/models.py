@@ -1,7 +1,8 @@
-"""`tubelet models`: the presets and what they cost. Needs no torch."""
+"""`tubelet models`: the presets and what they cost, and public weights. Needs no torch."""
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -12,6 +13,7 @@ import tyro
 from tubelet.cli.arguments import CommonOptions
 from tubelet.cli.output import Output
 from tubelet.config import ModelConfig, cost
+from tubelet.config.public_weights import PUBLIC_WEIGHTS
 from tubelet.errors import ConfigError
 from tubelet.presets import preset, presets
 
@@ -25,16 +27,21 @@ class Options(CommonOptions):
         num_frames: count for clips of so many frames.
         image_size: count for frames of so many pixels, one side of a square.
         num_classes: count with so many classes.
+        public: list weights that others published instead: how to load each, its licence and its accuracy. Nothing is
+            downloaded.
     """
 
     names: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="[NAME ...]")] = ()
     num_frames: int = 32
     image_size: int | None = None
     num_classes: int = 400
+    public: bool = False
 
 
 def run(options: Options, output: Output) -> int:
     """Print the table."""
+    if options.public:
+        return _public(options, output)
     from rich.table import Table
 
     rows = {name: _described(name, config) for name, config in _chosen(options).items()}
@@ -56,6 +63,22 @@ def run(options: Options, output: Output) -> int:
     if not output.as_json:
         output.console.print(table)
     output.data({"models": list(rows.values())})
+    return 0
+
+
+def _public(options: Options, output: Output) -> int:
+    """Print the public weights whose names hold one of the words, one paragraph each."""
+    words = [pattern.strip("*") for pattern in options.names]
+    chosen = [one for one in PUBLIC_WEIGHTS if not words or any(word in one.name for word in words)]
+    if not chosen:
+        raise ConfigError(f"no public weights have {' or '.join(words)} in their name; leave it out for all of them")
+    if not output.as_json:
+        for one in chosen:
+            said = [one.model, one.preprocessing, f"licence {one.licence}", *([one.accuracy] if one.accuracy else [])]
+            lines = [one.name, *(f"  {line}" for line in said), f"  ({one.source})", f"  {one.load}"]
+            lines.append(f"  tubelet train DATA {one.train}")
+            output.console.print("\n".join(lines) + "\n", markup=False, highlight=False, soft_wrap=True)
+    output.data({"public": [dataclasses.asdict(one) for one in chosen]})
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shlex
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from tubelet.cli.arguments import CommonOptions, load_model, require_source, war
 from tubelet.cli.output import Output
 from tubelet.cli.prediction_output import bar, lines_to, show_result, show_summary
 from tubelet.errors import ConfigError, DataError
-from tubelet.paths import beside, is_camera, require_free
+from tubelet.paths import beside, is_camera, packaged_model, require_free
 from tubelet.text import address_without_password, printable
 
 TIMELINE_FLAGS = ("hop", "frame_stride", "smoothing", "on", "off", "minimum", "reconnect")
@@ -32,8 +33,9 @@ class Options(CommonOptions):
     be an address (rtsp://...) or a camera (camera:0), which Ctrl-C ends; the timeline is written all the same.
 
     Attributes:
-        model: a run, a model folder, a checkpoint or a Hub id.
-        videos: files; a folder or a quoted pattern ('clips/*.mp4') stands for all its videos.
+        model: a run, a model folder, a checkpoint or a Hub id; or `demo`, small weights that come with tubelet.
+        videos: files; a folder or a quoted pattern ('clips/*.mp4') stands for all its videos. For the model `demo` a
+            clip that comes with it may be left out.
         views: CLIPSxCROPS: clips spread over each video, times 1 crop (centre) or 3 along its longer side.
         top: how many classes to show.
         device: auto (the first GPU, else the CPU), cpu, cuda, cuda:1, mps.
@@ -78,6 +80,9 @@ class Options(CommonOptions):
 
 def run(options: Options, output: Output) -> int:
     """Predict and print."""
+    packaged = packaged_model(options.model)
+    if packaged is not None and not options.videos:
+        options = dataclasses.replace(options, videos=(str(packaged / "clip.mp4"),))
     _check_paths(options)
     from tubelet.fast import merge_tokens
     from tubelet.prediction import Predictor, Summary

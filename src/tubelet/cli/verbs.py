@@ -20,7 +20,7 @@ class Verb:
 
 
 VERBS: dict[str, Verb] = {
-    "demo": Verb("demo", "A first minute: make clips, train, evaluate, predict, and a page to look at."),
+    "demo": Verb("demo", "A first minute: make clips, train, evaluate, predict, explain, export, and a page."),
     "pretrain": Verb("pretrain", "Let a model learn from videos without labels, to start a training from."),
     "train": Verb("train", "Train a model on a folder or table of labelled videos."),
     "evaluate": Verb("evaluate", "Measure a model on labelled videos, over several views of each."),
@@ -44,6 +44,7 @@ VERBS: dict[str, Verb] = {
     "corpus select": Verb("corpus_select", "Choose the next videos to label."),
     "convert": Verb("convert", "Rewrite a model in another format."),
     "models": Verb("models", "List the presets with their parameters, tokens and multiply-adds."),
+    "completion": Verb("completion", "Print a script with which a shell completes verbs, flags and choices."),
     "doctor": Verb("doctor", "What this machine has, and whether a run computes here what it did when it was trained."),
 }
 

@@ -14,6 +14,7 @@ from tubelet.text import did_you_mean
 Variant = Literal["spatio_temporal", "factorised_encoder", "factorised_self_attention", "factorised_dot_product"]
 Embedding = Literal["tubelet", "uniform_frames", "conv_stem"]
 Pool = Literal["cls", "mean", "max", "weighted", "first"]
+"""How the tokens become one vector; see `ModelConfig.pool`."""
 
 CONV_STEM_STRIDE = 4
 """Pixels of height and width that one cell of the convolutional stem's feature map stands for."""

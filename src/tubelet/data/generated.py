@@ -83,6 +83,7 @@ CLASSES: tuple[Motion, ...] = tuple(
     for speed in get_args(Speed)
     for colours in get_args(Colours)
 )
+"""All eight, in the order of their indices."""
 
 
 def write_clips_once(folder: Path, scenes: dict[str, int], *, seed: int = 0, shuffled: bool = False) -> Path:

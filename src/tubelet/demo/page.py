@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -44,12 +45,24 @@ def write_page(done: DemoResult, run: Path) -> Path:
         result=Markup(done.result._repr_html_()),  # escapes what it was given
         command=f"tubelet predict {run} {done.result.path}",
     )
+    in_use = templates.get_template("in_use.html.j2").render(
+        explained=done.explained,
+        sheet=picture_address(Path(done.explained.page).with_suffix(".png")),
+        exported=done.exported,
+        commands=done.next_commands(),
+    )
     sections = [
         Section("What only time can tell", story),
         Section("One scene, eight classes", scene),
         Section("A prediction", predicted),
+        Section("Why, and elsewhere", in_use),
     ]
     return write_report(run, out=done.report, title="A first look at tubelet", extra=sections)
+
+
+def picture_address(file: Path) -> str:
+    """A picture on disk as an address that needs no file."""
+    return f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}"
 
 
 def _films(folder: Path) -> list[tuple[str, Picture | None]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tubelet.data.generated import CLASSES
+from tubelet.demo.in_use import Explained, Exported
 from tubelet.evaluation import Evaluation
 from tubelet.prediction import Result
 
@@ -39,6 +41,8 @@ class DemoResult:
             videos with their frames in random order; `baseline`, the average-pool baseline, trained and measured on
             shuffled frames. Chance is one in eight.
         result: the prediction for one held-out video.
+        explained: what decided it.
+        exported: the factorised encoder for ONNX Runtime.
         seconds: that each step took; 0 for one that had been done before.
     """
 
@@ -46,7 +50,21 @@ class DemoResult:
     report: Path
     scores: dict[str, Scores]
     result: Result
+    explained: Explained
+    exported: Exported
     seconds: dict[str, float]
+
+    def next_commands(self) -> list[str]:
+        """What to type now."""
+        run = shlex.quote(str(self.folder / "runs" / "factorised-encoder"))
+        video = shlex.quote(str(self.result.path))
+        return [
+            f"tubelet predict {run} {video} --timeline timeline.srt",
+            f"tubelet explain {run} {video}",
+            f"tubelet evaluate {run} --views 2x1",
+            f"tubelet serve {run}",
+            "tubelet train YOUR_CLIPS/ --out runs/mine",
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -56,6 +74,9 @@ class DemoResult:
             "chance": 1 / len(CLASSES),
             "scores": {name: asdict(score) for name, score in self.scores.items()},
             "prediction": self.result.to_dict(),
+            "explanation": asdict(self.explained),
+            "exported": asdict(self.exported),
+            "next": self.next_commands(),
             "seconds": {name: round(seconds, 2) for name, seconds in self.seconds.items()},
         }
 

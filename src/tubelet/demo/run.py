@@ -3,6 +3,8 @@
 demo/clips            videos of eight classes, told apart by direction, speed and order alone
 demo/clips-shuffled   the same pictures, each video's in random order
 demo/runs/...         a run of the factorised encoder on the first, one of the average-pool baseline on the second
+demo/explained/...    which places and moments of a held-out video decided
+demo/exported         the model for ONNX Runtime, proven on real clips, where that is installed
 demo/report.html      what came out
 """
 
@@ -22,6 +24,7 @@ import torch
 from tubelet.config import NO_AUGMENTATION, OptimisationConfig, TrainConfig, ValidationConfig
 from tubelet.config.data import DataConfig
 from tubelet.data.generated import CLASSES, PICTURES, write_clips_once
+from tubelet.demo.in_use import explain_clip, export_model
 from tubelet.demo.page import write_page
 from tubelet.demo.result import DemoResult, scores_of
 from tubelet.errors import DataError
@@ -57,7 +60,7 @@ class DemoConfig:
 def run_demo(
     folder: str | os.PathLike[str] = "demo", config: DemoConfig | None = None, *, reporter: Reporter | None = None
 ) -> DemoResult:
-    """Make clips, train the factorised encoder and the average-pool baseline, evaluate both, and write a page.
+    """Make clips, train the factorised encoder and the average-pool baseline, evaluate both, use one, and write a page.
 
     Args:
         folder: is made. One that an earlier call was stopped in is gone on with; any other is refused.
@@ -99,19 +102,23 @@ def _run(folder: Path, config: DemoConfig, reporter: Reporter) -> DemoResult:
 
     scenes = {"train": config.train_clips, "test": config.test_clips}
     clips, shuffled = folder / "clips", folder / "clips-shuffled"
-    reporter.message(f"1/5  clips of {len(CLASSES)} classes that only time tells apart: {clips}")
+    reporter.message(f"1/7  clips of {len(CLASSES)} classes that only time tells apart: {clips}")
     timed("clips", lambda: _make_clips(clips, shuffled, scenes, config.seed))
-    reporter.message("2/5  a factorised encoder learns them")
+    reporter.message("2/7  a factorised encoder learns them")
     encoder = timed("training", lambda: _train(folder, ENCODER, clips, config, reporter))
-    reporter.message("3/5  the average-pool baseline sees the same pictures without their order")
+    reporter.message("3/7  the average-pool baseline sees the same pictures without their order")
     baseline = timed("baseline", lambda: _train(folder, BASELINE, shuffled, config, reporter, temporal_layers=0))
-    reporter.message("4/5  both are measured on held-out videos")
+    reporter.message("4/7  both are measured on held-out videos")
     evaluations = timed("evaluation", lambda: _evaluate(encoder, baseline, shuffled))
     video = clips / "test" / CLASSES[0].name / "000.mp4"
     result = timed("prediction", lambda: predict(encoder, video, top=3))
-    reporter.message("5/5  the page")
+    reporter.message("5/7  what decided, when and where")
+    explained = timed("explanation", lambda: explain_clip(encoder, video, folder / "explained"))
+    reporter.message("6/7  the model for another runtime, proven on real clips")
+    exported = timed("export", lambda: export_model(encoder, folder / "exported"))
+    reporter.message("7/7  the page")
     scores = {name: scores_of(evaluation) for name, evaluation in evaluations.items()}
-    done = DemoResult(folder, folder / REPORT_FILE, scores, result, seconds)
+    done = DemoResult(folder, folder / REPORT_FILE, scores, result, explained, exported, seconds)
     timed("report", lambda: write_page(done, encoder))
     (folder / STATE_FILE).write_text(json.dumps({"config": asdict(config), **done.to_dict()}, indent=2) + "\n")
     return done

@@ -38,8 +38,8 @@ METHODS: dict[str, Method] = {
     "occlusion": occlusion,
     "rise": rise,
 }
-"""`balanced` is for every variant; `shapley` for the factorised encoder; `legrad` for spatio-temporal attention. The
-last three need nothing of the model but its output or its gradient."""
+"""By name. `balanced` is for every variant; `shapley` for the factorised encoder; `legrad` for spatio-temporal
+attention. The last three need nothing of the model but its output or its gradient."""
 
 DEFAULT = "balanced_tokens"
 

@@ -16,6 +16,8 @@ from tubelet.files import write_text
 from tubelet.json_files import dump_json, read_json_object
 
 CONTRACT_FILE = "tubelet.json"
+"""Name of the file, in the folder of an exported model, that holds its `Contract`."""
+
 VERSION = 1
 ADVICE = "export the model again"
 

@@ -10,6 +10,7 @@ from tubelet.text import did_you_mean
 STUDIES: dict[str, Study] = {
     module.STUDY.name: module.STUDY for module in (variants, embeddings, temporal_init, regularisers, tokens, frames)
 }
+"""By name, as `tubelet study` takes it."""
 
 
 def find_study(name: str) -> Study:

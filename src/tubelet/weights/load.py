@@ -14,7 +14,7 @@ from tubelet.errors import WeightsError
 from tubelet.exported import load_exported
 from tubelet.exported.contract import is_exported
 from tubelet.model import ViViT
-from tubelet.paths import require_model
+from tubelet.paths import packaged_model, require_model
 from tubelet.presets import presets
 from tubelet.text import listing
 from tubelet.weights.adapt import adapt
@@ -31,8 +31,8 @@ def load(source: str | Path, *, allow_unexpected: Iterable[str] = (), **fields: 
 
     Args:
         source: a folder that `tubelet.save` or a training run wrote; a folder of the `transformers` library with a
-            ViViT or VideoMAE; its name on the Hugging Face Hub ("google/vivit-b-16x2-kinetics400"); or a checkpoint of
-            Scenic (Flax msgpack).
+            ViViT or VideoMAE; its name on the Hugging Face Hub ("google/vivit-b-16x2-kinetics400"); a checkpoint of
+            Scenic (Flax msgpack); or "demo", small weights that come with tubelet.
         allow_unexpected: names, or patterns with `*`, of tensors that may be in the source and not in the model.
         fields: of `ModelConfig`. For a checkpoint of Scenic they say what the file does not; the error names
             those that are needed. For everything else they ask for a model that is adapted: `num_frames=48`,
@@ -47,7 +47,7 @@ def load(source: str | Path, *, allow_unexpected: Iterable[str] = (), **fields: 
         ConfigError: the fields do not fit the weights.
     """
     allowed = as_patterns(allow_unexpected)
-    path = Path(source).expanduser()
+    path = packaged_model(source) or Path(source).expanduser()
     if path.is_dir():
         return _with_provenance(_load_folder(path, allowed, fields), path, str(source))
     if path.is_file():
