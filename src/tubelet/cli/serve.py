@@ -16,7 +16,7 @@ from tubelet.errors import ConfigError
 
 KEY = "TUBELET_SERVE_KEY"
 
-NEEDED = ("fastapi", "uvicorn", "websockets", "python_multipart")
+NEEDED = ("fastapi", "uvicorn", "httptools", "websockets", "python_multipart")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from starlette.middleware import Middleware
 
 from tubelet.errors import TubeletError
 from tubelet.serving import problem, tasks
+from tubelet.serving.admission import Admission
 from tubelet.serving.answers import REFUSALS, UPLOAD_REFUSALS, Models, Prediction, Ready
 from tubelet.serving.camera import add_camera
 from tubelet.serving.explained import add_explain
@@ -67,6 +68,7 @@ def create_app(models: Sequence[ServedModel], settings: Settings | None = None) 
             Middleware(Journal, metrics=service.metrics),
             Middleware(Lingering),
             Middleware(Guard, settings=settings),
+            Middleware(Admission, service=service),
         ],
         exception_handlers={
             ProblemError: problem.of_problem,

@@ -146,24 +146,33 @@ class Service:
 
     # --- a request -------------------------------------------------------------------------------------------------
 
-    @asynccontextmanager
-    async def upload(self, request: Request, name: str | None) -> AsyncIterator[Upload]:
-        """Let a request in and receive its video.
+    @contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Inside, an upload is let in.
 
         Raises:
-            ProblemError: there are too many already, before the body is read; or as `received`.
+            ProblemError: there are too many already.
         """
         if self._in_progress >= self.settings.capacity or self.stopping.is_set():
             raise ProblemError(429, f"{self._in_progress} requests are worked on already; try again", self._retry())
         self._in_progress += 1
         try:
-            began = time.perf_counter()
-            async with received(request, self.folder, self.settings, name) as upload:
-                self.metrics.observe("tubelet_stage_seconds", time.perf_counter() - began, stage="upload")
-                self.metrics.count("tubelet_upload_bytes_total", upload.size)
-                yield upload
+            yield
         finally:
             self._in_progress -= 1
+
+    @asynccontextmanager
+    async def upload(self, request: Request, name: str | None) -> AsyncIterator[Upload]:
+        """Receive the video of a request.
+
+        Raises:
+            ProblemError: as `received`.
+        """
+        began = time.perf_counter()
+        async with received(request, self.folder, self.settings, name) as upload:
+            self.metrics.observe("tubelet_stage_seconds", time.perf_counter() - began, stage="upload")
+            self.metrics.count("tubelet_upload_bytes_total", upload.size)
+            yield upload
 
     async def answer(self, request: Request, work: Coroutine[Any, Any, T]) -> T:
         """What `work` gives, within the deadline, while the client is there.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +21,9 @@ from tubelet.files import storage_errors
 from tubelet.serving.problem import ProblemError
 from tubelet.serving.settings import Settings
 from tubelet.text import printable
+
+UPLOADS = frozenset(f"/v1/{name}" for name in ("predict", "timeline", "explain", "preview"))
+"""Routes that take a video."""
 
 AT_ONCE = 2**20
 """Bytes that are written to the disk at once, in a thread."""
@@ -79,8 +83,9 @@ async def received(request: Request, root: Path, settings: Settings, name: str |
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > settings.upload_bytes:
         raise _too_large(settings)
-    with tempfile.TemporaryDirectory(dir=root, ignore_cleanup_errors=True) as folder:
-        path = Path(folder) / "upload"
+    folder = Path(tempfile.mkdtemp(dir=root))
+    try:
+        path = folder / "upload"
         with storage_errors(path):
             with path.open("xb") as file:
                 taker = _taker_of(request, file)
@@ -89,7 +94,9 @@ async def received(request: Request, root: Path, settings: Settings, name: str |
                 name = taker.name
         if not taker.size:
             raise ProblemError(400, taker.nothing)
-        yield Upload(path, Path(folder), _shown(name), taker.size)
+        yield Upload(path, folder, _shown(name), taker.size)
+    finally:  # in a thread, for which no answer waits: some disks take milliseconds
+        asyncio.get_running_loop().run_in_executor(None, shutil.rmtree, folder, True)
 
 
 async def _receive(request: Request, taker: _Raw, settings: Settings) -> None:
