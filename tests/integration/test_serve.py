@@ -166,7 +166,7 @@ def test_under_load_every_answer_is_that_of_predict(tmp_path: Path) -> None:
 
 
 def burst(address: str, content: bytes, count: int) -> list[tuple[int, float]]:
-    """Requests all at once, from a client that costs next to nothing: statuses, and seconds until each began to come."""
+    """Requests all at once, by a client that costs next to nothing: statuses, and seconds until each answer began."""
     host, port = address.removeprefix("http://").split(":")
     head = f"POST /v1/predict?views=8x1 HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(content)}\r\n\r\n".encode()
     answers: list[tuple[int, float]] = []
