@@ -83,7 +83,7 @@ def create_app(models: Sequence[ServedModel], settings: Settings | None = None) 
     add_explain(app, service)
     add_timeline(app, service)
     add_camera(app, service)
-    app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
+    app.router.default = StaticFiles(directory=PAGE, html=True)  # a mount would answer for other methods of all routes
     return app
 
 
