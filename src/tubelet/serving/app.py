@@ -148,6 +148,6 @@ def _add_predict(app: FastAPI, service: Service) -> None:
             exact = service.settings.batch == 1
             return {**result.to_dict(), "use": use, "model": model.name, "exact": exact, **shown}
 
-        async with service.upload(request, query.name) as upload:
+        async with service.upload(request, query.name, query.url) as upload:
             with service.computing():
                 return JSONResponse(await service.answer(request, work()))

@@ -55,8 +55,8 @@ class Journal:
             await self._app(scope, receive, sending)
         finally:
             seconds = time.perf_counter() - began
-            path = scope.get("path", "")
-            route = getattr(scope.get("route"), "path", path if path in UPLOADS else "other")
+            path = scope["path"] if scope["path"] in UPLOADS else "other"  # of a refusal before routing
+            route = str(getattr(scope.get("route"), "path", path))
             method = scope.get("method", "WS")
             self._metrics.count("tubelet_requests_total", route=route, method=method, status=str(status))
             self._metrics.observe("tubelet_request_seconds", seconds, route=route)

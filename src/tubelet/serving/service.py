@@ -162,14 +162,14 @@ class Service:
             self._in_progress -= 1
 
     @asynccontextmanager
-    async def upload(self, request: Request, name: str | None) -> AsyncIterator[Upload]:
-        """Receive the video of a request.
+    async def upload(self, request: Request, name: str | None = None, url: str | None = None) -> AsyncIterator[Upload]:
+        """Receive the video of a request, or fetch it.
 
         Raises:
             ProblemError: as `received`.
         """
         began = time.perf_counter()
-        async with received(request, self.folder, self.settings, name) as upload:
+        async with received(request, self.folder, self.settings, name, url) as upload:
             self.metrics.observe("tubelet_stage_seconds", time.perf_counter() - began, stage="upload")
             self.metrics.count("tubelet_upload_bytes_total", upload.size)
             yield upload
