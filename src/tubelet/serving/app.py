@@ -37,12 +37,15 @@ from tubelet.version import __version__
 PAGE = Path(__file__).parent / "page"
 
 
-def create_app(models: Sequence[ServedModel], settings: Settings | None = None) -> FastAPI:
+def create_app(
+    models: Sequence[ServedModel], settings: Settings | None = None, *, wait_until_ready: bool = False
+) -> FastAPI:
     """The application, for any ASGI server; its processes run from its startup to its shutdown.
 
     Args:
         models: loaded; the first is the default.
         settings: of the service.
+        wait_until_ready: the startup ends when it can answer, for those who send requests from then on.
     """
     settings = settings or Settings()
     service = Service(models, settings)
@@ -51,6 +54,8 @@ def create_app(models: Sequence[ServedModel], settings: Settings | None = None) 
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service.open()
         beginning = asyncio.create_task(service.begin())
+        if wait_until_ready:
+            await beginning
         try:
             yield
         finally:

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -209,16 +209,16 @@ class Service:
 
     async def predict(self, model: ServedModel, views: Views) -> Logits:
         """Logits of the views of a video."""
-        return await self._timed(lambda: model.thread.predict(views))
+        return await self._timed(model.predict(views))
 
     async def compute(self, model: ServedModel, function: Callable[[], T]) -> T:
         """Call a function on the model's thread."""
-        return await self._timed(lambda: model.thread.run(function))
+        return await self._timed(asyncio.wrap_future(model.thread.run(function)))
 
-    async def _timed(self, submit: Callable[[], Any]) -> Any:
+    async def _timed(self, work: Awaitable[T]) -> T:
         began = time.perf_counter()
         try:
-            return await asyncio.wrap_future(submit())
+            return await work
         finally:
             self.metrics.observe("tubelet_stage_seconds", time.perf_counter() - began, stage="model")
 
