@@ -42,12 +42,14 @@ def main() -> None:
         middle = _memory(process.pid)
         for done in range(0, options.long, 1000):
             _load(address, contents, expected, options.clients, min(1000, options.long - done) // options.clients)
-            print(f"after {done + 1000} more requests: {_memory(process.pid):.0f} MB", flush=True)
+            print(f"after {min(done + 1000, options.long)} more requests: {_memory(process.pid):.0f} MB", flush=True)
     after = _offline(predictor, videos, options.batch_sizes)
     offline = statistics.mean((before, after))
     p50, p99 = statistics.median(seconds), statistics.quantiles(seconds, n=100)[98]
     print(f"service: {count / took:.2f} videos/s, p50 {p50:.3f} s, p99 {p99:.3f} s, worst difference {worst:.1e}")
-    print(f"offline: {before:.2f} videos/s before, {after:.2f} after; the service makes {count / took / offline:.3f} of it")
+    print(
+        f"offline: {before:.2f} videos/s before, {after:.2f} after; the service has {count / took / offline:.3f} of it"
+    )
     print(f"memory:  {start:.0f} MB at the start, {middle:.0f} MB after the load")
 
 
