@@ -41,7 +41,11 @@ def running(model: ViViT | None = None, **settings: Any) -> Iterator[Running]:
     """A service in a thread, ready."""
     chosen = Settings(port=0, bounds=BOUNDS, **{"decoders": 2, **settings})
     app = create_app([ServedModel("tiny", model or day_and_night())], chosen)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, ws="websockets-sansio", lifespan="on"))
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app, port=0, log_config=None, http="httptools", loop="asyncio", ws="websockets-sansio", lifespan="on"
+        )
+    )
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

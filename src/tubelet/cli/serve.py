@@ -16,15 +16,15 @@ from tubelet.errors import ConfigError
 
 KEY = "TUBELET_SERVE_KEY"
 
-NEEDED = ("fastapi", "uvicorn", "websockets", "python_multipart")
+NEEDED = ("fastapi", "uvicorn", "httptools", "websockets", "python_multipart")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(CommonOptions):
     """Answer over HTTP what is in a video, when, and why; with a page for browsers.
 
-    It listens on this machine alone, and opens no address itself. Ctrl-C or SIGTERM ends it, when all requests that it
-    has let in are answered.
+    It listens on this machine alone, and opens no address but those of --allow-url. Ctrl-C or SIGTERM ends it, when all
+    requests that it has let in are answered.
 
     Attributes:
         models: runs, model folders, checkpoints or Hub ids; NAME=MODEL names one. The first is the default.
@@ -32,6 +32,7 @@ class Options(CommonOptions):
         port: 0 takes a free one.
         key_file: a file with the key that every request has to show; or the variable TUBELET_SERVE_KEY.
         allow_host: names under which it may be asked, besides its address: those of a proxy before it, for instance.
+        allow_url: hosts whose https addresses it fetches for clients (?url=https://HOST/...); none by default.
         batch: clips of several requests in one forward pass at most; with 1 answers are those of `tubelet predict` to
             the last bit, otherwise to 1e-5.
         delay: milliseconds that a batch waits for others, while there are any.
@@ -48,6 +49,7 @@ class Options(CommonOptions):
     port: int = 8000
     key_file: Path | None = None
     allow_host: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ()
+    allow_url: Annotated[tuple[str, ...], tyro.conf.arg(metavar="HOST ...")] = ()
     batch: int = 8
     delay: float = 5.0
     capacity: int = 64
@@ -76,6 +78,7 @@ def run(options: Options, output: Output) -> int:
         port=options.port,
         key=key,
         hosts=options.allow_host,
+        url_hosts=tuple(host.lower() for host in options.allow_url),
         upload_bytes=options.upload_mb * 10**6,
         capacity=options.capacity,
         deadline=options.deadline,

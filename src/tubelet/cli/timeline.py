@@ -10,7 +10,8 @@ from tubelet.text import count, printable
 
 if TYPE_CHECKING:
     from tubelet.model import ViViT
-    from tubelet.prediction import Event, Stream, Timeline
+    from tubelet.prediction import Event, Stream
+    from tubelet.prediction.interruptions import Interruptions
 
 
 def run_timelines(model: ViViT, videos: list[str], out: Path, output: Output, **how: Any) -> int:
@@ -26,19 +27,9 @@ def run_timelines(model: ViViT, videos: list[str], out: Path, output: Output, **
     from tubelet.prediction import write_timelines
     from tubelet.training.interrupt import StopRequest
 
-    def began(decisions: Stream) -> None:
-        if not output.as_json:
-            output.console.print(printable(decisions.name), style="bold", soft_wrap=True)
-        why = f"; {decisions.why_stride}" if decisions.why_stride else ""
-        rate = f" at {decisions.rate:g} frames per second" if decisions.rate is not None else ""
-        output.notes.print(f"  a decision every {decisions.hop} frames{rate}; {decisions.reuse}{why}", soft_wrap=True)
-
     def happened(event: Event) -> None:
         if not output.as_json:
-            head = "" if event.head == "label" else f"{printable(event.head)}: "
-            times = f"{event.start:9.2f} - {event.end:9.2f} s"
-            label = f"{head}{printable(event.label)}"
-            output.console.print(f"  {times}  {event.mean:6.1%}  {label}", soft_wrap=True)
+            output.console.print(event_in_words(event), soft_wrap=True)
 
     def unfinished(part: Path, events: int) -> None:
         output.warn(f"the timeline was not finished; its first {count(events, 'event')} are in {part}")
@@ -47,7 +38,7 @@ def run_timelines(model: ViViT, videos: list[str], out: Path, output: Output, **
     with StopRequest() as stop:
         watching: dict[str, Any] = {
             "stopped": lambda: bool(stop),
-            "began": began,
+            "began": lambda decisions: announce(decisions, output),
             "happened": happened,
             "unfinished": unfinished,
         }
@@ -57,7 +48,12 @@ def run_timelines(model: ViViT, videos: list[str], out: Path, output: Output, **
                 output.warn(f"{written.source}: {written.error}")
                 output.data({"path": written.source, "error": written.error})
                 continue
-            _warn(written.timeline, output)
+            if written.error is not None:
+                output.warn(
+                    f"{written.source}: cannot be read on after {written.timeline.end:.2f} s: {written.error}; the "
+                    "events up to there are written"
+                )
+            warn_of_interruptions(written.source, written.timeline.interruptions, output)
             output.data({**written.timeline.to_dict(), "files": [str(file) for file in written.files]})
             if not output.as_json:
                 names = ", ".join(printable(str(file)) for file in written.files)
@@ -67,13 +63,23 @@ def run_timelines(model: ViViT, videos: list[str], out: Path, output: Output, **
     return 1 if failures else 0
 
 
-def _warn(timeline: Timeline, output: Output) -> None:
-    seen, source = timeline.interruptions, timeline.source
-    if timeline.error is not None:
-        output.warn(
-            f"{source}: cannot be read on after {timeline.end:.2f} s: {timeline.error}; the events up to there are "
-            "written"
-        )
+def announce(decisions: Stream, output: Output) -> None:
+    """The source, and how it is looked at."""
+    if not output.as_json:
+        output.console.print(printable(decisions.name), style="bold", soft_wrap=True)
+    why = f"; {decisions.why_stride}" if decisions.why_stride else ""
+    rate = f" at {decisions.rate:g} frames per second" if decisions.rate is not None else ""
+    output.notes.print(f"  a decision every {decisions.hop} frames{rate}; {decisions.reuse}{why}", soft_wrap=True)
+
+
+def event_in_words(event: Event) -> str:
+    """A line: when, how probable, what."""
+    head = "" if event.head == "label" else f"{printable(event.head)}: "
+    return f"  {event.start:9.2f} - {event.end:9.2f} s  {event.mean:6.1%}  {head}{printable(event.label)}"
+
+
+def warn_of_interruptions(source: str, seen: Interruptions, output: Output) -> None:
+    """What went wrong with a live source, and went on."""
     if seen.breaks:
         output.warn(f"{source}: the connection broke off {count(seen.breaks, 'time')} and was made again")
     if seen.clock_jumps:

@@ -27,6 +27,7 @@ VERBS: dict[str, Verb] = {
     "compare": Verb("compare", "Compare runs on the same videos, with paired tests and a page."),
     "probe": Verb("probe", "Measure a model's features: nearest neighbours and a linear classifier on them."),
     "predict": Verb("predict", "Say what is in a video, or in many."),
+    "watch": Verb("watch", "Watch a camera, an address or a file: classes now, and events as they end."),
     "explain": Verb("explain", "Show which places and moments of a video decided, and whether to believe it."),
     "serve": Verb("serve", "Answer over HTTP what is in a video, when, and why; with a page for browsers."),
     "study": Verb("study", "Answer one of the paper's questions: models, embeddings, regularisers, tokens, frames."),

@@ -18,6 +18,7 @@ from starlette.middleware import Middleware
 
 from tubelet.errors import TubeletError
 from tubelet.serving import problem, tasks
+from tubelet.serving.admission import Admission
 from tubelet.serving.answers import REFUSALS, UPLOAD_REFUSALS, Models, Prediction, Ready
 from tubelet.serving.camera import add_camera
 from tubelet.serving.explained import add_explain
@@ -36,12 +37,15 @@ from tubelet.version import __version__
 PAGE = Path(__file__).parent / "page"
 
 
-def create_app(models: Sequence[ServedModel], settings: Settings | None = None) -> FastAPI:
+def create_app(
+    models: Sequence[ServedModel], settings: Settings | None = None, *, wait_until_ready: bool = False
+) -> FastAPI:
     """The application, for any ASGI server; its processes run from its startup to its shutdown.
 
     Args:
         models: loaded; the first is the default.
         settings: of the service.
+        wait_until_ready: the startup ends when it can answer, for those who send requests from then on.
     """
     settings = settings or Settings()
     service = Service(models, settings)
@@ -50,6 +54,8 @@ def create_app(models: Sequence[ServedModel], settings: Settings | None = None) 
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service.open()
         beginning = asyncio.create_task(service.begin())
+        if wait_until_ready:
+            await beginning
         try:
             yield
         finally:
@@ -67,6 +73,7 @@ def create_app(models: Sequence[ServedModel], settings: Settings | None = None) 
             Middleware(Journal, metrics=service.metrics),
             Middleware(Lingering),
             Middleware(Guard, settings=settings),
+            Middleware(Admission, service=service),
         ],
         exception_handlers={
             ProblemError: problem.of_problem,
@@ -81,7 +88,7 @@ def create_app(models: Sequence[ServedModel], settings: Settings | None = None) 
     add_explain(app, service)
     add_timeline(app, service)
     add_camera(app, service)
-    app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
+    app.router.default = StaticFiles(directory=PAGE, html=True)  # a mount would answer for other methods of all routes
     return app
 
 
@@ -146,6 +153,6 @@ def _add_predict(app: FastAPI, service: Service) -> None:
             exact = service.settings.batch == 1
             return {**result.to_dict(), "use": use, "model": model.name, "exact": exact, **shown}
 
-        async with service.upload(request, query.name) as upload:
+        async with service.upload(request, query.name, query.url) as upload:
             with service.computing():
                 return JSONResponse(await service.answer(request, work()))

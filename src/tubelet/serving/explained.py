@@ -57,11 +57,11 @@ def add_explain(app: FastAPI, service: Service) -> None:
             await service.decode(tasks.film, upload.path, found, str(film))
             return Response(await asyncio.to_thread(film.read_bytes), media_type="video/mp4")
 
-        async with service.upload(request, query.name) as upload:
+        async with service.upload(request, query.name, query.url) as upload:
             return await service.answer(request, work())
 
     @app.post("/v1/preview", response_class=Response, responses={**UPLOAD_REFUSALS, **MP4}, openapi_extra=BODY)
-    async def preview(request: Request) -> Response:
+    async def preview(request: Request, query: Annotated[VideoQuery, Depends(video_query)]) -> Response:
         """A small H.264 copy of a video that a browser cannot play; the header Tubelet-Start has its first second."""
 
         async def work() -> Response:
@@ -70,5 +70,5 @@ def add_explain(app: FastAPI, service: Service) -> None:
             content = await asyncio.to_thread(out.read_bytes)
             return Response(content, media_type="video/mp4", headers={"Tubelet-Start": f"{made['start']:.6f}"})
 
-        async with service.upload(request, None) as upload:
+        async with service.upload(request, query.name, query.url) as upload:
             return await service.answer(request, work())

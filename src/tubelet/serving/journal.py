@@ -11,6 +11,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tubelet.serving.metrics import Metrics
+from tubelet.serving.upload import UPLOADS
 from tubelet.text import moment
 
 LOGGER = logging.getLogger("tubelet.serving")
@@ -54,7 +55,8 @@ class Journal:
             await self._app(scope, receive, sending)
         finally:
             seconds = time.perf_counter() - began
-            route = getattr(scope.get("route"), "path", "other")
+            path = scope["path"] if scope["path"] in UPLOADS else "other"  # of a refusal before routing
+            route = str(getattr(scope.get("route"), "path", path))
             method = scope.get("method", "WS")
             self._metrics.count("tubelet_requests_total", route=route, method=method, status=str(status))
             self._metrics.observe("tubelet_request_seconds", seconds, route=route)

@@ -46,7 +46,8 @@ class Lingering:
                 return
             await send({**message, "more_body": True})
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(rest(), SECONDS)
+                async with asyncio.timeout(SECONDS):
+                    await rest()
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
         await self._app(scope, receiving, sending)

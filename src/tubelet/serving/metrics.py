@@ -20,6 +20,11 @@ HELP = {
     "tubelet_upload_bytes_total": ("counter", "Bytes of videos received."),
     "tubelet_forward_passes_total": ("counter", "Forward passes of predictions."),
     "tubelet_forward_clips_total": ("counter", "Clips in them."),
+    "tubelet_stream_decisions_total": ("counter", "Decisions of timelines and cameras."),
+    "tubelet_stream_encoded_total": (
+        "counter",
+        "Tubelets that were encoded for them; windows, of models that do not share tubelets.",
+    ),
     "tubelet_in_progress": ("gauge", "Requests that are worked on or wait."),
     "tubelet_sessions": ("gauge", "Timelines and cameras at present."),
     "tubelet_model_queue": ("gauge", "Requests that wait for the model."),

@@ -68,7 +68,7 @@ class ModelThread:
         self.dtype = resolve_precision(precision, self._device)
         self._evaluating = Evaluating(model)
         self._batch, self._delay, self._others = batch, delay, others
-        self._metrics = metrics or Metrics()
+        self.metrics = metrics or Metrics()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._next: _Job | None = None
         self._thread = threading.Thread(target=self._run, name="tubelet-model", daemon=True)
@@ -148,8 +148,8 @@ class ModelThread:
     @torch.no_grad()
     def _logits(self, group: list[Views]) -> list[Logits]:
         counts = [len(views.video) for views in group]
-        self._metrics.count("tubelet_forward_passes_total")
-        self._metrics.count("tubelet_forward_clips_total", sum(counts))
+        self.metrics.count("tubelet_forward_passes_total")
+        self.metrics.count("tubelet_forward_clips_total", sum(counts))
         with self._evaluating() as model, autocast(self._device, self.dtype):
             if len(group) == 1:
                 one = group[0]

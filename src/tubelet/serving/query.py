@@ -20,18 +20,21 @@ class VideoQuery:
     Attributes:
         model: name of the model; the first one without it.
         name: of the video, in the answer.
+        url: of the video, where it is not the body.
     """
 
     model: str | None
     name: str | None
+    url: str | None
 
 
 async def video_query(
     model: Annotated[str | None, Query(max_length=200)] = None,
     name: Annotated[str | None, Query(max_length=1000)] = None,
+    url: Annotated[str | None, Query(max_length=2000, description="of the video, instead of a body")] = None,
 ) -> VideoQuery:
     """Not in a thread, as FastAPI calls what is not `async`: a refusal must not wait for one."""
-    return VideoQuery(model, name)
+    return VideoQuery(model, name, url)
 
 
 async def checked_views(

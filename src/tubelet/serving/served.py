@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from concurrent.futures import Future
 from dataclasses import asdict
@@ -20,7 +21,8 @@ from tubelet.prediction.ready import ready
 from tubelet.prediction.result import class_names
 from tubelet.provenance import Use
 from tubelet.runs.check import check_samples
-from tubelet.serving.model_thread import ModelThread
+from tubelet.serving.model_thread import Logits, ModelThread
+from tubelet.video import Views
 
 
 class ServedModel:
@@ -79,6 +81,10 @@ class ServedModel:
     def start_check(self) -> Future[None]:
         """`check`, on the model's thread."""
         return self.thread.run(self.check)
+
+    async def predict(self, views: Views) -> Logits:
+        """Logits of the views of a video; not computed where this is cancelled."""
+        return await asyncio.wrap_future(self.thread.predict(views))
 
     def use_of(self, path: Path) -> Use | None:
         """What the model did with this file, by its content, in its training."""

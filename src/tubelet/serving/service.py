@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -146,24 +146,33 @@ class Service:
 
     # --- a request -------------------------------------------------------------------------------------------------
 
-    @asynccontextmanager
-    async def upload(self, request: Request, name: str | None) -> AsyncIterator[Upload]:
-        """Let a request in and receive its video.
+    @contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Inside, an upload is let in.
 
         Raises:
-            ProblemError: there are too many already, before the body is read; or as `received`.
+            ProblemError: there are too many already.
         """
         if self._in_progress >= self.settings.capacity or self.stopping.is_set():
             raise ProblemError(429, f"{self._in_progress} requests are worked on already; try again", self._retry())
         self._in_progress += 1
         try:
-            began = time.perf_counter()
-            async with received(request, self.folder, self.settings, name) as upload:
-                self.metrics.observe("tubelet_stage_seconds", time.perf_counter() - began, stage="upload")
-                self.metrics.count("tubelet_upload_bytes_total", upload.size)
-                yield upload
+            yield
         finally:
             self._in_progress -= 1
+
+    @asynccontextmanager
+    async def upload(self, request: Request, name: str | None = None, url: str | None = None) -> AsyncIterator[Upload]:
+        """Receive the video of a request, or fetch it.
+
+        Raises:
+            ProblemError: as `received`.
+        """
+        began = time.perf_counter()
+        async with received(request, self.folder, self.settings, name, url) as upload:
+            self.metrics.observe("tubelet_stage_seconds", time.perf_counter() - began, stage="upload")
+            self.metrics.count("tubelet_upload_bytes_total", upload.size)
+            yield upload
 
     async def answer(self, request: Request, work: Coroutine[Any, Any, T]) -> T:
         """What `work` gives, within the deadline, while the client is there.
@@ -200,16 +209,16 @@ class Service:
 
     async def predict(self, model: ServedModel, views: Views) -> Logits:
         """Logits of the views of a video."""
-        return await self._timed(lambda: model.thread.predict(views))
+        return await self._timed(model.predict(views))
 
     async def compute(self, model: ServedModel, function: Callable[[], T]) -> T:
         """Call a function on the model's thread."""
-        return await self._timed(lambda: model.thread.run(function))
+        return await self._timed(asyncio.wrap_future(model.thread.run(function)))
 
-    async def _timed(self, submit: Callable[[], Any]) -> Any:
+    async def _timed(self, work: Awaitable[T]) -> T:
         began = time.perf_counter()
         try:
-            return await asyncio.wrap_future(submit())
+            return await work
         finally:
             self.metrics.observe("tubelet_stage_seconds", time.perf_counter() - began, stage="model")
 

@@ -20,6 +20,7 @@ class Settings:
         port: 0 takes a free one.
         key: that every request has to show; None lets everyone ask who reaches the address.
         hosts: names under which the service may be asked, besides `host`, `localhost` and loopback addresses.
+        url_hosts: HOST or HOST:PORT whose https addresses are fetched for clients (`?url=`); none by default.
         upload_bytes: of a request at most.
         upload_seconds: for a whole upload; half of it may pass without a byte.
         capacity: requests that are worked on or wait at most; more are refused (429).
@@ -40,6 +41,7 @@ class Settings:
     port: int = 8000
     key: str | None = field(default=None, repr=False)
     hosts: tuple[str, ...] = ()
+    url_hosts: tuple[str, ...] = ()
     upload_bytes: int = 512 * 2**20
     upload_seconds: int | float = 120
     capacity: int = 64

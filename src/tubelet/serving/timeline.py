@@ -114,7 +114,7 @@ async def _messages(
     request: Request, query: VideoQuery, how: TimelineQuery, model: ServedModel, service: Service
 ) -> AsyncIterator[Message]:
     with service.session():
-        async with service.upload(request, query.name) as upload:
+        async with service.upload(request, query.name, query.url) as upload:
             found: queue.Queue[Message | None] = queue.Queue(WAITING)
             watch = _Watch(upload, how, model, service, found)
             loop = asyncio.get_running_loop()

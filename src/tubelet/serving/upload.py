@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from tubelet.files import storage_errors
+from tubelet.serving.fetching import checked, fetch, name_of
 from tubelet.serving.problem import ProblemError
 from tubelet.serving.settings import Settings
 from tubelet.text import printable
+
+UPLOADS = frozenset(f"/v1/{name}" for name in ("predict", "timeline", "explain", "preview"))
+"""Routes that take a video."""
 
 AT_ONCE = 2**20
 """Bytes that are written to the disk at once, in a thread."""
@@ -28,8 +33,8 @@ LONGEST_NAME = 200
 
 BODY: dict[str, Any] = {
     "requestBody": {
-        "required": True,
-        "description": "A video file: as it is, or as a file of a form.",
+        "required": False,
+        "description": "A video file: as it is, or as a file of a form. Not with `url`.",
         "content": {
             "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
             "multipart/form-data": {
@@ -63,44 +68,52 @@ class Upload:
 
 
 @asynccontextmanager
-async def received(request: Request, root: Path, settings: Settings, name: str | None = None) -> AsyncIterator[Upload]:
-    """Receive the body of a request; its file is there until the end of the `with`.
+async def received(
+    request: Request, root: Path, settings: Settings, name: str | None = None, url: str | None = None
+) -> AsyncIterator[Upload]:
+    """Receive the body of a request, or the file at an address; it is there until the end of the `with`.
 
     Args:
         request: of which nothing was read.
         root: the folder for temporary files.
         settings: of the service.
         name: of the video, where the client gives one.
+        url: of the video, where it is not the body.
 
     Raises:
-        ProblemError: too large, too slow, empty, or a form without a file.
+        ProblemError: too large, too slow, empty, a form without a file, or an address that is not opened.
         StorageError: the disk is full.
     """
+    if url is not None:
+        checked(url, settings)
+        name = name or name_of(url)
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > settings.upload_bytes:
         raise _too_large(settings)
-    with tempfile.TemporaryDirectory(dir=root, ignore_cleanup_errors=True) as folder:
-        path = Path(folder) / "upload"
+    folder = Path(tempfile.mkdtemp(dir=root))
+    try:
+        path = folder / "upload"
         with storage_errors(path):
             with path.open("xb") as file:
-                taker = _taker_of(request, file)
-                await _receive(request, taker, settings)
+                taker = _taker_of(request, file) if url is None else _Raw(file)
+                await _receive(request.stream() if url is None else fetch(url, settings), taker, settings)
             if taker.name is not None and name is None:
                 name = taker.name
         if not taker.size:
             raise ProblemError(400, taker.nothing)
-        yield Upload(path, Path(folder), _shown(name), taker.size)
+        yield Upload(path, folder, _shown(name), taker.size)
+    finally:  # in a thread, for which no answer waits: some disks take milliseconds
+        asyncio.get_running_loop().run_in_executor(None, shutil.rmtree, folder, True)
 
 
-async def _receive(request: Request, taker: _Raw, settings: Settings) -> None:
+async def _receive(coming: AsyncGenerator[bytes, None], taker: _Raw, settings: Settings) -> None:
     size = 0
     loop = asyncio.get_running_loop()
     until = loop.time() + settings.upload_seconds
-    parts = request.stream().__aiter__()
     try:
         while True:
             patience = min(settings.upload_seconds / 2, until - loop.time())
-            part = await asyncio.wait_for(anext(parts), max(patience, 0))
+            part = await asyncio.wait_for(anext(coming), max(patience, 0))
             size += len(part)
             if size > settings.upload_bytes:
                 raise _too_large(settings)
@@ -118,6 +131,8 @@ async def _receive(request: Request, taker: _Raw, settings: Settings) -> None:
         raise ProblemError(
             400, f"the form cannot be read ({error}); send multipart/form-data, or the file as it is"
         ) from None
+    finally:
+        await coming.aclose()
 
 
 class _Raw:

@@ -86,4 +86,8 @@ class ServedStream(Stream):
         super().__init__(model.model, Preprocessing(model.preprocessing), source, window, smoother, top, dtype)
 
     def _decision(self, numbers: list[int], real: list[bool]) -> Decision:
-        return self._thread.run(lambda: super(ServedStream, self)._decision(numbers, real)).result()
+        before = self.encoded
+        decision = self._thread.run(lambda: super(ServedStream, self)._decision(numbers, real)).result()
+        self._thread.metrics.count("tubelet_stream_decisions_total")
+        self._thread.metrics.count("tubelet_stream_encoded_total", self.encoded - before)
+        return decision

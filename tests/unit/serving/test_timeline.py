@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import struct
 import sys
 import threading
@@ -26,9 +27,10 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
 import tubelet
-from serving_help import Running
+from serving_help import Running, running
 from tiny import day_and_night
-from tubelet.prediction import Timeline
+from tubelet.config import PreprocessingConfig
+from tubelet.prediction import Stream, Timeline
 from tubelet.video import read_video
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="guarded processes are bounded on Linux")
@@ -148,7 +150,9 @@ def pixels_of(data: bytes) -> Tensor:
     return torch.from_numpy(numpy.array(Image.open(io.BytesIO(data)))).permute(2, 0, 1)
 
 
-def watched(socket: ClientConnection, credits: int, pictures: list[tuple[float, bytes]]) -> list[dict[str, Any]]:
+def watched(
+    socket: ClientConnection, credits: int, pictures: list[tuple[float, bytes]], patience: float = 10
+) -> list[dict[str, Any]]:
     """Send pictures as credits allow; the decisions that come until all were taken and nothing more comes."""
     decisions, left = [], list(pictures)
     taken = 0
@@ -158,7 +162,7 @@ def watched(socket: ClientConnection, credits: int, pictures: list[tuple[float, 
             socket.send(struct.pack("<d", moment) + data)
             credits -= 1
         try:
-            message = json.loads(socket.recv(1.5 if taken == len(pictures) else 10))
+            message = json.loads(socket.recv(patience / 6 if taken == len(pictures) else patience))
         except TimeoutError:
             return decisions
         credits += message.get("count", 0)
@@ -167,11 +171,14 @@ def watched(socket: ClientConnection, credits: int, pictures: list[tuple[float, 
             decisions.append(message)
 
 
-def test_a_camera_gives_the_decisions_of_stream_over_the_same_pictures(served: Running) -> None:
+def test_a_camera_gives_the_decisions_of_stream_and_encodes_each_tubelet_once(served: Running) -> None:
     pictures = [(100 + number / 10, jpeg(0 if number < 9 else 255, number)) for number in range(20)]
+    before = counted(served, "decisions"), counted(served, "encoded")
     with camera(served) as (socket, start):
         assert start["type"] == "start"
         decisions = watched(socket, start["credits"], pictures)
+    assert counted(served, "decisions") - before[0] == len(decisions)
+    assert counted(served, "encoded") - before[1] == len(decisions) + 1  # not two for each window
     offline = list(tubelet.stream(day_and_night(), [pixels_of(data) for _, data in pictures], frame_rate=10.0))
     assert len(decisions) == len(offline) > 5
     for came, expected in zip(decisions, offline, strict=True):
@@ -179,6 +186,56 @@ def test_a_camera_gives_the_decisions_of_stream_over_the_same_pictures(served: R
         assert came["start"] == pytest.approx(100 + expected.start)
         assert came["label"] == expected.label
         assert came["probability"] == pytest.approx(expected.probability, abs=1e-5)
+
+
+def counted(served: Running, what: str) -> int:
+    found = re.search(rf"^tubelet_stream_{what}_total (\d+)$", served.client.get("/metrics").text, re.MULTILINE)
+    return 0 if found is None else int(found[1])
+
+
+@pytest.mark.slow
+def test_a_decision_of_a_large_encoder_costs_less_than_a_tenth_of_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """B/16x2 of 32 frames, over the WebSocket; in processor time of one thread."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    model = tubelet.create("vivit_base_16x2_fe").eval()
+    model.preprocessing = PreprocessingConfig(num_frames=32, frame_stride=1, resize=224, crop_size=(224, 224))
+    pictures = [(number / 10, noise(number)) for number in range(40)]
+    spent: list[float] = []
+    decide = Stream._decision
+
+    def timed(stream: Stream, *words: Any) -> Any:
+        began = time.thread_time()
+        decision = decide(stream, *words)
+        spent.append(time.thread_time() - began)
+        return decision
+
+    monkeypatch.setattr(Stream, "_decision", timed)
+    with running(model) as served, camera(served) as (socket, start):
+        decisions = watched(socket, start["credits"], pictures, patience=200)
+    monkeypatch.undo()
+    offline = list(tubelet.stream(model, [pixels_of(data) for _, data in pictures]))
+    began = time.thread_time()
+    with torch.no_grad():
+        model(torch.rand(1, 32, 3, 224, 224))
+    window = time.thread_time() - began
+    torch.set_num_threads(threads)
+    assert len(decisions) == len(offline) == 5
+    for came, expected in zip(decisions, offline, strict=True):
+        assert [one["label"] for one in came["top"]] == [label for label, _ in expected.head.top(5)]
+        assert came["probability"] == pytest.approx(expected.probability, abs=1e-5)
+    share = sorted(spent[1:])[2] / window
+    print(f"a decision costs {share:.3f} of a window")
+    assert share <= 0.1
+
+
+def noise(number: int) -> bytes:
+    buffer = io.BytesIO()
+    pixels = numpy.random.default_rng(number).integers(0, 255, (28, 28, 3), numpy.uint8)
+    Image.fromarray(pixels).resize((224, 224)).save(buffer, "jpeg", quality=90)
+    return buffer.getvalue()
 
 
 def refused(socket: ClientConnection) -> dict[str, Any]:
