@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +24,7 @@ from tubelet.exporting.pixels import trace
 from tubelet.exporting.readme import readme
 from tubelet.exporting.run_file import run_source
 from tubelet.fast.model import source_of
-from tubelet.files import flush, has_ended, process_name, storage_errors
+from tubelet.files import replacing_folder
 from tubelet.given_model import unwrapped
 from tubelet.model import ViViT
 from tubelet.version import __version__
@@ -93,7 +91,7 @@ def export(
         weights=weights_checksum(plain),
     )
     clips = real_clips(plain, data)
-    with _made_at_once(target) as folder:
+    with replacing_folder(target) as folder:
         write_model(trace(plain, contract), contract, folder)
         parity = compare(open_session(folder, contract, torch.get_num_threads()), contract, clips)
         parity.require()
@@ -143,33 +141,6 @@ def _require_free(target: Path, overwrite: bool) -> None:
         raise WeightsError(f"{target} is something else than an exported model; name another folder")
     if any(target.iterdir()) and not overwrite:
         raise WeightsError(f"{target} holds an exported model already; overwrite=True replaces it (--overwrite)")
-
-
-@contextmanager
-def _made_at_once(target: Path) -> Iterator[Path]:
-    """A folder to write in, which gets the name of `target` when the `with` ends well; otherwise it is removed."""
-    target = target.absolute()
-    with storage_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        for left in target.parent.glob(f".{target.name}.*.partial"):
-            if has_ended(left.name.removeprefix(f".{target.name}.").removesuffix(".partial")):
-                shutil.rmtree(left, ignore_errors=True)
-        partial = target.with_name(f".{target.name}.{process_name()}.partial")
-        partial.mkdir()
-        try:
-            yield partial
-            for file in partial.iterdir():
-                flush(file)
-            if target.exists():
-                before = target.with_name(f".{target.name}.before.{process_name()}.partial")
-                target.rename(before)
-                partial.rename(target)
-                shutil.rmtree(before)
-            else:
-                partial.rename(target)
-            flush(target.parent)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
 
 
 def _require_no_paths(folder: Path, model: Any) -> None:

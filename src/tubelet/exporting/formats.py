@@ -20,6 +20,7 @@ from tubelet.errors import ConfigError
 from tubelet.exported import Contract
 from tubelet.exported.model import INSTALL
 from tubelet.exported.sessions import MODEL_FILES, without_telemetry
+from tubelet.exporting.executorch import executorch_program
 from tubelet.exporting.pixels import example_inputs
 
 OPSET = 20
@@ -180,11 +181,7 @@ def _without_sources(made: Path, file: Path) -> None:
 
 
 def _executorch(program: Any, contract: Contract, file: Path) -> None:
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-    from executorch.exir import to_edge_transform_and_lower
-
-    lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
-    file.write_bytes(lowered.to_executorch().buffer)
+    file.write_bytes(executorch_program(program, contract.inside()))
 
 
 _WRITERS: dict[str, Callable[[Any, Contract, Path], None]] = {

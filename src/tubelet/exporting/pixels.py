@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy
@@ -13,6 +14,7 @@ from tubelet.exported import Contract
 from tubelet.fast import OptimisedViViT
 from tubelet.fast.graph import LogitsGraph
 from tubelet.model import ViViT
+from tubelet.nn.recording import manual_attention
 
 TRACED_BATCH = 2
 """Clips that are traced: 1 would be taken for a constant."""
@@ -86,7 +88,7 @@ def trace(model: ViViT, contract: Contract) -> Any:
         batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
         shapes = tuple({0: batch} for _ in inputs)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), manual_attention(graph) if contract.format == "executorch" else nullcontext():
             return torch.export.export(graph, inputs, dynamic_shapes=shapes)
     except Exception as error:
         reason = " ".join(str(error).split())[:400]
