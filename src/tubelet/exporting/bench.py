@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tubelet.device import autocast
+from tubelet.device import autocast, has_bfloat16_units
 from tubelet.errors import ConfigError
 from tubelet.exported import ExportedViViT
 from tubelet.exporting.clips import read_samples, real_clips
@@ -124,7 +124,7 @@ def _forms(model: ViViT) -> dict[str, Form]:
     if isinstance(model, ExportedViViT):
         return {model.contract.format: _form(model)}
     forms = {"plain": _form(model), "optimise": _form(optimise(model))}
-    if has_bfloat16_units():
+    if has_bfloat16_units(torch.device("cpu")):
         forms["bfloat16"] = _form(model, torch.bfloat16)
     return forms
 
@@ -137,11 +137,6 @@ def _form(model: ViViT, dtype: torch.dtype = torch.float32) -> Form:
         return {head: logits.float() for head, logits in logits_by_head(model, given).items()}
 
     return run
-
-
-def has_bfloat16_units() -> bool:
-    """Whether this processor multiplies matrices of bfloat16 faster than those of float32."""
-    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
 def _agreement(reference: Sequence[dict[str, Tensor]], found: Sequence[dict[str, Tensor]]) -> tuple[int, float]:
