@@ -16,10 +16,13 @@ from torch import nn
 from tubelet.errors import ConfigError, WeightsError
 from tubelet.exported import CONTRACT_FILE, Contract
 from tubelet.exported.contract import sha256
-from tubelet.exported.model import ExportedViViT, open_session
+from tubelet.exported.model import ExportedViViT, open_parts, open_session
+from tubelet.exported.parts import SPACE, TIME, contract_of_part, part_file
+from tubelet.exported.sessions import MODEL_FILES
 from tubelet.exporting.clips import real_clips, write_samples
 from tubelet.exporting.formats import processor_of, require_packages, write_model
 from tubelet.exporting.gate import Parity, compare
+from tubelet.exporting.int8 import quantise
 from tubelet.exporting.pixels import trace
 from tubelet.exporting.readme import readme
 from tubelet.exporting.run_file import run_source
@@ -43,6 +46,8 @@ def export(
     input: Literal["uint8", "float"] = "uint8",
     num_frames: int | None = None,
     image_size: int | tuple[int, int] | None = None,
+    int8: bool = False,
+    parts: bool = False,
     overwrite: bool = False,
 ) -> Parity:
     """Write a folder with a model that other programs run, and prove on real clips that it is the model.
@@ -62,21 +67,30 @@ def export(
             `ViViT.forward` takes.
         num_frames: frames of a clip, if not those of the model; the size is fixed by the export.
         image_size: pixels of a frame (one side, or height and width), if not those of the model.
+        int8: with `format="onnx"`, matrix products with weights in whole numbers of eight bits, calibrated on every
+            second clip; refused if that is not faster on this machine, or if more than 1 % of the clips get another
+            best class.
+        parts: of a factorised encoder, two more graphs, from tubelets to vectors and from vectors to logits, with which
+            streams and clips that overlap encode each tubelet once.
         overwrite: replace an exported model that is there.
 
     Returns:
         the proof.
 
     Raises:
-        ConfigError: an unknown format, a runtime that is not installed, no real clips, or a model that is exported
-            already.
+        ConfigError: an unknown format, a runtime that is not installed, no real clips, a model that is exported
+            already, or int8 that is not faster.
         WeightsError: the exported model gives other logits; or there is something else in `out`.
     """
     versions = require_packages(format)
+    if int8 and format != "onnx":
+        raise ConfigError(f"int8 is made by ONNX Runtime: format={format!r} has none, use format='onnx'")
     target = Path(out)
     _require_free(target, overwrite)
     plain = _plain(model, num_frames, image_size)
     assert plain.preprocessing is not None
+    if parts:
+        _require_parts(plain, int8)
     processor = processor_of(format)
     made_for = {} if processor is None else {"processor": processor}
     contract = Contract.of(
@@ -89,12 +103,21 @@ def export(
         format=format,
         made_with={"python": ".".join(map(str, sys.version_info[:3])), **versions, **made_for},
         weights=weights_checksum(plain),
+        precision="int8" if int8 else "float32",
+        parts=parts,
     )
     clips = real_clips(plain, data)
     with replacing_folder(target) as folder:
-        write_model(trace(plain, contract), contract, folder)
+        write_model(trace(plain, contract), contract, folder / MODEL_FILES[format])
+        if int8:
+            quantise(folder / MODEL_FILES[format], contract, clips)
         parity = compare(open_session(folder, contract, torch.get_num_threads()), contract, clips)
         parity.require()
+        if parts:
+            for part in (SPACE, TIME):
+                of_part = contract_of_part(contract, part)
+                write_model(trace(plain, of_part, part), of_part, folder / part_file(format, part))
+            compare(open_parts(folder, contract), contract, clips).require()
         write_samples(clips, folder)
         (folder / "run.py").write_text(run_source(format), encoding="utf-8")
         (folder / "README.md").write_text(readme(contract, parity), encoding="utf-8")
@@ -102,6 +125,17 @@ def export(
         files = {file.name: sha256(file) for file in sorted(folder.iterdir())}
         replace(contract, parity=parity.to_dict(), files=files).write(folder)
     return parity
+
+
+def _require_parts(model: ViViT, int8: bool) -> None:
+    if model.config.variant != "factorised_encoder":
+        raise ConfigError(f"parts are of a factorised encoder; a {model.config.variant} mixes times in its first block")
+    if model.config.embedding == "conv_stem":
+        raise ConfigError(
+            "parts need tubelets that depend on their own frames alone; a conv_stem sees their neighbours"
+        )
+    if int8:
+        raise ConfigError("parts are in float32; leave out parts or int8")
 
 
 def _plain(

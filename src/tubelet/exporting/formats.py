@@ -19,7 +19,7 @@ import torch
 from tubelet.errors import ConfigError
 from tubelet.exported import Contract
 from tubelet.exported.model import INSTALL
-from tubelet.exported.sessions import MODEL_FILES, without_telemetry
+from tubelet.exported.sessions import without_telemetry
 from tubelet.exporting.executorch import executorch_program
 from tubelet.exporting.pixels import example_inputs
 
@@ -38,17 +38,17 @@ PACKAGES = {
 """What each format needs installed besides torch."""
 
 
-def write_model(program: Any, contract: Contract, folder: Path) -> None:
+def write_model(program: Any, contract: Contract, file: Path) -> None:
     """Write the model file, with the contract inside it.
 
     Args:
         program: of `trace`.
         contract: see `Contract`.
-        folder: an empty one.
+        file: to write; what does not go into it stands beside it.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of compilers; what comes out is compared
-        _WRITERS[contract.format](program, contract, folder / MODEL_FILES[contract.format])
+        _WRITERS[contract.format](program, contract, file)
 
 
 def require_packages(format: str) -> dict[str, str]:

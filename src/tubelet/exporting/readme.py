@@ -22,6 +22,11 @@ def readme(contract: Contract, parity: Parity) -> str:
         else "pixels, normalised as `preprocessing` in `tubelet.json` says: (pixel / 255 - mean) / std."
     )
     versions = ", ".join(f"{name} {version}" for name, version in contract.made_with.items())
+    allowed = (
+        f"at most {TOLERANCE:.0e} is allowed"
+        if parity.precision == "float32"
+        else "matrix products are in int8; 99 % of the clips need the same best class"
+    )
     need = NEEDS[contract.format]
     return f"""# A video classifier, exported by tubelet {contract.tubelet}
 
@@ -54,7 +59,7 @@ Class names are under `labels` in `tubelet.json`, in the order of the logits, an
 ## Proof
 
 On {parity.clips} real clips the largest difference from the logits of the plain model was {parity.difference:.1e} of
-the largest logit (at most {TOLERANCE:.0e} is allowed), and {parity.same_top1} had the same best class. Computed by
+the largest logit ({allowed}), and {parity.same_top1} had the same best class. Computed by
 {parity.provider}; made with {versions}. To repeat it, with tubelet: `tubelet export --check FOLDER`.
 """
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 import warnings
 from dataclasses import replace
+from functools import partial
 from typing import Literal, overload
 
 import torch
@@ -18,6 +17,7 @@ from tubelet.fast.bfloat16 import Bfloat16ViViT
 from tubelet.model import ViViT
 from tubelet.runs.check import compare_logits
 from tubelet.runs.samples import sample_logits
+from tubelet.timing import seconds_in_turn
 from tubelet.weights.sample_clips import SampleClips
 
 LARGEST_DIFFERENCE = 0.01
@@ -88,7 +88,8 @@ def _pays(model: ViViT, exact: ViViT, less: ViViT) -> tuple[bool, str]:
     )
     if found.same_top1 < found.clips or found.probabilities > LARGEST_DIFFERENCE:
         return False, f"in bfloat16 {result}; {LARGEST_DIFFERENCE} is allowed"
-    slow, quick = _seconds((exact, less), clips)
+    first = next(iter(clips))
+    slow, quick = seconds_in_turn([partial(sample_logits, form, *first) for form in (exact, less)], ROUNDS)
     speed = f"{quick:.3g} s a clip in bfloat16, {slow:.3g} s in float32"
     return quick < slow, f"{speed}; in bfloat16 {result}"
 
@@ -96,15 +97,3 @@ def _pays(model: ViViT, exact: ViViT, less: ViViT) -> tuple[bool, str]:
 def _logits(model: ViViT, clips: SampleClips) -> dict[str, torch.Tensor]:
     rows = [sample_logits(model, *clip) for clip in clips]
     return {head: torch.stack([row[head] for row in rows]) for head in rows[0]}
-
-
-def _seconds(models: tuple[ViViT, ViViT], clips: SampleClips) -> list[float]:
-    """A clip, median of `ROUNDS`, taking turns."""
-    seconds: list[list[float]] = [[], []]
-    pixels, mask = next(iter(clips))
-    for _ in range(ROUNDS):
-        for model, times in zip(models, seconds, strict=True):
-            began = time.perf_counter()
-            sample_logits(model, pixels, mask)
-            times.append(time.perf_counter() - began)
-    return [statistics.median(times) for times in seconds]

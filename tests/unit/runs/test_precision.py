@@ -23,7 +23,7 @@ def model(run: Path) -> ViViT:
 @pytest.fixture
 def bfloat16_is_fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "has_bfloat16_units", lambda device: True)
-    monkeypatch.setattr(precision, "_seconds", lambda models, clips: [0.3, 0.1])
+    monkeypatch.setattr(precision, "seconds_in_turn", lambda calls, rounds: [0.3, 0.1])
 
 
 @pytest.mark.usefixtures("bfloat16_is_fast")
