@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from tubelet.exported import Contract
+from tubelet.exported.parts import SPACE, TIME, part_file
 from tubelet.exported.sessions import MODEL_FILES
 from tubelet.exporting.gate import TOLERANCE, Parity
 
-NEEDS = {"onnx": "onnxruntime", "openvino": "openvino", "pt2": "torch", "executorch": "executorch"}
+NEEDS = {"onnx": "onnxruntime", "openvino": "openvino", "pt2": "torch", "executorch": "executorch torch"}
 
 
 def readme(contract: Contract, parity: Parity) -> str:
@@ -27,15 +28,21 @@ def readme(contract: Contract, parity: Parity) -> str:
         if parity.precision == "float32"
         else "matrix products are in int8; 99 % of the clips need the same best class"
     )
+    two = ""
+    if contract.parts:
+        space, time = (part_file(contract.format, part) for part in (SPACE, TIME))
+        two = (
+            f"| `{space}`, `{time}` | the model in two parts: from tubelets to vectors, and from vectors to logits |\n"
+        )
     need = NEEDS[contract.format]
     return f"""# A video classifier, exported by tubelet {contract.tubelet}
 
 | file | |
 |---|---|
 | `{MODEL_FILES[contract.format]}` | the model ({contract.format}) |
-| `tubelet.json` | labels, preprocessing, inputs and outputs, versions, SHA-256 of each file, proof |
+{two}| `tubelet.json` | labels, preprocessing, inputs and outputs, versions, SHA-256 of each file, proof |
 | `sample.npz` | real clips, and the logits that the model has to give for them |
-| `run.py` | predicts videos; needs numpy, av and {need} |
+| `run.py` | predicts videos; needs numpy, av and {need.replace(" ", " and ")} |
 
 ```
 pip install numpy av {need}
