@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from tubelet.evaluation import evaluate
     from tubelet.explanation import explain
     from tubelet.exporting import export
-    from tubelet.fast import merge_tokens, optimise
+    from tubelet.fast import merge_tokens
     from tubelet.model import ViViT
     from tubelet.prediction import predict, stream
     from tubelet.presets import create
     from tubelet.pretraining import pretrain
     from tubelet.probing import probe
-    from tubelet.runs import train
+    from tubelet.runs import optimise, train
     from tubelet.video import Clip, read_video, write_video
     from tubelet.weights import convert, from_pretrained, initialise, load, save
     from tubelet.weights.hub import push_to_hub
@@ -66,13 +66,13 @@ _HOMES = {
     "tubelet.evaluation": ("evaluate",),
     "tubelet.explanation": ("explain",),
     "tubelet.exporting": ("export",),
-    "tubelet.fast": ("merge_tokens", "optimise"),
+    "tubelet.fast": ("merge_tokens",),
     "tubelet.model": ("ViViT",),
     "tubelet.prediction": ("predict", "stream"),
     "tubelet.presets": ("create",),
     "tubelet.pretraining": ("pretrain",),
     "tubelet.probing": ("probe",),
-    "tubelet.runs": ("train",),
+    "tubelet.runs": ("optimise", "train"),
     "tubelet.video": ("Clip", "read_video", "write_video"),
     "tubelet.weights": ("convert", "from_pretrained", "initialise", "load", "save"),
     "tubelet.weights.hub": ("push_to_hub",),

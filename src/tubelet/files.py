@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import re
 import shutil
 import socket
 import zlib
@@ -34,14 +35,62 @@ def has_ended(process: str) -> bool:
     return False
 
 
+def remove_leftovers(folder: Path, prefix: str) -> None:
+    """Remove what killed processes of this machine left: files and folders named `prefix`, `process_name()`, and more.
+
+    Args:
+        folder: they are in; it need not exist.
+        prefix: of their names; after the name of the process comes nothing, or anything that begins with `.` or `-`.
+    """
+    named = re.compile(re.escape(f"{prefix}{socket.gethostname()}.") + r"(\d+)([.-].*)?")
+    for left in folder.glob(f"{glob.escape(prefix)}*"):
+        found = named.fullmatch(left.name)
+        if found and has_ended(f"{socket.gethostname()}.{found[1]}"):
+            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+
+
 @contextmanager
 def replacing_shared(path: Path) -> Iterator[Path]:
     """`replacing` for a file that several processes may write at once; what killed ones left is removed."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
-        if has_ended(left.name.removeprefix(f".{path.name}.").removesuffix(".partial")):
-            left.unlink(missing_ok=True)
+    remove_leftovers(path.parent, f".{path.name}.")
     with replacing(path, f"{process_name()}.partial") as partial:
         yield partial
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """`replacing` for a folder that holds files alone, and that several processes may write at once.
+
+    A folder that is there is moved aside for the moment between two names. One that a killed process has moved aside
+    gets its name back with the next call.
+
+    Raises:
+        StorageError: a file cannot be written.
+    """
+    path = path.absolute()
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for aside in path.parent.glob(f".{glob.escape(path.name)}.before.*"):
+            if not path.exists() and has_ended(aside.name.removeprefix(f".{path.name}.before.")):
+                aside.rename(path)
+        remove_leftovers(path.parent, f".{path.name}.before.")
+        remove_leftovers(path.parent, f".{path.name}.")
+        partial = path.with_name(f".{path.name}.{process_name()}.partial")
+        before = path.with_name(f".{path.name}.before.{process_name()}")
+        partial.mkdir()
+        try:
+            yield partial
+            for file in partial.iterdir():
+                flush(file)
+            if path.exists():
+                path.rename(before)
+            partial.rename(path)
+            shutil.rmtree(before, ignore_errors=True)
+            flush(path.parent)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+            if before.exists() and not path.exists():
+                before.rename(path)
 
 
 @contextmanager

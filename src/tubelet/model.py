@@ -178,6 +178,15 @@ class ViViT(nn.Module):
         features = self.spatial_encoder.forward_pooled(tokens.flatten(0, 1).unsqueeze(1), None, kept)
         return features.unflatten(0, (-1, time_steps))
 
+    def encode_tubelets(self, video: Float[Tensor, "B T C H W"], place: int = 0) -> Float[Tensor, "B D"]:
+        """Factorised encoder only: the vector that the spatial encoder makes of one tubelet of each clip.
+
+        Args:
+            video: frames of the tubelet; with a convolutional stem also those before and after it.
+            place: of the tubelet among those that the frames make.
+        """
+        return self.encode_space(self.embed(video)[:, place : place + 1])[:, 0]
+
     def encode_times(
         self,
         features: Float[Tensor, "B t D"],
@@ -328,8 +337,12 @@ class ViViT(nn.Module):
             return self.temporal_encoder.pool(tokens, time_mask)
         return pool_tokens(tokens, "mean", time_mask)
 
+    def time_mask(self, frame_mask: Bool[Tensor, "B T"]) -> Bool[Tensor, "B t"]:
+        """True at the times of the token grid that have a real frame."""
+        return self.embedding.token_mask(frame_mask)
+
     def _time_mask(self, frame_mask: Tensor | None) -> Tensor | None:
-        return None if frame_mask is None else self.embedding.token_mask(frame_mask)
+        return None if frame_mask is None else self.time_mask(frame_mask)
 
     def _check_input(self, video: Tensor, frame_mask: Tensor | None) -> None:
         given: dict[str, Any] = {"video": video} if frame_mask is None else {"video": video, "frame_mask": frame_mask}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tubelet.evaluation.keeping import staging
-from tubelet.files import process_name, replacing_shared
+from tubelet.files import process_name, replacing_folder, replacing_shared
 
 
 @pytest.fixture
@@ -55,3 +55,20 @@ def test_evaluations_that_were_killed_leave_nothing_behind_the_next_one(tmp_path
         with staging(tmp_path):
             assert folder.exists()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["out", "a[1]*b"])
+def test_a_folder_that_a_killed_process_moved_aside_is_not_lost(tmp_path: Path, ended: str, name: str) -> None:
+    out, aside, half = (tmp_path / each for each in (name, f".{name}.before.{ended}", f".{name}.{ended}.partial"))
+    for folder, text in ((aside, "old"), (half, "half")):
+        folder.mkdir()
+        (folder / "model").write_text(text)
+    with pytest.raises(ZeroDivisionError), replacing_folder(out) as partial:
+        (partial / "model").write_text(str(1 // 0))
+    assert (out / "model").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [out]
+    aside.mkdir()
+    with replacing_folder(out) as partial:
+        (partial / "model").write_text("new")
+    assert (out / "model").read_text() == "new"
+    assert list(tmp_path.iterdir()) == [out]

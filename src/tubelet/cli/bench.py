@@ -21,13 +21,16 @@ class Options(CommonOptions):
 
     Attributes:
         models: runs, model folders, and folders that `tubelet export` wrote.
-        data: real videos, folders or tables of them; by default the sample clips of the first model.
+        data: real videos, folders or tables of them; by default the sample clips of the first model. With the model's
+            classes as labels (class folders, a table), the table has accuracy too.
         rounds: of measurements.
+        memory: measure peak memory too, in a process for each form.
     """
 
     models: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="MODEL [EXPORTED ...]")]
     data: Annotated[tuple[str, ...], tyro.conf.arg(metavar="DATA ...")] = ()
     rounds: int = 5
+    memory: bool = True
 
 
 def run(options: Options, output: Output) -> int:
@@ -40,14 +43,16 @@ def run(options: Options, output: Output) -> int:
 
     from tubelet.exporting.bench import bench
 
-    rows = bench(options.models, data=options.data, rounds=options.rounds)
+    rows = bench(options.models, data=options.data, rounds=options.rounds, memory=options.memory)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("model", "form", "run by"):
         table.add_column(title, no_wrap=True)
-    for title in ("MB", "seconds a clip", "same top-1", "probabilities differ by"):
+    for title in ("MB", "peak MB", "seconds a clip", "right", "same top-1", "probabilities differ by"):
         table.add_column(title, justify="right", no_wrap=True)
     for row in rows:
-        figures = (f"{row.megabytes:,.1f}", f"{row.seconds:.4f}", f"{row.agreement} of {row.clips}")
+        memory = "" if row.memory is None else f"{row.memory:,.0f}"
+        right = "" if row.right is None else f"{row.right} of {row.clips}"
+        figures = (f"{row.megabytes:,.1f}", memory, f"{row.seconds:.4f}", right, f"{row.agreement} of {row.clips}")
         table.add_row(row.name, row.form, row.provider, *figures, f"{row.probabilities:.1e}")
     if not output.as_json:
         output.console.print(table)

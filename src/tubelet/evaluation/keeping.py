@@ -19,7 +19,7 @@ from tubelet.evaluation.frame_order import ORDERS_FOLDER
 from tubelet.evaluation.predictions import PREDICTIONS_FILE
 from tubelet.evaluation.results import EVALUATION_FILE, Evaluation
 from tubelet.evaluation.stored import CALIBRATION_FOLDER
-from tubelet.files import has_ended, process_name
+from tubelet.files import process_name, remove_leftovers
 from tubelet.paths import require_free
 
 EVALUATIONS_FOLDER = "evaluations"
@@ -36,9 +36,7 @@ def staging(beside: Path) -> Iterator[Path]:
     """A hidden folder to write an evaluation to before it is given its place by `keep` or `keep_in`."""
     is_new = not beside.exists()
     beside.mkdir(parents=True, exist_ok=True)
-    for left in beside.glob(f"{STAGING}*"):
-        if has_ended(left.name.removeprefix(STAGING).rpartition("-")[0]):
-            shutil.rmtree(left, ignore_errors=True)
+    remove_leftovers(beside, STAGING)
     folder = Path(tempfile.mkdtemp(prefix=f"{STAGING}{process_name()}-", dir=beside))
     try:
         yield folder

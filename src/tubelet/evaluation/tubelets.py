@@ -44,8 +44,8 @@ class Tubelet(NamedTuple):
 
 
 def shares_tubelets(model: ViViT) -> bool:
-    """Whether clips of a video can share encoded tubelets; an exported model takes whole clips alone."""
-    return model.config.variant == "factorised_encoder" and not isinstance(model, ExportedViViT)
+    """Whether clips of a video can share encoded tubelets; an exported model without parts takes whole clips alone."""
+    return model.config.variant == "factorised_encoder" and not (isinstance(model, ExportedViViT) and not model.parts)
 
 
 def tubelets_of_clip(config: ModelConfig, num_frames: int) -> tuple[Tubelet, ...]:
@@ -87,8 +87,7 @@ def encode_tubelets(model: ViViT, clips: Mapping[Hashable, tuple[Tensor, int]], 
         for first in range(0, len(names), batch):
             few = names[first : first + batch]
             video = torch.stack([clips[name][0] for name in few]).to(device, non_blocking=True)
-            tokens = model.embed(video)[:, place : place + 1]
-            vectors.update(zip(few, model.encode_space(tokens)[:, 0], strict=True))
+            vectors.update(zip(few, model.encode_tubelets(video, place), strict=True))
     return vectors
 
 
@@ -145,10 +144,7 @@ def forward_sharing(
                 clips[name] = video[view, list(inside.frames)], tubelet.place
     vectors = encode_tubelets(model, clips, batch)
     sequence = torch.stack([vectors[name] for name in order]).unflatten(0, (len(video), -1))
-    if frame_mask is None:
-        return model.forward_head(model.encode_times(sequence))
-    frame_mask = frame_mask.to(device)
-    return model.forward_head(model.encode_times(sequence, model.embedding.token_mask(frame_mask)), frame_mask)
+    return model.forward_times(sequence, None if frame_mask is None else model.time_mask(frame_mask.to(device)))
 
 
 def _of_video(config: ModelConfig, numbers: Sequence[int]) -> list[Tubelet]:

@@ -30,6 +30,8 @@ class Contract:
         version: of this format.
         tubelet: version that exported it.
         format: `onnx`, `openvino`, `pt2` or `executorch`.
+        precision: of matrix products with weights: `float32` or `int8`.
+        parts: whether there are two more graphs, `space` and `time`; see `tubelet.exported.parts`.
         model: the architecture, as a `ModelConfig`.
         preprocessing: from the file to the input, as a `PreprocessingConfig`.
         labels: class names of each head in the order of its logits; None if the model has none.
@@ -55,6 +57,8 @@ class Contract:
     weights: int
     parity: Mapping[str, Any] | None = None
     files: Mapping[str, str] | None = None
+    precision: str = "float32"
+    parts: bool = False
 
     @classmethod
     def of(

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 
 from tubelet.errors import ConfigError, WeightsError
 from tubelet.exported.contract import ADVICE, Contract
-from tubelet.exported.sessions import MODEL_FILES, SESSIONS, Session
+from tubelet.exported.parts import SPACE, TIME, PartsSession, part_file
+from tubelet.exported.sessions import SESSIONS, Session
 from tubelet.model import ViViT
+from tubelet.nn.build import build_embedding
 
 LEVEL_TOLERANCE = 1e-2
 """By how much a value may be off a whole level of 0 to 255, when it is put back into uint8."""
@@ -38,6 +40,8 @@ class ExportedViViT(ViViT):
         folder: as given.
         contract: see `Contract`.
         session: what computes; `session.provider` names it.
+        parts: of a factorised encoder, what computes the vectors of tubelets, and logits of vectors; none if it was
+            exported without. With them streams and clips that overlap encode each tubelet once.
 
     Raises:
         WeightsError: the folder is damaged.
@@ -53,6 +57,13 @@ class ExportedViViT(ViViT):
         self.labels = None if self.contract.labels is None else dict(self.contract.labels)
         self.register_parameter("_place", nn.Parameter(torch.empty(0), requires_grad=False))
         self.session = open_session(self.folder, self.contract, threads)
+        self.parts = tuple(
+            open_session(self.folder, self.contract, threads, part=part)
+            for part in (SPACE, TIME)
+            if self.contract.parts
+        )
+        with torch.device("meta"):
+            self._embedding = (build_embedding(self.config),)  # in a tuple: it has no weights here
         self.training = False
 
     @torch.no_grad()
@@ -75,8 +86,44 @@ class ExportedViViT(ViViT):
         if self.contract.takes_mask:
             whole = torch.ones(video.shape[:2], dtype=torch.bool) if frame_mask is None else frame_mask
             inputs.append(whole.contiguous().numpy())
-        outputs = [torch.from_numpy(logits) for logits in self.session(inputs)]
-        heads = self.config.num_classes
+        return self._by_head(self.session(inputs))
+
+    @torch.no_grad()
+    def encode_tubelets(self, video: Float[Tensor, "B T C H W"], place: int = 0) -> Float[Tensor, "B D"]:
+        """See `ViViT.encode_tubelets`; for models that were exported with parts.
+
+        Raises:
+            ConfigError: there are no parts.
+        """
+        if not self.parts or place:
+            self._no_part()
+        pixels = self._pixels(video) if self.contract.takes_pixels else video.float().contiguous().numpy()
+        (vectors,) = self.parts[0]([pixels])
+        return torch.from_numpy(vectors)
+
+    @torch.no_grad()
+    def forward_times(
+        self, features: Float[Tensor, "B t D"], time_mask: Bool[Tensor, "B t"] | None = None
+    ) -> Float[Tensor, "B K"] | dict[str, Float[Tensor, "B _"]]:
+        """See `ViViT.forward_times`; for models that were exported with parts.
+
+        Raises:
+            ConfigError: there are no parts, or a mask that was not exported.
+        """
+        if not self.parts:
+            self._no_part()
+        inputs = [features.contiguous().numpy()]
+        if self.contract.takes_mask:
+            whole = torch.ones(features.shape[:2], dtype=torch.bool) if time_mask is None else time_mask
+            inputs.append(whole.contiguous().numpy())
+        return self._by_head(self.parts[1](inputs))
+
+    def time_mask(self, frame_mask: Bool[Tensor, "B T"]) -> Bool[Tensor, "B t"]:
+        """See `ViViT.time_mask`."""
+        return self._embedding[0].token_mask(frame_mask)
+
+    def _by_head(self, logits: list[Any]) -> Tensor | dict[str, Tensor]:
+        heads, outputs = self.config.num_classes, [torch.from_numpy(each) for each in logits]
         return dict(zip(heads, outputs, strict=True)) if isinstance(heads, dict) else outputs[0]
 
     def _check_size(self, video: Tensor) -> None:
@@ -125,13 +172,15 @@ class ExportedViViT(ViViT):
         raise ConfigError("an exported model gives logits of whole clips alone; use the model that it was made from")
 
     forward_pooled = forward_features = embed = encode_tokens = encode_space = encode_times = _no_part
-    forward_head = forward_times = pool_times = classify = reset_classifier = reconfigure = freeze = _no_part
+    forward_head = pool_times = classify = reset_classifier = reconfigure = freeze = _no_part
 
     def __repr__(self) -> str:
         return f"ExportedViViT({str(self.folder)!r}, {self.contract.format}, {self.session.provider})"
 
 
-def open_session(folder: Path, contract: Contract, threads: int = 0, provider: str | None = None) -> Session:
+def open_session(
+    folder: Path, contract: Contract, threads: int = 0, provider: str | None = None, part: str = "model"
+) -> Session:
     """What runs the model of a folder.
 
     Args:
@@ -139,12 +188,13 @@ def open_session(folder: Path, contract: Contract, threads: int = 0, provider: s
         contract: of it.
         threads: that compute; 0 is as many as there are cores.
         provider: of ONNX Runtime, the one for CPUs by default.
+        part: the whole model, or a part of it; see `tubelet.exported.parts`.
 
     Raises:
         WeightsError: the model file is missing or damaged, or another one.
         ConfigError: its runtime is not installed.
     """
-    file = folder / MODEL_FILES[contract.format]
+    file = folder / part_file(contract.format, part)
     if not file.is_file():
         raise WeightsError(f"{folder}: there is no {file.name}, which {contract.format} is loaded from; {ADVICE}")
     options: dict[str, Any] = {} if provider is None or contract.format != "onnx" else {"provider": provider}
@@ -157,6 +207,12 @@ def open_session(folder: Path, contract: Contract, threads: int = 0, provider: s
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise WeightsError(f"{file}: cannot be loaded ({type(error).__name__}: {reason}); {ADVICE}") from error
+
+
+def open_parts(folder: Path, contract: Contract, threads: int = 0) -> PartsSession:
+    """Both parts of a model, for whole clips; see `open_session`."""
+    space, time = (open_session(folder, contract, threads, part=part) for part in (SPACE, TIME))
+    return PartsSession(space, time, contract.model_config())
 
 
 def device_for(model: ViViT, device: str | torch.device | None) -> str | torch.device | None:

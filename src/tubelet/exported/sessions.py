@@ -159,7 +159,8 @@ class ExecuTorchSession:
         self._program = Runtime.get().load_program(file)  # which the method does not keep alive
         self._method = self._program.load_method("forward")
         self._lock = threading.Lock()
-        self.metadata: dict[str, str] = {}
+        (text,) = self._program.load_method("tubelet").execute([])
+        self.metadata = {"tubelet": text.numpy().tobytes().decode()}
 
     def __call__(self, inputs: list[Any]) -> list[Any]:
         """See `Session`."""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-import statistics
-import time
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tubelet.device import autocast
+from tubelet.device import autocast, has_bfloat16_units
 from tubelet.errors import ConfigError
 from tubelet.exported import ExportedViViT
 from tubelet.exporting.clips import read_samples, real_clips
@@ -21,6 +22,7 @@ from tubelet.exporting.gate import RealClips
 from tubelet.fast import optimise
 from tubelet.given_model import logits_by_head
 from tubelet.model import ViViT
+from tubelet.timing import seconds_in_turn
 from tubelet.video import Preprocessing
 from tubelet.weights import load
 from tubelet.weights.native import WEIGHTS_FILE
@@ -41,6 +43,9 @@ class BenchRow:
         clips: real clips that were compared.
         agreement: of them, those with the best class of the reference: the first form in the table.
         probabilities: largest difference of a probability from the reference.
+        right: clips with the best class that the data says, in every head; None without labels.
+        memory: megabytes by which a process grows at most that loads the form and computes a clip; None if it was not
+            measured.
     """
 
     name: str
@@ -51,6 +56,8 @@ class BenchRow:
     clips: int
     agreement: int
     probabilities: float
+    right: int | None = None
+    memory: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -58,15 +65,21 @@ class BenchRow:
 
 
 def bench(
-    models: Sequence[str | os.PathLike[str]], *, data: Sequence[str | os.PathLike[str]] = (), rounds: int = 5
+    models: Sequence[str | os.PathLike[str]],
+    *,
+    data: Sequence[str | os.PathLike[str]] = (),
+    rounds: int = 5,
+    memory: bool = True,
 ) -> list[BenchRow]:
     """Time every form of some models, taking turns, and compare what they give for real clips.
 
     Args:
         models: what `tubelet.load` reads; of a model that is not exported the plain, the optimised form and, where the
             processor has units for it, bfloat16 are measured.
-        data: real videos, as for `tubelet.export`; by default the sample clips of the first model.
+        data: real videos, as for `tubelet.export`; by default the sample clips of the first model. With labels that are
+            the model's (class folders, a table), accuracy is measured too.
         rounds: of measurements; each measures every form once.
+        memory: measure memory too, in a process for each form.
 
     Raises:
         ConfigError: no model, models of other sizes or classes, or no real clips.
@@ -85,15 +98,9 @@ def bench(
     inputs = _inputs(clips, Preprocessing(first.preprocessing))
     forms = [(name, model, form, run) for name, model in loaded for form, run in _forms(model).items()]
     given = [[run(*clip) for clip in inputs] for _, _, _, run in forms]
-    seconds: list[list[float]] = [[] for _ in forms]
-    for number in range(rounds):
-        clip = inputs[number % len(inputs)]
-        for times, (_, _, _, run) in zip(seconds, forms, strict=True):
-            began = time.perf_counter()
-            run(*clip)
-            times.append(time.perf_counter() - began)
+    seconds = seconds_in_turn([partial(run, *inputs[0]) for _, _, _, run in forms], rounds)
     rows = []
-    for (name, model, form, _), times, logits in zip(forms, seconds, given, strict=True):
+    for (name, model, form, _), time, logits in zip(forms, seconds, given, strict=True):
         same, difference = _agreement(given[0], logits)
         provider = model.session.provider if isinstance(model, ExportedViViT) else f"torch {torch.__version__}"
         rows.append(
@@ -102,13 +109,46 @@ def bench(
                 form,
                 provider,
                 _megabytes(name),
-                statistics.median(times),
+                time,
                 len(inputs),
                 same,
                 difference,
+                _right(clips, logits),
+                _memory(name, form) if memory else None,
             )
         )
     return rows
+
+
+def _memory(name: str, form: str) -> float:
+    """Megabytes by which a process grows that loads a form and computes a clip."""
+    command = [sys.executable, "-c", f"from {__name__} import print_memory; print_memory()", name, form]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ConfigError(f"the memory of {name} ({form}) cannot be measured: {done.stderr.strip()[-300:]}")
+    return float(done.stdout.split()[-1])
+
+
+def print_memory() -> None:
+    """What the process that `_memory` starts does: `sys.argv` names a model and a form."""
+    before = _peak()
+    model = load(sys.argv[1])
+    size = (1, model.config.num_frames, model.config.in_channels, *model.config.image_size)
+    assert model.preprocessing is not None
+    black = Preprocessing(model.preprocessing).normalise(torch.zeros(size, dtype=torch.uint8))
+    _forms(model)[sys.argv[2]](black, None)
+    sys.stdout.write(f"{_peak() - before:.1f}\n")
+
+
+def _peak() -> float:
+    """Megabytes that this process had at most; Linux counts in `ru_maxrss` what its parent had, too."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
+        return int(line.split()[1]) * 1024 / 1e6
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 def _inputs(clips: RealClips, preprocessing: Preprocessing) -> list[tuple[Tensor, Tensor | None]]:
@@ -122,9 +162,10 @@ def _inputs(clips: RealClips, preprocessing: Preprocessing) -> list[tuple[Tensor
 
 def _forms(model: ViViT) -> dict[str, Form]:
     if isinstance(model, ExportedViViT):
-        return {model.contract.format: _form(model)}
+        precision = "" if model.contract.precision == "float32" else f" {model.contract.precision}"
+        return {model.contract.format + precision: _form(model)}
     forms = {"plain": _form(model), "optimise": _form(optimise(model))}
-    if has_bfloat16_units():
+    if has_bfloat16_units(torch.device("cpu")):
         forms["bfloat16"] = _form(model, torch.bfloat16)
     return forms
 
@@ -139,11 +180,6 @@ def _form(model: ViViT, dtype: torch.dtype = torch.float32) -> Form:
     return run
 
 
-def has_bfloat16_units() -> bool:
-    """Whether this processor multiplies matrices of bfloat16 faster than those of float32."""
-    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
-
-
 def _agreement(reference: Sequence[dict[str, Tensor]], found: Sequence[dict[str, Tensor]]) -> tuple[int, float]:
     """Clips with the same best class in every head, and the largest difference of a probability."""
     same, largest = 0, 0.0
@@ -152,6 +188,16 @@ def _agreement(reference: Sequence[dict[str, Tensor]], found: Sequence[dict[str,
         for head, logits in theirs.items():
             largest = max(largest, float((ours[head].softmax(1) - logits.softmax(1)).abs().max()))
     return same, largest
+
+
+def _right(clips: RealClips, found: Sequence[dict[str, Tensor]]) -> int | None:
+    """Clips with the class that the data says, in every head."""
+    if clips.targets is None:
+        return None
+    return sum(
+        all(int(logits[head].argmax()) == target for head, target in targets.items())
+        for targets, logits in zip(clips.targets, found, strict=True)
+    )
 
 
 def _megabytes(name: str) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tubelet.errors import ConfigError, WeightsError
 from tubelet.exported.contract import CONTRACT_FILE, Contract, is_exported, sha256
-from tubelet.exported.model import open_session
+from tubelet.exported.model import open_parts, open_session
 from tubelet.exporting.clips import SAMPLE_FILE, read_samples
 from tubelet.exporting.gate import Parity, compare
 
@@ -21,6 +21,7 @@ INSIDE = {
     "outputs": "outputs",
     "weights": "the checksum of the weights",
     "format": "the format",
+    "precision": "the precision",
 }
 """What is compared with the copy inside the model file, and its name in words."""
 
@@ -67,6 +68,8 @@ def check_export(folder: str | Path) -> ExportCheck:
         problems += _inside(contract, getattr(session, "metadata", {}))
         parity = compare(session, contract, read_samples(place))
         parity.require()
+        if contract.parts:
+            compare(open_parts(place, contract), contract, read_samples(place)).require()
     except (WeightsError, ConfigError) as error:
         problems.append(str(error))
     except Exception as error:  # noqa: BLE001  # whatever a runtime raises for a damaged file
@@ -96,5 +99,5 @@ def _inside(contract: Contract, metadata: dict[str, str]) -> list[str]:
     return [
         f"{words} in {CONTRACT_FILE} are not those inside the model file"
         for name, words in INSIDE.items()
-        if inside.get(name) != here[name]
+        if inside.get(name, "float32" if name == "precision" else None) != here[name]
     ]

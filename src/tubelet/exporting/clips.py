@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +74,14 @@ def _of_videos(model: ViViT, data: Sequence[str | os.PathLike[str]]) -> RealClip
     if model.preprocessing is None:
         raise ConfigError("the model does not say how videos are preprocessed; set model.preprocessing")
     preprocessing = Preprocessing(model.preprocessing)
-    videos = [video for each in data for video in _videos(os.fspath(each))]
+    videos = [video for each in data for video in _videos(os.fspath(each), model.labels)]
     spread = [videos[number * len(videos) // min(MOST, len(videos))] for number in range(min(MOST, len(videos)))]
     pixels: list[Tensor] = []
     masks: list[Tensor | None] = []
     names: list[str] = []
+    targets: list[dict[str, int]] = []
     problems: list[str] = []
-    for video in spread:
+    for video, labels in spread:
         try:
             with open_source(video) as decoder:
                 views = preprocessing.views(decoder)
@@ -88,15 +91,23 @@ def _of_videos(model: ViViT, data: Sequence[str | os.PathLike[str]]) -> RealClip
         pixels.append(preprocessing.denormalise(views.video[0]))
         masks.append(None if views.frame_mask is None else views.frame_mask[0])
         names.append(Path(video).name)
+        targets.append(labels)
     if not pixels:
         raise DataError(f"not one video of {', '.join(map(str, data))} can be read: {problems[0]}")
-    return _real_clips(model, pixels, masks, tuple(names))
+    clips = _real_clips(model, pixels, masks, tuple(names))
+    return replace(clips, targets=tuple(targets)) if all(targets) else clips
 
 
-def _videos(name: str) -> list[str]:
-    if Path(name).suffix.lower() in TABLES:
-        return [sample.path for sample in read_table(name, labels=()).samples]
-    return find_videos(name) or [name]
+def _videos(name: str, classes: Mapping[str, list[str]] | None) -> list[tuple[str, dict[str, int]]]:
+    """Videos, with their classes where the data has labels that are the model's."""
+    is_table = Path(name).suffix.lower() in TABLES
+    if classes is not None and (is_table or Path(name).is_dir()):
+        with suppress(DataError):
+            samples = read_table(name, classes=classes).samples
+            return [(sample.path, sample.labels if set(sample.labels) == set(classes) else {}) for sample in samples]
+    if is_table:
+        return [(sample.path, {}) for sample in read_table(name, labels=()).samples]
+    return [(video, {}) for video in find_videos(name) or [name]]
 
 
 def _real_clips(

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,15 +16,18 @@ from torch import nn
 from tubelet.errors import ConfigError, WeightsError
 from tubelet.exported import CONTRACT_FILE, Contract
 from tubelet.exported.contract import sha256
-from tubelet.exported.model import ExportedViViT, open_session
+from tubelet.exported.model import ExportedViViT, open_parts, open_session
+from tubelet.exported.parts import SPACE, TIME, contract_of_part, part_file
+from tubelet.exported.sessions import MODEL_FILES
 from tubelet.exporting.clips import real_clips, write_samples
 from tubelet.exporting.formats import processor_of, require_packages, write_model
 from tubelet.exporting.gate import Parity, compare
+from tubelet.exporting.int8 import quantise
 from tubelet.exporting.pixels import trace
 from tubelet.exporting.readme import readme
 from tubelet.exporting.run_file import run_source
 from tubelet.fast.model import source_of
-from tubelet.files import flush, has_ended, process_name, storage_errors
+from tubelet.files import replacing_folder
 from tubelet.given_model import unwrapped
 from tubelet.model import ViViT
 from tubelet.version import __version__
@@ -45,6 +46,8 @@ def export(
     input: Literal["uint8", "float"] = "uint8",
     num_frames: int | None = None,
     image_size: int | tuple[int, int] | None = None,
+    int8: bool = False,
+    parts: bool = False,
     overwrite: bool = False,
 ) -> Parity:
     """Write a folder with a model that other programs run, and prove on real clips that it is the model.
@@ -64,21 +67,30 @@ def export(
             `ViViT.forward` takes.
         num_frames: frames of a clip, if not those of the model; the size is fixed by the export.
         image_size: pixels of a frame (one side, or height and width), if not those of the model.
+        int8: with `format="onnx"`, matrix products with weights in whole numbers of eight bits, calibrated on every
+            second clip; refused if that is not faster on this machine, or if more than 1 % of the clips get another
+            best class.
+        parts: of a factorised encoder, two more graphs, from tubelets to vectors and from vectors to logits, with which
+            streams and clips that overlap encode each tubelet once.
         overwrite: replace an exported model that is there.
 
     Returns:
         the proof.
 
     Raises:
-        ConfigError: an unknown format, a runtime that is not installed, no real clips, or a model that is exported
-            already.
+        ConfigError: an unknown format, a runtime that is not installed, no real clips, a model that is exported
+            already, or int8 that is not faster.
         WeightsError: the exported model gives other logits; or there is something else in `out`.
     """
     versions = require_packages(format)
+    if int8 and format != "onnx":
+        raise ConfigError(f"int8 is made by ONNX Runtime: format={format!r} has none, use format='onnx'")
     target = Path(out)
     _require_free(target, overwrite)
     plain = _plain(model, num_frames, image_size)
     assert plain.preprocessing is not None
+    if parts:
+        _require_parts(plain, int8)
     processor = processor_of(format)
     made_for = {} if processor is None else {"processor": processor}
     contract = Contract.of(
@@ -91,12 +103,21 @@ def export(
         format=format,
         made_with={"python": ".".join(map(str, sys.version_info[:3])), **versions, **made_for},
         weights=weights_checksum(plain),
+        precision="int8" if int8 else "float32",
+        parts=parts,
     )
     clips = real_clips(plain, data)
-    with _made_at_once(target) as folder:
-        write_model(trace(plain, contract), contract, folder)
+    with replacing_folder(target) as folder:
+        write_model(trace(plain, contract), contract, folder / MODEL_FILES[format])
+        if int8:
+            quantise(folder / MODEL_FILES[format], contract, clips)
         parity = compare(open_session(folder, contract, torch.get_num_threads()), contract, clips)
         parity.require()
+        if parts:
+            for part in (SPACE, TIME):
+                of_part = contract_of_part(contract, part)
+                write_model(trace(plain, of_part, part), of_part, folder / part_file(format, part))
+            compare(open_parts(folder, contract), contract, clips).require()
         write_samples(clips, folder)
         (folder / "run.py").write_text(run_source(format), encoding="utf-8")
         (folder / "README.md").write_text(readme(contract, parity), encoding="utf-8")
@@ -104,6 +125,17 @@ def export(
         files = {file.name: sha256(file) for file in sorted(folder.iterdir())}
         replace(contract, parity=parity.to_dict(), files=files).write(folder)
     return parity
+
+
+def _require_parts(model: ViViT, int8: bool) -> None:
+    if model.config.variant != "factorised_encoder":
+        raise ConfigError(f"parts are of a factorised encoder; a {model.config.variant} mixes times in its first block")
+    if model.config.embedding == "conv_stem":
+        raise ConfigError(
+            "parts need tubelets that depend on their own frames alone; a conv_stem sees their neighbours"
+        )
+    if int8:
+        raise ConfigError("parts are in float32; leave out parts or int8")
 
 
 def _plain(
@@ -143,33 +175,6 @@ def _require_free(target: Path, overwrite: bool) -> None:
         raise WeightsError(f"{target} is something else than an exported model; name another folder")
     if any(target.iterdir()) and not overwrite:
         raise WeightsError(f"{target} holds an exported model already; overwrite=True replaces it (--overwrite)")
-
-
-@contextmanager
-def _made_at_once(target: Path) -> Iterator[Path]:
-    """A folder to write in, which gets the name of `target` when the `with` ends well; otherwise it is removed."""
-    target = target.absolute()
-    with storage_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        for left in target.parent.glob(f".{target.name}.*.partial"):
-            if has_ended(left.name.removeprefix(f".{target.name}.").removesuffix(".partial")):
-                shutil.rmtree(left, ignore_errors=True)
-        partial = target.with_name(f".{target.name}.{process_name()}.partial")
-        partial.mkdir()
-        try:
-            yield partial
-            for file in partial.iterdir():
-                flush(file)
-            if target.exists():
-                before = target.with_name(f".{target.name}.before.{process_name()}.partial")
-                target.rename(before)
-                partial.rename(target)
-                shutil.rmtree(before)
-            else:
-                partial.rename(target)
-            flush(target.parent)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
 
 
 def _require_no_paths(folder: Path, model: Any) -> None:

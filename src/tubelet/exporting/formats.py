@@ -19,7 +19,8 @@ import torch
 from tubelet.errors import ConfigError
 from tubelet.exported import Contract
 from tubelet.exported.model import INSTALL
-from tubelet.exported.sessions import MODEL_FILES, without_telemetry
+from tubelet.exported.sessions import without_telemetry
+from tubelet.exporting.executorch import executorch_program
 from tubelet.exporting.pixels import example_inputs
 
 OPSET = 20
@@ -37,17 +38,17 @@ PACKAGES = {
 """What each format needs installed besides torch."""
 
 
-def write_model(program: Any, contract: Contract, folder: Path) -> None:
+def write_model(program: Any, contract: Contract, file: Path) -> None:
     """Write the model file, with the contract inside it.
 
     Args:
         program: of `trace`.
         contract: see `Contract`.
-        folder: an empty one.
+        file: to write; what does not go into it stands beside it.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of compilers; what comes out is compared
-        _WRITERS[contract.format](program, contract, folder / MODEL_FILES[contract.format])
+        _WRITERS[contract.format](program, contract, file)
 
 
 def require_packages(format: str) -> dict[str, str]:
@@ -180,11 +181,7 @@ def _without_sources(made: Path, file: Path) -> None:
 
 
 def _executorch(program: Any, contract: Contract, file: Path) -> None:
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-    from executorch.exir import to_edge_transform_and_lower
-
-    lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
-    file.write_bytes(lowered.to_executorch().buffer)
+    file.write_bytes(executorch_program(program, contract.inside()))
 
 
 _WRITERS: dict[str, Callable[[Any, Contract, Path], None]] = {

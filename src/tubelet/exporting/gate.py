@@ -21,6 +21,9 @@ from tubelet.video import Preprocessing
 TOLERANCE = 1e-4
 """By how much logits may differ, as a share of the largest logit of all clips."""
 
+INT8_CLIPS = 0.99
+"""The share of clips with the same best class that int8 needs: accuracy cannot fall by more than the rest."""
+
 BATCHES = (1, 3, 8)
 """Sizes of a batch that have to give the same; all clips are in batches of the last size."""
 
@@ -34,12 +37,14 @@ class RealClips:
         frame_mask: bool [N, T], True at real frames; None if all are.
         logits: float32 [N, K] by head.
         names: of the clips, for the error; numbers if there are none.
+        targets: class of each clip by head, where the data has labels; None otherwise.
     """
 
     pixels: NDArray[numpy.uint8]
     frame_mask: NDArray[numpy.bool_] | None
     logits: Mapping[str, NDArray[numpy.float32]]
     names: tuple[str, ...] = ()
+    targets: tuple[Mapping[str, int], ...] | None = None
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -60,6 +65,7 @@ class Parity:
         batches: sizes of a batch that were compared, and the largest difference in each.
         provider: what computed.
         worst: the clip with the largest difference.
+        precision: of its matrix products: `float32` or `int8`.
     """
 
     clips: int
@@ -68,10 +74,13 @@ class Parity:
     batches: dict[str, float]
     provider: str
     worst: str
+    precision: str = "float32"
 
     @property
     def ok(self) -> bool:
         """Whether the gate is open."""
+        if self.precision == "int8":
+            return self.same_top1 >= INT8_CLIPS * self.clips
         return self.difference <= TOLERANCE and self.same_top1 == self.clips
 
     def to_dict(self) -> dict[str, Any]:
@@ -84,6 +93,12 @@ class Parity:
         Raises:
             WeightsError: the logits, or a best class, differ.
         """
+        if not self.ok and self.precision == "int8":
+            raise WeightsError(
+                f"int8 changes too much: {self.same_top1} of {self.clips} clips have the same best class (at least "
+                f"{INT8_CLIPS:.0%} are needed), and logits differ by {self.difference:.1e} of the largest, most in "
+                f"{self.worst}; export without --int8, or name more videos with --data"
+            )
         if not self.ok:
             raise WeightsError(
                 f"the exported model is not the model: its logits differ by {self.difference:.1e} of the largest "
@@ -128,7 +143,7 @@ def compare(session: Session, contract: Contract, clips: RealClips) -> Parity:
         last = len(clips) if size == sizes[-1] else min(size, len(clips))  # all of them in one size of batch
         for first in range(0, last, size):
             part = slice(first, min(first + size, last))
-            given = session(_inputs(contract, clips, part))
+            given = session(inputs_of(contract, clips, part))
             for head, logits in zip(heads, given, strict=True):
                 expected = clips.logits[head][part]
                 if logits.shape != expected.shape:
@@ -139,7 +154,13 @@ def compare(session: Session, contract: Contract, clips: RealClips) -> Parity:
                 same[part] &= _same_best(logits, expected, TOLERANCE * scale)
         differences[str(size)] = largest
     return Parity(
-        len(clips), float(off.max()), int(same.sum()), differences, session.provider, clips.name(int(off.argmax()))
+        len(clips),
+        float(off.max()),
+        int(same.sum()),
+        differences,
+        session.provider,
+        clips.name(int(off.argmax())),
+        contract.precision,
     )
 
 
@@ -149,7 +170,8 @@ def _same_best(found: Any, expected: Any, tolerance: float) -> Any:
     return expected.max(1) - chosen <= 2 * tolerance
 
 
-def _inputs(contract: Contract, clips: RealClips, part: slice) -> list[Any]:
+def inputs_of(contract: Contract, clips: RealClips, part: slice) -> list[Any]:
+    """What the exported model takes, of some clips."""
     pixels = clips.pixels[part]
     if contract.takes_pixels:
         inputs: list[Any] = [numpy.ascontiguousarray(pixels)]

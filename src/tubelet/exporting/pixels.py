@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy
@@ -10,9 +11,11 @@ from torch import Tensor, nn
 
 from tubelet.errors import ConfigError
 from tubelet.exported import Contract
+from tubelet.exported.parts import SPACE, TIME
 from tubelet.fast import OptimisedViViT
 from tubelet.fast.graph import LogitsGraph
 from tubelet.model import ViViT
+from tubelet.nn.recording import manual_attention
 
 TRACED_BATCH = 2
 """Clips that are traced: 1 would be taken for a constant."""
@@ -53,9 +56,31 @@ class PixelGraph(nn.Module):
             video: uint8 [B, T, H, W, C]; or as `ViViT.forward` takes it, if the contract says float32.
             frame_mask: bool [B, T].
         """
-        if self.takes_pixels:
-            video = (video.float() * self.scale + self.shift).permute(0, 1, 4, 2, 3)
-        return tuple(self.logits(video, frame_mask))
+        return tuple(self.logits(self.normalised(video), frame_mask))
+
+    def normalised(self, video: Tensor) -> Tensor:
+        """float32 [B, T, C, H, W]."""
+        return (video.float() * self.scale + self.shift).permute(0, 1, 4, 2, 3) if self.takes_pixels else video
+
+
+class SpaceGraph(PixelGraph):
+    """Pixels of tubelets to their vectors."""
+
+    def forward(self, video: Tensor, frame_mask: Tensor | None = None) -> tuple[Tensor, ...]:
+        """float32 [B, D] of uint8 [B, t', H, W, C]; or of what the contract says."""
+        return (self.logits.model.encode_tubelets(self.normalised(video)),)
+
+
+class TimeGraph(PixelGraph):
+    """Vectors of tubelets to logits."""
+
+    def forward(self, video: Tensor, frame_mask: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Logits of each head, of vectors [B, t, D] and a mask of the times."""
+        given = self.logits.model.forward_times(video, frame_mask)
+        return tuple(given.values()) if isinstance(given, dict) else (given,)
+
+
+GRAPHS: dict[str, type[PixelGraph]] = {"model": PixelGraph, SPACE: SpaceGraph, TIME: TimeGraph}
 
 
 def example_inputs(contract: Contract, clips: int) -> tuple[Tensor, ...]:
@@ -73,20 +98,25 @@ def example_inputs(contract: Contract, clips: int) -> tuple[Tensor, ...]:
     return tuple(made)
 
 
-def trace(model: ViViT, contract: Contract) -> Any:
+def trace(model: ViViT, contract: Contract, part: str = "model") -> Any:
     """The graph as a `torch.export.ExportedProgram`, for any batch unless the contract fixes it.
+
+    Args:
+        model: see `PixelGraph`.
+        contract: what the graph takes.
+        part: the whole model, or a part; see `tubelet.exported.parts`.
 
     Raises:
         ConfigError: the model cannot be traced; the error says why.
     """
-    graph = PixelGraph(model, contract).eval()
+    graph = GRAPHS[part](model, contract).eval()
     inputs = example_inputs(contract, contract.batch or TRACED_BATCH)
     shapes = None
     if contract.batch is None:
         batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
         shapes = tuple({0: batch} for _ in inputs)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), manual_attention(graph) if contract.format == "executorch" else nullcontext():
             return torch.export.export(graph, inputs, dynamic_shapes=shapes)
     except Exception as error:
         reason = " ".join(str(error).split())[:400]

@@ -38,7 +38,12 @@ class OptimisedViViT(FastViViT):
 
     Args:
         model: is not changed.
+
+    Attributes:
+        precision_report: why `tubelet.optimise(model, precision="auto")` took this precision; None otherwise.
     """
+
+    precision_report: str | None = None
 
     def __init__(self, model: ViViT) -> None:
         nn.Module.__init__(self)
@@ -156,8 +161,11 @@ def _following(method: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-for _name in (
+METHODS = (
     *("forward", "forward_pooled", "forward_features", "forward_head", "forward_times", "classify"),
     *("embed", "encode_tokens", "encode_space", "encode_times", "pool_times"),
-):
+)
+"""The call, and the methods for parts of a model."""
+
+for _name in METHODS:
     setattr(OptimisedViViT, _name, _following(getattr(FastViViT, _name)))

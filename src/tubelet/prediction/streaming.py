@@ -277,8 +277,7 @@ class Stream(Closing, Iterator[Decision]):
         self.encoded += len(new)
         self._vectors.update(encode_tubelets(model, new, TUBELETS_PER_FORWARD))
         sequence = torch.stack([self._vectors[tubelet] for tubelet in tubelets])[None]
-        times = None if mask is None else model.embedding.token_mask(mask)
-        return model.forward_head(model.encode_times(sequence, times), mask)
+        return model.forward_times(sequence, None if mask is None else model.time_mask(mask))
 
     def _from_frames(self, model: ViViT, numbers: list[int], mask: Tensor | None) -> Tensor | dict[str, Tensor]:
         self.encoded += 1
@@ -288,5 +287,5 @@ class Stream(Closing, Iterator[Decision]):
 
 def _why_not_shared(model: ViViT) -> str:
     if isinstance(model, ExportedViViT):
-        return "an exported model takes whole clips"
+        return "an exported model takes whole clips, unless it was exported with parts"
     return f"{model.config.variant} mixes times from its first block on"

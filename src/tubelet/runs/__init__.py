@@ -4,6 +4,7 @@ from tubelet.runs.check import BackendCheck, Difference, SampleCheck, check_samp
 from tubelet.runs.evaluating import KeptEvaluation, evaluate_and_keep, evaluate_stored_and_keep
 from tubelet.runs.explaining import ExplainedMistakes, explain_mistakes
 from tubelet.runs.finish import RunEnd, finish_run
+from tubelet.runs.precision import optimise
 from tubelet.runs.preview import Preview, preview_batch
 from tubelet.runs.samples import make_sample_clips
 from tubelet.runs.whole_run import RunResult, train
@@ -26,6 +27,7 @@ __all__ = [
     "explain_mistakes",
     "finish_run",
     "make_sample_clips",
+    "optimise",
     "preview_batch",
     "train",
 ]

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from fastapi import Request
 
 from tubelet.errors import ConfigError
-from tubelet.files import has_ended, process_name
+from tubelet.files import process_name, remove_leftovers
 from tubelet.serving.journal import log
 from tubelet.serving.metrics import Metrics
 from tubelet.serving.model_thread import Logits, ModelThread
@@ -90,7 +90,7 @@ class Service:
                 others=lambda: self._computing,
                 metrics=self.metrics,
             )
-        remove_left_folders()
+        remove_leftovers(Path(tempfile.gettempdir()), PREFIX)  # of services that were killed
         self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{process_name()}."))
         self.pool = GuardedPool(settings.decoders, settings.bounds, (TASKS,))
         self._threads = ThreadPoolExecutor(settings.decoders, thread_name_prefix="tubelet-decoding")
@@ -258,10 +258,3 @@ async def _gone(request: Request) -> None:
     """Return when the client has left."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-def remove_left_folders() -> None:
-    """Remove the temporary files of services that were killed."""
-    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        if has_ended(left.name.removeprefix(PREFIX).rpartition(".")[0]):
-            shutil.rmtree(left, ignore_errors=True)

@@ -28,6 +28,8 @@ SIZES = {
 
 def cell(variant: str, embedding: str, format: str, folder: Path) -> dict[str, object]:
     sizes = {**SIZES, "tubelet_size": (1, 8, 8)} if embedding == "uniform_frames" else SIZES
+    if variant == "factorised_encoder":
+        sizes = {**sizes, "temporal_layers": 1}
     torch.manual_seed(0)
     model = tubelet.ViViT(tubelet.ModelConfig(variant=variant, embedding=embedding, **sizes)).eval()
     with torch.no_grad():

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import random
 import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +15,7 @@ import torch
 import tubelet
 from own_process import run
 from tubelet.errors import ConfigError, WeightsError
-from tubelet.exporting import check_export, formats
+from tubelet.exporting import formats
 from tubelet.exporting.clips import read_samples
 from tubelet.video import Preprocessing
 
@@ -32,12 +27,6 @@ sys.modules["torch"] = sys.modules["tubelet"] = None  # an import of them is an 
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
-
-
-@pytest.fixture
-def copy(exported: Export, tmp_path: Path) -> Path:
-    """An exported model to spoil."""
-    return Path(shutil.copytree(exported("onnx"), tmp_path / "copy"))
 
 
 def test_run_py_predicts_what_tubelet_predicts(exported: Export, trained: Path, bars: Path, tmp_path: Path) -> None:
@@ -97,60 +86,6 @@ def test_a_file_holds_labels_and_preprocessing_and_no_path_of_this_machine(expor
     for file in folder.iterdir():
         for place in (trained.parent, Path(tubelet.__file__).parents[1], Path(torch.__file__).parents[1]):
             assert str(place).encode() not in file.read_bytes(), file.name
-
-
-def _flip_a_weight(folder: Path) -> None:
-    model = onnx.load(folder / "model.onnx")
-    weights = max(model.graph.initializer, key=lambda tensor: len(tensor.raw_data))
-    values = numpy.frombuffer(weights.raw_data, numpy.float32).copy()
-    values[7] += 1
-    weights.raw_data = values.tobytes()
-    onnx.save(model, folder / "model.onnx")
-
-
-def _edit(folder: Path, change: Callable[[dict[str, dict[str, list[object]]]], None]) -> None:
-    file = folder / "tubelet.json"
-    data = json.loads(file.read_text())
-    change(data)
-    file.write_text(json.dumps(data))
-
-
-def _swap_mean_and_std(folder: Path) -> None:
-    def swap(data: dict[str, dict[str, list[object]]]) -> None:
-        how = data["preprocessing"]
-        how["mean"], how["std"] = how["std"], how["mean"]
-
-    _edit(folder, swap)
-
-
-def _reorder_labels(folder: Path) -> None:
-    _edit(folder, lambda data: data["labels"]["label"].reverse())
-
-
-def _truncate(folder: Path) -> None:
-    content = (folder / "model.onnx").read_bytes()
-    (folder / "model.onnx").write_bytes(content[: len(content) // 2])
-
-
-@pytest.mark.parametrize(
-    ("spoil", "words"),
-    [
-        (_flip_a_weight, ["model.onnx is not the file that was exported", "its logits differ"]),
-        (_swap_mean_and_std, ["the preprocessing in tubelet.json"]),
-        (_reorder_labels, ["labels in tubelet.json"]),
-        (_truncate, ["model.onnx is not the file that was exported", "cannot be loaded"]),
-        (lambda folder: (folder / "run.py").unlink(), ["run.py is missing"]),
-        (lambda folder: (folder / "model.onnx").unlink(), ["model.onnx is missing"]),
-        (lambda folder: (folder / "sample.npz").write_bytes(b""), ["sample.npz: cannot be read"]),
-    ],
-)
-def test_check_says_what_was_changed(copy: Path, spoil: Callable[[Path], None], words: list[str]) -> None:
-    assert check_export(copy).ok
-    spoil(copy)
-    found = check_export(copy)
-    assert not found.ok
-    for some in words:
-        assert any(some in problem for problem in found.problems), found.problems
 
 
 def test_the_samples_are_real_clips_with_the_models_logits(exported: Export, trained: Path, bars: Path) -> None:
@@ -215,44 +150,37 @@ def test_without_sample_clips_it_asks_for_videos(trained: Path, tmp_path: Path) 
         tubelet.export(folder, tmp_path / "out", "onxn")  # type: ignore[arg-type]
 
 
-def test_weights_in_a_file_of_their_own_are_checked_too(trained: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "large"
-    run(
-        "-c",
-        "import sys\nfrom tubelet.exporting import export, formats\nformats.ONE_FILE = 0\nexport(*sys.argv[1:])",
-        trained,
-        folder,
-    )
-    weights = folder / "model.onnx.data"
-    assert weights.stat().st_size > (folder / "model.onnx").stat().st_size / 4
-    assert check_export(folder).ok
-    content = bytearray(weights.read_bytes())
-    content[len(content) // 2 :] = content[: len(content) - len(content) // 2]
-    weights.write_bytes(content)
-    assert any("model.onnx.data is not the file" in problem for problem in check_export(folder).problems)
-    weights.unlink()
-    problems = check_export(folder).problems
-    assert any("model.onnx.data is missing" in problem for problem in problems)
-    assert any("cannot be loaded" in problem for problem in problems)
+KILLED = """
+import os, random, shutil, signal, sys, time
+from pathlib import Path
+import onnxruntime, onnxscript, torch.onnx  # noqa: E401
+from tubelet.exporting import check_export, export
+trained, out, draws = sys.argv[1], Path(sys.argv[2]), random.Random(0)
+began = time.monotonic()
+export(trained, out)
+whole = time.monotonic() - began
+shutil.rmtree(out)
+unfinished = 0
+for _ in range(20):
+    child = os.fork()
+    if child == 0:
+        export(trained, out)
+        os._exit(0)
+    time.sleep(draws.random() * whole)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    unfinished += not out.exists()
+    if out.exists():  # it was done before
+        assert check_export(out).ok
+        shutil.rmtree(out)
+export(trained, out)
+print(unfinished)
+"""
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(3600)
 def test_a_killed_export_leaves_no_folder_with_its_name(trained: Path, tmp_path: Path) -> None:
-    draws, out = random.Random(0), tmp_path / "out"
-    command = [sys.executable, "-m", "tubelet", "export", str(trained), str(out), "--format", "openvino"]
-    began = time.monotonic()
-    subprocess.run(command, check=True, capture_output=True)
-    whole = time.monotonic() - began
-    shutil.rmtree(out)
-    for _ in range(20):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(draws.uniform(0.3, 1.0) * whole)
-        process.kill()
-        process.wait()
-        if out.exists():  # it was done before
-            assert check_export(out).ok
-            shutil.rmtree(out)
-    subprocess.run(command, check=True, capture_output=True)
+    unfinished = int(run("-c", KILLED, trained, tmp_path / "out").stdout)
+    assert unfinished >= 10
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
