@@ -28,6 +28,7 @@ nitpick_ignore_regex = [
         r"tubelet\.(\w+\.\w+|provenance)\.\w+",
     ),  # types that are not public; others were found
 ]
+smartquotes = False  # --resume stays what it is
 default_role = "py:obj"
 add_module_names = False
 autodoc_typehints = "signature"
