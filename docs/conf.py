@@ -23,8 +23,12 @@ nitpick_ignore_regex = [
     ("py:obj", "(?s).*"),  # the default role, see below: code where it is no public name
     ("py:class", r"(?!tubelet\.).*"),  # types of other libraries: nothing is looked up on a network
     ("py:(exc|func|meth|attr|data|mod)", r"(?!tubelet\.).*"),
-    ("py:class", r"tubelet\.(\w+\.\w+|provenance)\.\w+"),  # types that are not public: those that are have been found by then
+    (
+        "py:class",
+        r"tubelet\.(\w+\.\w+|provenance)\.\w+",
+    ),  # types that are not public; others were found
 ]
+smartquotes = False  # --resume stays what it is
 default_role = "py:obj"
 add_module_names = False
 autodoc_typehints = "signature"
@@ -34,6 +38,7 @@ autodoc_class_signature = "mixed"
 python_maximum_signature_line_length = 90
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
+napoleon_attr_annotations = False  # the signature has them; shapes like "*V" would be read as markup
 napoleon_use_rtype = False
 
 html_theme = "pydata_sphinx_theme"

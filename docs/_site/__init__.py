@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from _site import beside, commands, configuration, public_names
+from _site.prose import plain
 
 BLOCK = re.compile(r"^\s+\S")
 
@@ -59,18 +60,8 @@ def show_as_written(app: Any, what: str, name: str, obj: Any, options: Any, line
         if BLOCK.match(line) and shown and not shown[-1] and not inside and not section:
             inside = True
             shown += ["::", ""]
-        shown.append(line if inside else _plain(line))
+        shown.append(line if inside else plain(line))
     lines[:] = shown
-
-
-def _plain(line: str) -> str:
-    """Prose: no emphasis and no substitutions outside of backticks, and `Decision`s is a plural."""
-    parts = line.split("`")
-    for at in range(0, len(parts), 2):
-        parts[at] = re.sub(r"(?<!\\)([*|])(?!\w+:)", r"\\\1", parts[at])
-        if at and re.match(r"\w", parts[at]):
-            parts[at] = "\\ " + parts[at]
-    return "`".join(parts)
 
 
 def find_public_name(app: Any, env: Any, node: Any, content: Any) -> Any:

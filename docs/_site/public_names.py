@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import tubelet
+from _site.prose import plain
 
 PACKAGES = ("tubelet", *(f"tubelet.{name}" for name in tubelet._PACKAGES), "tubelet.corpus", "tubelet.demo")
 FORMER = {"HeadProbe", "TemporalProbe", "probe_temporal", "temporal_probe"}
@@ -135,7 +136,7 @@ def _first(package: str, name: str = "") -> str:
         if not (inspect.isclass(value) or inspect.isroutine(value)):
             return ""
     first = re.split(r"\n\s*\n", inspect.getdoc(value) or "")[0]
-    return re.sub(r"\s+", " ", re.split(r"\n\s*(?:Args|Attributes):", first)[0]).replace("*", r"\*")
+    return plain(re.sub(r"\s+", " ", re.split(r"\n\s*(?:Args|Attributes):", first)[0]))
 
 
 def _package(package: str) -> str:
