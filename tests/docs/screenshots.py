@@ -1,7 +1,7 @@
 """The pictures of docs/serving.md: the page in Chromium, with a model and clips, one after the other.
 
     tubelet demo --out demo
-    python tests/docs/screenshots.py demo/runs/factorised-encoder demo/clips/test/*/000.mp4 --out docs/images
+    python tests/docs/screenshots.py demo/runs/factorised-encoder demo/clips/test/*fast*/000.mp4 --out docs/images
 
 It needs the extra `test`, and Chromium.
 """
