@@ -40,7 +40,7 @@ SKIPPED = {
     r"--nnodes|^#SBATCH|^head=|^srun|^    --rdzv|^    -m tubelet": "needs several machines",
     r"strategy=\"fsdp\"": "needs torchrun; tests/integration/test_distributed.py runs it",
     r"rtsp://|camera:0": "needs a camera",
-    r"^ray |s3://": "needs a cluster and an object store; tests/unit/corpus has both in small",
+    r"^ray |^serve run|s3://": "needs a cluster and an object store; tests/unit has both in small",
     r"\$SIZE|\$UTD|SIZE=|UTD=|runs/with |^    --recipe small-data --epochs": "needs a data set that is not here",
     r"tubelet\.export\(": "traces, which run-time checks of signatures prevent; tests/unit/exporting runs it",
     r"push_to_hub|from_pretrained\(\"me": "needs the Hub",

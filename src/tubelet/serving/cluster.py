@@ -14,19 +14,24 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from ray import serve
-from ray.exceptions import RayActorError
-from ray.serve.exceptions import BackPressureError
-from ray.serve.handle import DeploymentHandle
 from starlette.applications import Starlette
 
 from tubelet.device import Precision
+from tubelet.errors import ConfigError
 from tubelet.serving.app import create_app
 from tubelet.serving.model_thread import Logits, ModelThread
 from tubelet.serving.problem import ProblemError
 from tubelet.serving.served import ServedModel
 from tubelet.serving.settings import Settings
 from tubelet.video import Views
+
+try:
+    from ray import serve
+    from ray.exceptions import RayActorError
+    from ray.serve.exceptions import BackPressureError
+    from ray.serve.handle import DeploymentHandle
+except ImportError as error:
+    raise ConfigError("the service on a cluster needs Ray: pip install 'tubelet[ray,serve]'") from error
 
 TRIES = 8
 """Of a request that replicas of the model died with."""
