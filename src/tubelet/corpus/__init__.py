@@ -8,6 +8,7 @@ if find_spec("pyarrow") is None:
     raise ConfigError("a corpus is a folder of Parquet files, which needs pyarrow: pip install 'tubelet[corpus]'")
 
 from tubelet.corpus.checking import Summary, check  # it imports pyarrow
+from tubelet.corpus.converting import convert
 from tubelet.corpus.labels import Agreement, compare_labels, select
 from tubelet.corpus.retrieval import Retrieval, retrieval
 from tubelet.corpus.running import run
@@ -20,6 +21,7 @@ __all__ = [
     "Summary",
     "check",
     "compare_labels",
+    "convert",
     "duplicates",
     "retrieval",
     "run",
