@@ -161,7 +161,7 @@ def chaos(
     undisturbed_seconds = time.monotonic() - started
     done = disturbed(folder / "model", lake, folder / "stormy", log, kills, cluster)
     summary = check(str(folder / "stormy"), page=False)
-    assert summary.ok, summary.problems
+    assert summary.ok, (summary.problems, log.read_text()[-3000:])
     wanted = dict(zip(("ok", "unreadable", "crashed", "timed_out"), (good, *planted), strict=True))
     assert summary.to_dict()["statuses"] == wanted, summary.reasons
     calm_rows, stormy_rows = rows_of(folder / "calm"), rows_of(folder / "stormy")
@@ -188,7 +188,9 @@ def main() -> None:
     try:
         with contextlib.ExitStack() as stack:
             cluster = stack.enter_context(TwoNodes(1, 1)) if given.engine == "ray" else None
-            kills |= {"node": given.node_kills} if cluster else {}
+            if cluster is not None:
+                kills["node"] = given.node_kills
+                os.environ["RAY_ADDRESS"] = cluster.address
             print(json.dumps(chaos(folder, given.videos - 65, (50, 10, 5), kills, cluster)))
     finally:
         shutil.rmtree(folder)
