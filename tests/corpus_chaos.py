@@ -1,6 +1,7 @@
 """A corpus with planted failures, run while workers and drivers are killed, against an undisturbed run.
 
 python tests/corpus_chaos.py --videos 5000 --kills 50 --driver-kills 5
+python tests/corpus_chaos.py --videos 5000 --kills 50 --driver-kills 5 --engine ray --node-kills 5
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import tiny
 import tubelet
 from tubelet.corpus import check
 from tubelet.video import write_video
+from two_nodes import TwoNodes
 
 HERE = Path(__file__).resolve().parent
 SECONDS = 20.0
@@ -52,17 +54,23 @@ def write_lake(folder: Path, good: int, corrupt: int, deadly: int, hanging: int)
     return folder
 
 
-def start(model: Path, lake: Path, out: Path, log: Path, engine: str) -> subprocess.Popen[bytes]:
+ENVIRONMENT = {
+    "PYTHONPATH": os.pathsep.join([str(HERE / "planted_decoders"), str(HERE.parent / "src")]),
+    "OMP_NUM_THREADS": "1",
+}
+"""Of drivers, and of the nodes of a cluster."""
+
+
+def start(model: Path, lake: Path, out: Path, log: Path, engine: str, *more: str) -> subprocess.Popen[bytes]:
     """The command, as a user types it."""
-    path = os.pathsep.join([str(HERE / "planted_decoders"), str(HERE.parent / "src")])
     words = [sys.executable, "-m", "tubelet", "corpus", "run", str(model), str(lake), "--out", str(out), "--json"]
     words += ["--embed", "--logits", "--task-size", "8", "--workers", "2", "--seconds", str(SECONDS)]
     with log.open("ab") as file:
         return subprocess.Popen(
-            [*words, "--engine", engine],
+            [*words, "--engine", engine, *more],
             stdout=file,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, **ENVIRONMENT},
         )
 
 
@@ -84,14 +92,16 @@ def workers_of(driver: int, words: bytes = b"tubelet.corpus.worker") -> list[int
     return found
 
 
-def disturbed(model: Path, lake: Path, out: Path, log: Path, kills: int, driver_kills: int) -> Counter[str]:
-    """Run to the end, however often it takes; kill a random worker, or the driver, after a random number of parts."""
+def disturbed(
+    model: Path, lake: Path, out: Path, log: Path, kills: dict[str, int], cluster: TwoNodes | None = None
+) -> Counter[str]:
+    """Run to the end, however often it takes; kill a random worker, a node, or the driver, after some parts each."""
     draw = random.Random(0)
-    todo = ["worker"] * kills + ["driver"] * driver_kills
+    todo = [kind for kind, times in kills.items() for _ in range(times)]
     draw.shuffle(todo)
     done: Counter[str] = Counter()
     while True:
-        driver = start(model, lake, out, log, "local")
+        driver = start(model, lake, out, log, "ray" if cluster else "local")
         seen = parts(out)
         while driver.poll() is None:
             time.sleep(0.02)
@@ -99,9 +109,11 @@ def disturbed(model: Path, lake: Path, out: Path, log: Path, kills: int, driver_
                 continue
             time.sleep(draw.random() * 0.3)
             seen = parts(out)
-            victims = workers_of(driver.pid)
+            victims = workers_of(os.getpid())  # those of a cluster are its children, not the driver's
             if todo[-1] == "driver":
                 driver.kill()
+            elif todo[-1] == "node" and cluster is not None:
+                cluster.lose()
             elif victims:
                 os.kill(draw.choice(victims), signal.SIGKILL)
             else:
@@ -125,8 +137,18 @@ def rows_of(out: Path) -> list[dict[str, Any]]:
     return table.drop_columns(["seconds", "waited"]).to_pylist()
 
 
-def chaos(folder: Path, good: int, planted: tuple[int, int, int], kills: int, driver_kills: int) -> dict[str, Any]:
-    """Both runs, compared. An AssertionError says what is not as it has to be."""
+def chaos(
+    folder: Path, good: int, planted: tuple[int, int, int], kills: dict[str, int], cluster: TwoNodes | None = None
+) -> dict[str, Any]:
+    """A run of this machine and a disturbed one, compared. An AssertionError says what is not as it has to be.
+
+    Args:
+        folder: empty.
+        good: videos.
+        planted: corrupt ones, those that kill their decoder, those that hang.
+        kills: how often `worker`, `driver` or `node`.
+        cluster: that does the disturbed run.
+    """
     torch.manual_seed(0)
     model = tubelet.create(tiny.PRESET, **tiny.MODEL, labels=["down", "left", "right", "up"])
     model.preprocessing = tubelet.PreprocessingConfig(num_frames=4, frame_stride=1, resize=16, crop_size=(16, 16))
@@ -137,9 +159,9 @@ def chaos(folder: Path, good: int, planted: tuple[int, int, int], kills: int, dr
     calm = start(folder / "model", lake, folder / "calm", log, "local")
     assert calm.wait() == (1 if any(planted) else 0), log.read_text()[-3000:]
     undisturbed_seconds = time.monotonic() - started
-    done = disturbed(folder / "model", lake, folder / "stormy", log, kills, driver_kills)
+    done = disturbed(folder / "model", lake, folder / "stormy", log, kills, cluster)
     summary = check(str(folder / "stormy"), page=False)
-    assert summary.ok, summary.problems
+    assert summary.ok, (summary.problems, log.read_text()[-3000:])
     wanted = dict(zip(("ok", "unreadable", "crashed", "timed_out"), (good, *planted), strict=True))
     assert summary.to_dict()["statuses"] == wanted, summary.reasons
     calm_rows, stormy_rows = rows_of(folder / "calm"), rows_of(folder / "stormy")
@@ -157,10 +179,19 @@ def main() -> None:
     parser.add_argument("--videos", type=int, default=5000)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--driver-kills", type=int, default=5)
+    parser.add_argument("--engine", choices=("local", "ray"), default="local")
+    parser.add_argument("--node-kills", type=int, default=1, help="of a cluster's second node")
     given = parser.parse_args()
+    kills = {"worker": given.kills, "driver": given.driver_kills}
+    os.environ.update(ENVIRONMENT)
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     try:
-        print(json.dumps(chaos(folder, given.videos - 65, (50, 10, 5), given.kills, given.driver_kills)))
+        with contextlib.ExitStack() as stack:
+            cluster = stack.enter_context(TwoNodes(1, 1)) if given.engine == "ray" else None
+            if cluster is not None:
+                kills["node"] = given.node_kills
+                os.environ["RAY_ADDRESS"] = cluster.address
+            print(json.dumps(chaos(folder, given.videos - 65, (50, 10, 5), kills, cluster)))
     finally:
         shutil.rmtree(folder)
 

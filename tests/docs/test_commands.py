@@ -184,8 +184,8 @@ def typed(line: str) -> None:
     words = shlex.split(line, comments=True)
     if not words:
         return
-    if words[:2] == ["tubelet", "export"]:
-        run("-m", *words)
+    if words[:2] == ["tubelet", "export"] or words[:3] == ["tubelet", "corpus", "convert"]:
+        run("-m", *words)  # tracing minds run-time checks, and Lance warns at every fork of the process that it was in
         return
     if words[0] == "tubelet":
         found = [sorted(glob.glob(word)) if "*" in word else [word] for word in made_short(words[1:])]

@@ -24,6 +24,7 @@ class Options(CommonOptions):
         out: the --out of `tubelet corpus run`.
         against: a CSV, TSV or JSONL file with the columns path and label.
         head: of the model; needed if it has several.
+        retrieval: measure the embeddings too: how well a video finds the others of its label.
         disagreements: write the videos where they differ to this CSV, the most certain first.
         overwrite: replace that file if it exists.
     """
@@ -31,6 +32,7 @@ class Options(CommonOptions):
     out: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OUT")]
     against: Annotated[str, tyro.conf.arg(metavar="TABLE")]
     head: str | None = None
+    retrieval: bool = False
     disagreements: Annotated[Path | None, tyro.conf.arg(metavar="CSV")] = None
     overwrite: bool = False
 
@@ -39,11 +41,12 @@ def run(options: Options, output: Output) -> int:
     """Compare and print."""
     if options.disagreements is not None:
         require_free(options.disagreements, overwrite=options.overwrite, inputs=[options.against])
-    from tubelet.corpus import compare_labels
+    from tubelet.corpus import compare_labels, retrieval
     from tubelet.corpus.labels import write_rows
 
     found = compare_labels(options.out, options.against, head=options.head)
-    data = found.to_dict()
+    by_embedding = retrieval(options.out, options.against, head=options.head) if options.retrieval else None
+    data = found.to_dict() | ({} if by_embedding is None else {"retrieval": by_embedding.to_dict()})
     output.data(data)
     if not output.as_json:
         lines = []
@@ -53,6 +56,11 @@ def run(options: Options, output: Output) -> int:
             lines.append(f"{data['accuracy_unseen']:.1%} of those that the model did not learn from")
         lines += [f"{found.failed:,} without a prediction"] if found.failed else []
         lines += [f"{count(found.unknown, 'label')} of videos that are not in the corpus"] if found.unknown else []
+        if by_embedding is not None:
+            lines.append(
+                f"by embeddings {by_embedding.queries:,} videos find their label with a mean average precision of "
+                f"{by_embedding.mean_average_precision:.1%}; the nearest is one for {by_embedding.nearest_right:.1%}"
+            )
         pairs = found.confusions.most_common(SHOWN)
         lines += [f"  {number:,} x {known} called {predicted}" for (known, predicted), number in pairs]
         output.console.print("\n".join(lines), soft_wrap=True)

@@ -36,6 +36,7 @@ class Options(CommonOptions):
         engine: local, processes of this machine; ray, actors on a Ray cluster.
         workers: copies of the model; by default one for each core, or for each GPU; 0 does all in this process.
         decoders: decoding processes of each worker; by default 1, beside GPUs all cores.
+        decode: here, beside their worker; apart, on any node of the Ray cluster, for models on GPUs.
         device: auto (GPUs, else the CPU; on a Ray cluster the CPUs), cpu, cuda.
         shard: K/N, do the K-th of N shares, K from 0: one for each machine.
     """
@@ -54,6 +55,7 @@ class Options(CommonOptions):
     engine: Literal["local", "ray"] = "local"
     workers: int | None = None
     decoders: int | None = None
+    decode: Literal["here", "apart"] = "here"
     device: str = "auto"
     shard: Annotated[str | None, tyro.conf.arg(metavar="K/N")] = None
 

@@ -43,6 +43,7 @@ VERBS: dict[str, Verb] = {
     "corpus duplicates": Verb("corpus_duplicates", "Find videos of a corpus that show nearly the same."),
     "corpus label": Verb("corpus_label", "Compare the predictions of a corpus with labels that are known."),
     "corpus select": Verb("corpus_select", "Choose the next videos to label."),
+    "corpus convert": Verb("corpus_convert", "Write the rows of a corpus for a vector database."),
     "convert": Verb("convert", "Rewrite a model in another format."),
     "models": Verb("models", "List the presets with their parameters, tokens and multiply-adds."),
     "completion": Verb("completion", "Print a script with which a shell completes verbs, flags and choices."),

@@ -15,7 +15,7 @@ import numpy
 
 from tubelet.corpus.embeddings import Embeddings, open_embeddings
 from tubelet.corpus.parts import columns_of, read_parts
-from tubelet.corpus.plan import Plan, Videos, read_plan
+from tubelet.corpus.plan import Plan, Videos, read_plan, shown_path
 from tubelet.corpus.sources import Video, list_videos
 from tubelet.corpus.store import open_store
 from tubelet.data.columns import find_column
@@ -87,12 +87,12 @@ def compare_labels(
     """
     store = open_store(out)
     plan = read_plan(store)
-    head = _head(plan, head)
-    known = _known(Path(against), head)
+    head = head_of(plan, head)
+    known = known_labels(Path(against), head)
     found = Agreement(head)
     label, probability, _ = columns_of(head, plan)
     met = set()
-    for video, row in _rows(store, plan, ["status", label, probability, "use"]):
+    for video, row in rows_of(store, plan, ["status", label, probability, "use"]):
         truth = known.get(video[1:])
         if truth is None:
             continue
@@ -127,7 +127,8 @@ def select(
 ) -> list[dict[str, Any]]:
     """The videos whose labels would teach the model most: those that it is least certain of.
 
-    Videos that it learned from are left out, where that is known.
+    Videos that it learned from are left out, where that is known, and those with names that no table can hold: of
+    several lines, or not UTF-8.
 
     Args:
         out: folder or URL of `tubelet.corpus.run`.
@@ -148,13 +149,14 @@ def select(
         raise ConfigError(f"uncertain={uncertain} must be at least 1")
     store = open_store(out)
     plan = read_plan(store)
-    label, probability, _ = columns_of(_head(plan, head), plan)
+    label, probability, _ = columns_of(head_of(plan, head), plan)
     embeddings = open_embeddings(os.fspath(out)) if diverse else None
     labelled = {video[1:] for table in without for video in list_videos(table)}
     candidates: list[tuple[float, Video, str]] = []
     at_most = uncertain * (CANDIDATES if diverse else 1)
-    for video, row in _rows(store, plan, ["status", label, probability, "use"]):
-        if row["status"] == "ok" and row["use"] != "learned" and video[1:] not in labelled:
+    for video, row in rows_of(store, plan, ["status", label, probability, "use"]):
+        is_new = row["use"] != "learned" and video[1:] not in labelled
+        if row["status"] == "ok" and is_new and _fits_a_table(video.path):
             candidates.append((row[probability], video, row[label]))
             if len(candidates) >= 2 * at_most + 1000:
                 candidates = sorted(candidates)[:at_most]
@@ -203,7 +205,12 @@ def _different(embeddings: Embeddings, ids: Sequence[int], count: int) -> list[i
     return chosen
 
 
-def _head(plan: Plan, head: str | None) -> str:
+def _fits_a_table(path: str) -> bool:
+    return shown_path(path) == path and not {"\n", "\r"} & set(path)
+
+
+def head_of(plan: Plan, head: str | None) -> str:
+    """The head that is meant; a ConfigError if that is not clear."""
     if head is None and len(plan.heads) == 1:
         return next(iter(plan.heads))
     if head not in plan.heads:
@@ -212,7 +219,7 @@ def _head(plan: Plan, head: str | None) -> str:
     return head
 
 
-def _known(table: Path, head: str) -> dict[tuple[str, float | None, float | None], str]:
+def known_labels(table: Path, head: str) -> dict[tuple[str, float | None, float | None], str]:
     """The label of each video of a table."""
     if not table.is_file():
         raise DataError(f"{table} is no file; expected a CSV, TSV or JSONL file with path and label")
@@ -224,7 +231,7 @@ def _known(table: Path, head: str) -> dict[tuple[str, float | None, float | None
     return {video[1:]: row[column] for video, (_, row) in zip(videos, rows.rows, strict=True) if row[column]}
 
 
-def _rows(store: Any, plan: Plan, columns: list[str]) -> Any:
+def rows_of(store: Any, plan: Plan, columns: list[str]) -> Any:
     """Each video that has a row, with some columns of it."""
     videos = Videos(store)
     try:

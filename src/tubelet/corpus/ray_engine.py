@@ -2,6 +2,8 @@
 
 An actor is a driver of its own node: it gives tasks to one worker process with the code of `tubelet.corpus.local`,
 which starts dead workers again. An actor that is lost with its node costs the task that it had; another one does it.
+Decoders that are apart are actors too, each of one core, which belong to one driver and end with it; they connect to
+its worker (`tubelet.corpus.apart`), and Ray starts lost ones again.
 """
 
 from __future__ import annotations
@@ -12,8 +14,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
+from tubelet.corpus.apart import Address, decode_for
 from tubelet.corpus.local import LocalEngine
 from tubelet.corpus.task import Done, WorkerSettings
 from tubelet.errors import ConfigError, TubeletError, WorkerError
@@ -24,6 +28,19 @@ LOSSES = 5
 SILENCE = 1800.0
 """Seconds without a finished task after which all actors that have one are replaced."""
 
+Decode = Literal["here", "apart"]
+
+
+class ApartDecoding:
+    """An actor: one decoder of one worker.
+
+    Args:
+        address: of the worker.
+    """
+
+    def __init__(self, address: Address) -> None:
+        threading.Thread(target=decode_for, args=(address,), daemon=True).start()
+
 
 class NodeDriver:
     """An actor: one worker process, kept between tasks.
@@ -31,9 +48,15 @@ class NodeDriver:
     Args:
         settings: of the worker.
         seconds: that decoding a video may take.
+        decode: in the worker's own processes, or in actors that Ray places.
     """
 
-    def __init__(self, settings: WorkerSettings, seconds: float) -> None:
+    def __init__(self, settings: WorkerSettings, seconds: float, decode: Decode) -> None:
+        if decode == "apart":
+            ray = _ray()
+            settings = replace(settings, apart=Address.on(ray.util.get_node_ip_address()))
+            actor = ray.remote(num_cpus=1, max_restarts=-1, scheduling_strategy="SPREAD")(ApartDecoding)
+            self._decoders = [actor.remote(settings.apart) for _ in range(settings.decoders)]  # they end with this one
         self._tasks: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._results: queue.SimpleQueue[Done | Exception] = queue.SimpleQueue()
         engine = LocalEngine(settings, 1, seconds)
@@ -64,16 +87,26 @@ class RayEngine:
         settings: of each worker; paths are those of every node.
         workers: how many actors; by default one for each core, or GPU, of the cluster.
         seconds: that decoding a video may take.
+        decoders: of each worker; by default 1, beside GPUs all cores of its node; apart, the cores that are left.
+        decode: see `NodeDriver`.
     """
 
-    def __init__(self, settings: WorkerSettings, workers: int | None, seconds: float) -> None:
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        workers: int | None,
+        seconds: float,
+        decoders: int | None = None,
+        decode: Decode = "here",
+    ) -> None:
         self._settings, self._workers, self._seconds = settings, workers, seconds
+        self._decoders, self._decode = decoders, decode
 
     def run(self, tasks: Iterable[int], on_done: Callable[[Done], None], on_video: Callable[[int, int], None]) -> None:
         """Do tasks; see `LocalEngine.run`. `on_video` is not called: a cluster reports whole tasks.
 
         Raises:
-            ConfigError: Ray is not installed, or no cluster is at RAY_ADDRESS.
+            ConfigError: Ray is not installed, no cluster is at RAY_ADDRESS, or it has no core for decoders.
             WorkerError: actors are lost again and again.
         """
         ray = _ray()
@@ -90,19 +123,23 @@ class RayEngine:
         on_gpu = self._settings.device.startswith("cuda")
         unit = {"num_gpus": 1} if on_gpu else {"num_cpus": self._settings.threads}
         actor = ray.remote(max_restarts=0, **unit)(NodeDriver)
-        there = ray.cluster_resources().get("GPU" if on_gpu else "CPU", 0)
-        count = self._workers or int(there) // (1 if on_gpu else self._settings.threads)
+        there = ray.cluster_resources()
+        count = self._workers or int(there.get("GPU" if on_gpu else "CPU", 0)) // (
+            1 if on_gpu else self._settings.threads
+        )
         if count < 1:
             raise ConfigError(f"the Ray cluster has no {'GPU' if on_gpu else 'core'}; see `ray status`")
+        count = min(count, len(waiting))
+        settings = replace(self._settings, decoders=self._decoders or self._default_decoders(ray, count, on_gpu))
 
         # a future stands for a task, or for an actor (None) that has not been placed yet and must not hold a task
         running: dict[Any, tuple[Any, int | None]] = {}
 
         def start() -> None:
-            made = actor.remote(self._settings, self._seconds)
+            made = actor.remote(settings, self._seconds, self._decode)
             running[made.ready.remote()] = made, None
 
-        for _ in range(min(count, len(waiting))):
+        for _ in range(count):
             start()
         losses, heard = 0, time.monotonic()
         while waiting or any(task is not None for _, task in running.values()):
@@ -131,6 +168,20 @@ class RayEngine:
                 heard = time.monotonic()
                 for made, _ in running.values():
                     ray.kill(made)  # its future ends with an error, and its task is given again
+
+    def _default_decoders(self, ray: Any, count: int, on_gpu: bool) -> int:
+        """Of each of `count` workers."""
+        if self._decode == "apart":
+            cores = int(ray.cluster_resources().get("CPU", 0))
+            left = cores - (0 if on_gpu else count * self._settings.threads)
+            if left < count:
+                raise ConfigError(
+                    f"decode='apart' needs a core for each of {count} workers, and the Ray cluster has {left} left of "
+                    f"{cores}; name fewer workers, or leave decode='here'"
+                )
+            return left // count
+        kinds = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU")]
+        return min((max(1, int(kind.get("CPU", 1) // kind["GPU"])) for kind in kinds), default=1) if on_gpu else 1
 
 
 def _ray() -> Any:

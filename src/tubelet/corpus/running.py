@@ -66,6 +66,7 @@ def run(
     engine: Engine = "local",
     workers: int | None = None,
     decoders: int | None = None,
+    decode: Literal["here", "apart"] = "here",
     device: str = "auto",
     shard: str | None = None,
     on_event: OnEvent | None = None,
@@ -87,6 +88,7 @@ def run(
         engine: `local`: processes of this machine; `ray`: actors on a Ray cluster.
         workers: copies of the model; by default one for each core, or for each GPU. 0 does all in this process.
         decoders: decoding processes of each worker; 1 on a CPU, and all cores by default beside GPUs.
+        decode: `here`: they run beside their worker; `apart`: Ray places them on any node with a free core.
         device: `auto`, `cpu`, `cuda`. On a Ray cluster `auto` is `cpu`.
         shard: `K/N`: do the K-th of N shares of the tasks, K from 0.
         on_event: is called with dictionaries: `plan`, `progress`, `task`, `end`.
@@ -95,11 +97,17 @@ def run(
         how many rows of each status were written in this call.
 
     Raises:
-        ConfigError: `out` has another plan, the error says what differs; embeddings of an exported model.
+        ConfigError: `out` has another plan, the error says what differs; embeddings of an exported model;
+            decoding apart without Ray.
         DataError: nothing in `source`.
         StorageError: `out` cannot be written.
         WorkerError: workers die before their first task.
     """
+    if decode == "apart" and engine != "ray":
+        raise ConfigError(
+            "decode='apart' needs engine='ray': on one machine videos are decoded in processes of their own anyway, as "
+            "many for each worker as decoders=N says"
+        )
     options = Options(format_views(parse_views(views)), embed, logits, precision, resample, seconds)
     loaded, _ = ready(model, "cpu")
     if embed:
@@ -121,13 +129,20 @@ def run(
     progress = Progress(sum(len(plan.ids(task)) for task in tasks), plan.task_size, on_event or (lambda event: None))
     progress.begin(plan.videos, plan.tasks, len(range(mine.number, plan.tasks, mine.of)) - len(tasks))
     if tasks:
-        made = _engine(engine, store.address, device, workers, decoders, seconds, len(tasks))
+        made = _engine(engine, store.address, device, workers, decoders, decode, seconds, len(tasks))
         made.run(tasks, progress.done, progress.video)
     return progress.end()
 
 
 def _engine(
-    engine: Engine, address: str, device: str, workers: int | None, decoders: int | None, seconds: float, tasks: int
+    engine: Engine,
+    address: str,
+    device: str,
+    workers: int | None,
+    decoders: int | None,
+    decode: Literal["here", "apart"],
+    seconds: float,
+    tasks: int,
 ) -> _Engine:
     if (workers or 0) < 0 or (decoders is not None and decoders < 1):
         raise ConfigError(f"workers={workers} must be at least 0, decoders={decoders} at least 1")
@@ -135,7 +150,7 @@ def _engine(
         from tubelet.corpus.ray_engine import RayEngine
 
         place = "cuda" if device.startswith("cuda") else "cpu"  # what this machine has says nothing of the cluster
-        return RayEngine(WorkerSettings(address, place, 1, decoders or 1), workers, seconds)
+        return RayEngine(WorkerSettings(address, place), workers, seconds, decoders, decode)
     cores, place = usable_cores(), device if ":" in device else resolve_device(device).type
     workers = min(tasks, (cores if place == "cpu" else _gpus(place)) if workers is None else workers)
     threads = max(1, cores // max(1, workers)) if place == "cpu" else 1

@@ -13,6 +13,7 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
+from tubelet.corpus.apart import Address, ApartDecoder
 from tubelet.corpus.classifying import Classifier
 from tubelet.corpus.decoding import Decoded, GuardedDecoder
 from tubelet.corpus.parts import Row, name_of, part_bytes
@@ -35,12 +36,14 @@ class WorkerSettings:
         device: of the model.
         threads: of the model, on a CPU.
         decoders: guarded processes.
+        apart: where these, on other machines, find the worker; None if they are its own.
     """
 
     out: str
     device: str = "cpu"
     threads: int = 1
     decoders: int = 1
+    apart: Address | None = None
 
 
 @dataclass(frozen=True)
@@ -78,9 +81,12 @@ class TaskRunner:
         if model_hash(model) != self.plan.model_hash:
             raise ConfigError(f"{self.plan.model} was changed since {settings.out} was planned; name another folder")
         self._classify = Classifier(model, options.precision, embeds=options.embed)
-        self._decode = GuardedDecoder(
-            preprocessing, parse_views(options.views), options.seconds, settings.decoders, model.provenance
-        )
+        views, seconds, provenance = parse_views(options.views), options.seconds, model.provenance
+        self._decode: GuardedDecoder | ApartDecoder
+        if settings.apart is None:
+            self._decode = GuardedDecoder(preprocessing, views, seconds, settings.decoders, provenance)
+        else:
+            self._decode = ApartDecoder(preprocessing, views, seconds, settings.apart, provenance)
         self._pool = ThreadPoolExecutor(settings.decoders, thread_name_prefix="tubelet-decode")
         self._ahead = settings.decoders + 1
 

@@ -74,7 +74,7 @@ def read_folder(root: Path, *, nested: bool = False, labelled: bool = True) -> t
 
 def _split_folders(root: Path, notes: list[str]) -> list[tuple[str | None, Path]]:
     """(split, folder) of each split; (None, root) where there are none."""
-    folders = [entry for entry in _entries(root) if entry.is_dir()]
+    folders = [entry for entry in _entries(root) if _is_folder(entry)]
     splits = {entry.name: split for entry in folders if (split := folder_split(entry.name)) is not None}
     others = [entry.name for entry in folders if entry.name not in splits]
     if not splits:
@@ -123,7 +123,7 @@ def _require_class(root: Path, splits: Mapping[str, str], others: Sequence[str],
             f"({', '.join(others[:5])}); is {others[0]!r} a class or a split? Move it, or list the videos in a CSV"
         )
     name, split = next(iter(splits.items()))
-    inside = {entry.name for entry in _entries(root / name) if entry.is_dir()}
+    inside = {entry.name for entry in _entries(root / name) if _is_folder(entry)}
     if split != "train" or inside & set(others):
         raise DataError(
             f"{root} holds a folder {name!r} beside others ({', '.join(others[:5])}); is {name!r} a class, or the "
@@ -138,7 +138,7 @@ def _read_classes(root: Path, split: str | None, nested: bool, found: Found) -> 
     loose = []
     deep: set[str] = set()
     for entry in _entries(root):
-        if not entry.is_dir():
+        if not _is_folder(entry):
             suffix = Path(entry.name).suffix.lower()
             if suffix in VIDEO_SUFFIXES:
                 loose.append(entry.name)
@@ -187,8 +187,8 @@ def _videos(folder: Path, found: Found, above: frozenset[str] = frozenset()) -> 
     if real in above:
         return
     entries = _entries(folder)
-    folders = [entry for entry in entries if entry.is_dir()]
-    suffixes = {entry.path: Path(entry.name).suffix.lower() for entry in entries if not entry.is_dir()}
+    folders = [entry for entry in entries if _is_folder(entry)]
+    suffixes = {entry.path: Path(entry.name).suffix.lower() for entry in entries if not _is_folder(entry)}
     videos = [path for path, suffix in suffixes.items() if suffix in VIDEO_SUFFIXES]
     images = [path for path, suffix in suffixes.items() if suffix in IMAGE_SUFFIXES]
     frames = bool(images) and not videos and not folders
@@ -207,6 +207,13 @@ def _videos(folder: Path, found: Found, above: frozenset[str] = frozenset()) -> 
     yield from videos
     for entry in folders:
         yield from _videos(Path(entry.path), found, above | {real})
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

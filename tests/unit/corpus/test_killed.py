@@ -15,7 +15,7 @@ from tubelet.corpus import check
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_killed_workers_and_drivers_lose_nothing(tmp_path: Path) -> None:
-    done = corpus_chaos.chaos(tmp_path, good=60, planted=(3, 2, 1), kills=3, driver_kills=1)
+    done = corpus_chaos.chaos(tmp_path, good=60, planted=(3, 2, 1), kills={"worker": 3, "driver": 1})
     assert done["kills"] == {"worker": 3, "driver": 1}
 
 

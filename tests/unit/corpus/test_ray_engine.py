@@ -5,12 +5,59 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import corpus_chaos
 from tubelet.corpus import check, run
+from tubelet.errors import ConfigError
+from two_nodes import TwoNodes
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[TwoNodes]:
+    """One node with a core and one with two."""
+    for name, value in corpus_chaos.ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    with TwoNodes(1, 2) as made:
+        monkeypatch.setenv("RAY_ADDRESS", made.address)
+        yield made
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_lost_node_and_a_killed_driver_cost_nothing(cluster: TwoNodes, tmp_path: Path) -> None:
+    kills = {"node": 1, "driver": 1, "worker": 1}
+    assert corpus_chaos.chaos(tmp_path, 120, (2, 1, 1), kills, cluster)["kills"] == kills
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_decoders_on_another_node_give_the_same_rows_though_that_node_is_lost(
+    cluster: TwoNodes, model: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="3 workers, and the Ray cluster has 0 left of 3"):
+        run(
+            model,
+            corpus_chaos.write_lake(tmp_path / "few", 3, 0, 0, 0),
+            tmp_path / "none",
+            engine="ray",
+            decode="apart",
+            task_size=1,
+        )
+    lake, out, log = corpus_chaos.write_lake(tmp_path / "lake", 90, 2, 1, 0), tmp_path / "ray", tmp_path / "log"
+    driver = corpus_chaos.start(model, lake, out, log, "ray", "--workers", "1", "--decode", "apart")
+    while not corpus_chaos.parts(out):
+        assert driver.poll() is None, log.read_text()[-3000:]
+        time.sleep(0.02)
+    cluster.lose()
+    assert driver.wait(600) == 1, log.read_text()[-3000:]
+    assert check(str(out), page=False).ok
+    again = tmp_path / "here"
+    assert corpus_chaos.start(model, lake, again, log, "local").wait(300) == 1
+    assert corpus_chaos.rows_of(out) == corpus_chaos.rows_of(again)
 
 
 @pytest.mark.slow

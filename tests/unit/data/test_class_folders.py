@@ -173,3 +173,11 @@ def test_a_folder_with_a_manifest_is_read_through_it(tmp_path: Path) -> None:
 def test_numbers_are_in_the_order_of_their_values(tmp_path: Path) -> None:
     touch(tmp_path, *(f"{number}/1.mp4" for number in (0, 2, 10, 1)))
     assert read_table(tmp_path).classes["label"] == ["0", "1", "2", "10"]
+
+
+def test_a_link_to_itself_is_a_video_that_does_not_exist(tmp_path: Path) -> None:
+    touch(tmp_path, "wave/1.mp4")
+    (tmp_path / "wave" / "again.mp4").symlink_to("again.mp4")
+    (tmp_path / "round").symlink_to("round")
+    with pytest.raises(DataError, match=r"1 of 2 videos do not exist: .*again\.mp4"):
+        shown(tmp_path)
