@@ -25,7 +25,7 @@ class Explained:
 
     Attributes:
         page: HTML, with the film beside it.
-        score: how faithful maps of this method are, in a few words.
+        score: how faithful this map is, and maps of the method are on average, in a few words.
     """
 
     page: str
@@ -51,15 +51,16 @@ def explain_clip(run: Path, video: Path, folder: Path) -> Explained:
     """Explain the most probable class of a clip, and score the method on held-out clips of all classes; once."""
     files, scored = files_of(folder, video.stem), folder / "methods.json"
     if not scored.is_file():  # the last that is written
-        write_files(explain(run, video, method=METHOD), video, folder, video.stem)
+        one = explain(run, video, method=METHOD, score=True)
+        write_files(one, video, folder, video.stem)
         methods = compare_on_data(run, split="test", methods=[METHOD], most=CLIPS)
-        write_text(scored, dump_json(methods.to_dict(), indent=2) + "\n")
+        write_text(scored, dump_json({**methods.to_dict(), "shown": str(one.score)}, indent=2) + "\n")
     found = json.loads(scored.read_text(encoding="utf-8"))
     gains = {one["method"]: one["gain"] for one in found["methods"]}
     if not found["clips"]:
         return Explained(str(files.page), "no score: hiding a whole clip does not change its logit")
-    words = f"relevance gain {gains.pop(METHOD):.2f} on {found['clips']} clips, of random maps {gains.popitem()[1]:.2f}"
-    return Explained(str(files.page), words)
+    mean = f"mean over {found['clips']} clips {gains.pop(METHOD):.2f}, of random maps {gains.popitem()[1]:.2f}"
+    return Explained(str(files.page), f"{found['shown']}; {mean}")
 
 
 def export_model(run: Path, folder: Path) -> Exported:
