@@ -107,6 +107,7 @@ def _best_settings(file: Path, pixels: Any) -> tuple[str, Callable[[], object]]:
     levels = {name: getattr(onnxruntime.GraphOptimizationLevel, f"ORT_ENABLE_{name}") for name in ("ALL", "BASIC")}
     for threads, (name, level), spinning in itertools.product(sorted({1, cores, 2 * cores}), levels.items(), "01"):
         settings = onnxruntime.SessionOptions()
+        settings.log_severity_level = 3
         settings.intra_op_num_threads, settings.graph_optimization_level = threads, level
         settings.add_session_config_entry("session.intra_op.allow_spinning", spinning)
         session = onnxruntime.InferenceSession(str(file), settings, providers=["CPUExecutionProvider"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import warnings
 from pathlib import Path
 from typing import Any, Protocol
 from unittest import mock
@@ -153,7 +154,10 @@ class ExecuTorchSession:
 
     def __init__(self, file: Path, threads: int = 0) -> None:
         import torch
-        from executorch.runtime import Runtime
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of its own imports
+            from executorch.runtime import Runtime
 
         self._torch = torch
         self._program = Runtime.get().load_program(file)  # which the method does not keep alive

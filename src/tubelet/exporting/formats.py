@@ -149,7 +149,7 @@ def _pt2(program: Any, contract: Contract, file: Path) -> None:
         "aot_inductor.metadata": {"tubelet": contract.inside()},
         "aot_inductor.enable_line_tables": False,
         "aot_inductor.precompile_headers": False,
-        "layout_optimization": False,  # with it a convolution of a batch of one is computed wrongly
+        "layout_optimization": False,  # no convolution with channels innermost: one clip is computed wrongly then
     }
     if processor_of("pt2") == PORTABLE:
         options |= {"cpp.simdlen": 256, "cpp.march": "x86-64-v3"}

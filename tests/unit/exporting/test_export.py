@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import platform
 import shutil
+import subprocess
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -148,6 +151,16 @@ def test_without_sample_clips_it_asks_for_videos(trained: Path, tmp_path: Path) 
         tubelet.export(folder, tmp_path / "out")
     with pytest.raises(ConfigError, match="onnx, openvino, pt2, executorch"):
         tubelet.export(folder, tmp_path / "out", "onxn")  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="other processors have no AVX-512")
+def test_a_portable_package_has_no_instruction_that_needs_avx512(exported: Export, tmp_path: Path) -> None:
+    with zipfile.ZipFile(exported("pt2") / "model.pt2") as package:
+        (library,) = [package.extract(name, tmp_path) for name in package.namelist() if name.endswith(".so")]
+    done = subprocess.run(["objdump", "-d", library], capture_output=True, text=True, check=True)
+    assert "ymm" in done.stdout
+    assert "zmm" not in done.stdout
 
 
 KILLED = """
