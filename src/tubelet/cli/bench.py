@@ -56,5 +56,13 @@ def run(options: Options, output: Output) -> int:
         table.add_row(row.name, row.form, row.provider, *figures, f"{row.probabilities:.1e}")
     if not output.as_json:
         output.console.print(table)
+    for row in {row.name: row for row in rows if row.right is not None}.values():
+        if row.learned_from:
+            output.warn(
+                f"{row.name} learned from {row.learned_from} of these {row.clips} videos: how many are right is no "
+                "measure of new ones"
+            )
+        elif row.learned_from is None:
+            output.warn(f"it is not known whether {row.name} learned from these videos")
     output.data({"rows": [row.to_dict() for row in rows]})
     return 0

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tubelet.data.known import KnownVideos
 from tubelet.device import autocast, has_bfloat16_units
 from tubelet.errors import ConfigError
 from tubelet.exported import ExportedViViT
@@ -44,6 +45,8 @@ class BenchRow:
         agreement: of them, those with the best class of the reference: the first form in the table.
         probabilities: largest difference of a probability from the reference.
         right: clips with the best class that the data says, in every head; None without labels.
+        learned_from: clips of videos that the model learned from, of which `right` is no measure of new ones; None if
+            that is not known.
         memory: megabytes by which a process grows at most that loads the form and computes a clip; None if it was not
             measured.
     """
@@ -57,6 +60,7 @@ class BenchRow:
     agreement: int
     probabilities: float
     right: int | None = None
+    learned_from: int | None = None
     memory: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -114,6 +118,7 @@ def bench(
                 same,
                 difference,
                 _right(clips, logits),
+                _learned_from(clips, model),
                 _memory(name, form) if memory else None,
             )
         )
@@ -192,12 +197,20 @@ def _agreement(reference: Sequence[dict[str, Tensor]], found: Sequence[dict[str,
 
 def _right(clips: RealClips, found: Sequence[dict[str, Tensor]]) -> int | None:
     """Clips with the class that the data says, in every head."""
-    if clips.targets is None:
+    if not clips.samples or not all(sample.labels for sample in clips.samples):
         return None
     return sum(
-        all(int(logits[head].argmax()) == target for head, target in targets.items())
-        for targets, logits in zip(clips.targets, found, strict=True)
+        all(int(logits[head].argmax()) == target for head, target in sample.labels.items())
+        for sample, logits in zip(clips.samples, found, strict=True)
     )
+
+
+def _learned_from(clips: RealClips, model: ViViT) -> int | None:
+    """Clips of videos that the model, or one that it was started from, learned from; None if that is not known."""
+    if model.provenance is None or not clips.samples:
+        return None
+    learned = KnownVideos(model.provenance.videos).uses_of(clips.samples).count("learned")
+    return None if model.provenance.unknown and not learned else learned
 
 
 def _megabytes(name: str) -> float:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from tubelet.data.read import read_table
+from tubelet.data.table import Sample
 from tubelet.errors import ConfigError, DataError, VideoError, WeightsError
 from tubelet.exporting.gate import RealClips, plain_logits
 from tubelet.model import ViViT
@@ -79,35 +80,33 @@ def _of_videos(model: ViViT, data: Sequence[str | os.PathLike[str]]) -> RealClip
     pixels: list[Tensor] = []
     masks: list[Tensor | None] = []
     names: list[str] = []
-    targets: list[dict[str, int]] = []
+    samples: list[Sample] = []
     problems: list[str] = []
-    for video, labels in spread:
+    for video in spread:
         try:
-            with open_source(video) as decoder:
-                views = preprocessing.views(decoder)
+            with open_source(video.path) as decoder:
+                views = preprocessing.views(decoder, start=video.start, end=video.end)
         except (VideoError, OSError) as error:
             problems.append(str(error))
             continue
         pixels.append(preprocessing.denormalise(views.video[0]))
         masks.append(None if views.frame_mask is None else views.frame_mask[0])
-        names.append(Path(video).name)
-        targets.append(labels)
+        names.append(Path(video.path).name)
+        samples.append(video)
     if not pixels:
         raise DataError(f"not one video of {', '.join(map(str, data))} can be read: {problems[0]}")
-    clips = _real_clips(model, pixels, masks, tuple(names))
-    return replace(clips, targets=tuple(targets)) if all(targets) else clips
+    return replace(_real_clips(model, pixels, masks, tuple(names)), samples=tuple(samples))
 
 
-def _videos(name: str, classes: Mapping[str, list[str]] | None) -> list[tuple[str, dict[str, int]]]:
+def _videos(name: str, classes: Mapping[str, list[str]] | None) -> list[Sample]:
     """Videos, with their classes where the data has labels that are the model's."""
     is_table = Path(name).suffix.lower() in TABLES
     if classes is not None and (is_table or Path(name).is_dir()):
         with suppress(DataError):
-            samples = read_table(name, classes=classes).samples
-            return [(sample.path, sample.labels if set(sample.labels) == set(classes) else {}) for sample in samples]
+            return list(read_table(name, classes=classes).samples)
     if is_table:
-        return [(sample.path, {}) for sample in read_table(name, labels=()).samples]
-    return [(video, {}) for video in find_videos(name) or [name]]
+        return list(read_table(name, labels=()).samples)
+    return [Sample(video, {}) for video in find_videos(name) or [name]]
 
 
 def _real_clips(

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tubelet.data.table import Sample
 from tubelet.errors import WeightsError
 from tubelet.exported import Contract
 from tubelet.exported.sessions import Session
@@ -37,14 +38,14 @@ class RealClips:
         frame_mask: bool [N, T], True at real frames; None if all are.
         logits: float32 [N, K] by head.
         names: of the clips, for the error; numbers if there are none.
-        targets: class of each clip by head, where the data has labels; None otherwise.
+        samples: what each clip is of, with its class by head where the data has labels; empty if that is not known.
     """
 
     pixels: NDArray[numpy.uint8]
     frame_mask: NDArray[numpy.bool_] | None
     logits: Mapping[str, NDArray[numpy.float32]]
     names: tuple[str, ...] = ()
-    targets: tuple[Mapping[str, int], ...] | None = None
+    samples: tuple[Sample, ...] = ()
 
     def __len__(self) -> int:
         return len(self.pixels)

@@ -9,8 +9,10 @@ import pytest
 
 import tiny
 import tubelet
+from tubelet.cli.main import main
 from tubelet.errors import ConfigError
 from tubelet.exporting.bench import bench
+from tubelet.provenance import KnownVideo, Provenance
 
 
 def test_every_form_is_measured_and_gives_what_the_model_gives(
@@ -34,3 +36,16 @@ def test_other_classes_are_no_form_of_the_model(trained: Path, tmp_path: Path) -
     tubelet.save(tiny.day_and_night(), tmp_path / "other")
     with pytest.raises(ConfigError, match="other classes"):
         bench([trained, tmp_path / "other"], memory=False)
+
+
+def test_videos_that_were_learned_from_are_counted_beside_the_right_ones(
+    trained: Path, bars: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    learned = [str(video.resolve()) for video in sorted(bars.rglob("*.mp4"))[:5]]
+    model = tubelet.load(trained)
+    model.provenance = Provenance(tuple(KnownVideo("run", "learned", "train", path, None) for path in learned))
+    tubelet.save(model, tmp_path / "known")
+    assert main(["bench", str(tmp_path / "known"), "--data", str(bars), "--rounds", "1", "--no-memory"]) == 0
+    assert "known learned from 5 of these 12 videos" in " ".join(capsys.readouterr().err.split())
+    assert main(["bench", str(trained), "--data", str(bars), "--rounds", "1", "--no-memory"]) == 0
+    assert "not known whether model learned from these videos" in " ".join(capsys.readouterr().err.split())
