@@ -11,6 +11,7 @@ from own_process import run
 from tubelet.cli.main import main
 from tubelet.demo.in_use import export_model
 from tubelet.errors import ConfigError
+from unit.report.chromium import PHONE, measured, needs_chromium
 
 SMALL = ["--train-clips", "2", "--test-clips", "1", "--epochs", "1"]
 
@@ -60,6 +61,12 @@ def test_the_model_is_explained_and_exported_with_its_proof(demo: Path) -> None:
     assert "frames that mattered most" in page
     for command in said["next"]:
         assert command in page
+
+
+@needs_chromium
+def test_the_page_is_as_wide_as_its_window(demo: Path) -> None:
+    for page, window, _ in measured(demo / "report.html", PHONE, 1000):
+        assert page <= window
 
 
 def test_without_the_runtime_it_says_how(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
