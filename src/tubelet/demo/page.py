@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -12,6 +11,7 @@ from tubelet.data.generated import CLASSES, PICTURES
 from tubelet.demo.result import DemoResult
 from tubelet.report import Section, write_report
 from tubelet.report.pictures import Picture, picture
+from tubelet.video.still import data_uri
 
 MODELS = {
     "encoder": ("Factorised encoder", "frames in order"),
@@ -47,7 +47,7 @@ def write_page(done: DemoResult, run: Path) -> Path:
     )
     in_use = templates.get_template("in_use.html.j2").render(
         explained=done.explained,
-        sheet=picture_address(Path(done.explained.page).with_suffix(".png")),
+        sheet=data_uri("image/png", Path(done.explained.page).with_suffix(".png").read_bytes()),
         exported=done.exported,
         commands=done.next_commands(),
     )
@@ -58,11 +58,6 @@ def write_page(done: DemoResult, run: Path) -> Path:
         Section("Why, and elsewhere", in_use),
     ]
     return write_report(run, out=done.report, title="A first look at tubelet", extra=sections)
-
-
-def picture_address(file: Path) -> str:
-    """A picture on disk as an address that needs no file."""
-    return f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}"
 
 
 def _films(folder: Path) -> list[tuple[str, Picture | None]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from tubelet.files import replacing, write_text
 from tubelet.prediction.sources import Source
 from tubelet.report.page import environment
 from tubelet.text import printable, printable_lines
+from tubelet.video.still import data_uri
 
 ABOUT = {
     "balanced": "every block's input times its gradient, with attention weights, the divisors of LayerNorms and the "
@@ -78,7 +78,9 @@ def write_files(
     write_film(explanation, source, files.film, progress or no_progress)
     with replacing(files.sheet) as partial:
         contact_sheet(explanation, source).save(partial, "png")
-    write_text(files.page, explanation_page(explanation, files.film.name, _png_uri(files.sheet)))
+    write_text(
+        files.page, explanation_page(explanation, files.film.name, data_uri("image/png", files.sheet.read_bytes()))
+    )
     explanation.save_json(files.numbers)
     return files
 
@@ -117,7 +119,3 @@ def explanation_page(explanation: Explanation, film: str | None, sheet: str | No
         about=ABOUT[explanation.method],
     )
     return printable_lines(html)
-
-
-def _png_uri(file: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode()

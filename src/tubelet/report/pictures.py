@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from tubelet.errors import VideoError
 from tubelet.video import Clip, Decoder, open_video, read_frames, window, write_video
-from tubelet.video.still import jpeg_data_uri, shrink, spread
+from tubelet.video.still import data_uri, jpeg_data_uri, shrink, spread
 
 STRIP_FRAMES = 8
 STRIP_HEIGHT = 96
@@ -111,4 +110,4 @@ def _frame_rate(clip: Clip) -> float:
 def _mp4(frames: UInt8[Tensor, "T 3 H W"], frame_rate: float) -> str:
     with tempfile.TemporaryDirectory() as folder:
         path = write_video(Path(folder) / "clip.mp4", frames, frame_rate, crf=24, preset="fast")
-        return "data:video/mp4;base64," + base64.b64encode(path.read_bytes()).decode()
+        return data_uri("video/mp4", path.read_bytes())

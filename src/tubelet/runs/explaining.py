@@ -22,7 +22,7 @@ from tubelet.prediction.ready import ready
 from tubelet.report import write_report
 from tubelet.report.run_files import EXPLANATIONS_FILE, read_run
 from tubelet.report.sections import Prediction, heads, most_confident_mistakes
-from tubelet.video.still import jpeg_uri
+from tubelet.video.still import data_uri
 
 
 @dataclass(frozen=True)
@@ -99,5 +99,5 @@ def _row(found: Explanation, sheet: Image.Image, head: str, prediction: Predicti
         "logits": prediction["logits"][head],
         "method": found.method,
         "difference": found.logit,
-        "picture": jpeg_uri(picture.getvalue()),
+        "picture": data_uri("image/jpeg", picture.getvalue()),
     }

@@ -40,9 +40,14 @@ def jpeg_data_uri(frame: UInt8[Tensor, "3 H W"], quality: int = 82) -> str:
     """A frame as a JPEG inside a data URI, for the `src` of an HTML image."""
     buffer = io.BytesIO()
     Image.fromarray(frame.permute(1, 2, 0).cpu().numpy()).save(buffer, "jpeg", quality=quality)
-    return jpeg_uri(buffer.getvalue())
+    return data_uri("image/jpeg", buffer.getvalue())
 
 
-def jpeg_uri(content: bytes) -> str:
-    """The content of a JPEG file as a data URI."""
-    return "data:image/jpeg;base64," + base64.b64encode(content).decode()
+def data_uri(media_type: str, content: bytes) -> str:
+    """The content of a file as an address that needs no file.
+
+    Args:
+        media_type: `image/png`, `video/mp4`.
+        content: of the file.
+    """
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
