@@ -100,6 +100,7 @@ def bench(
     clips = read_samples(first.folder) if isinstance(first, ExportedViViT) and not data else real_clips(first, data)
     assert first.preprocessing is not None
     inputs = _inputs(clips, Preprocessing(first.preprocessing))
+    learned = {name: _learned_from(clips, model) for name, model in loaded}
     forms = [(name, model, form, run) for name, model in loaded for form, run in _forms(model).items()]
     given = [[run(*clip) for clip in inputs] for _, _, _, run in forms]
     seconds = seconds_in_turn([partial(run, *inputs[0]) for _, _, _, run in forms], rounds)
@@ -118,7 +119,7 @@ def bench(
                 same,
                 difference,
                 _right(clips, logits),
-                _learned_from(clips, model),
+                learned[name],
                 _memory(name, form) if memory else None,
             )
         )

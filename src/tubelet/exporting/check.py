@@ -66,10 +66,11 @@ def check_export(folder: str | Path) -> ExportCheck:
     try:
         session = open_session(place, contract)
         problems += _inside(contract, getattr(session, "metadata", {}))
-        parity = compare(session, contract, read_samples(place))
+        samples = read_samples(place)
+        parity = compare(session, contract, samples)
         parity.require()
         if contract.parts:
-            compare(open_parts(place, contract), contract, read_samples(place)).require()
+            compare(open_parts(place, contract), contract, samples).require()
     except (WeightsError, ConfigError) as error:
         problems.append(str(error))
     except Exception as error:  # noqa: BLE001  # whatever a runtime raises for a damaged file
