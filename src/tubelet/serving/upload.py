@@ -18,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from tubelet.files import storage_errors
-from tubelet.serving.fetching import checked, fetch, name_of
+from tubelet.serving.fetching import fetch, name_of
 from tubelet.serving.problem import ProblemError
 from tubelet.serving.settings import Settings
 from tubelet.text import printable
@@ -84,9 +84,6 @@ async def received(
         ProblemError: too large, too slow, empty, a form without a file, or an address that is not opened.
         StorageError: the disk is full.
     """
-    if url is not None:
-        checked(url, settings)
-        name = name or name_of(url)
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > settings.upload_bytes:
         raise _too_large(settings)
@@ -97,7 +94,9 @@ async def received(
             with path.open("xb") as file:
                 taker = _taker_of(request, file) if url is None else _Raw(file)
                 await _receive(request.stream() if url is None else fetch(url, settings), taker, settings)
-            if taker.name is not None and name is None:
+            if url is not None:
+                name = name or name_of(url)
+            elif name is None:
                 name = taker.name
         if not taker.size:
             raise ProblemError(400, taker.nothing)
