@@ -59,7 +59,7 @@ def replacing_shared(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """`replacing` for a folder that holds files alone, and that several processes may write at once.
+    """`replacing` for a folder that several processes may write at once.
 
     A folder that is there is moved aside for the moment between two names. One that a killed process has moved aside
     gets its name back with the next call.
@@ -80,8 +80,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         partial.mkdir()
         try:
             yield partial
-            for file in partial.iterdir():
-                flush(file)
+            for written in partial.rglob("*"):
+                flush(written)
             if path.exists():
                 path.rename(before)
             partial.rename(path)

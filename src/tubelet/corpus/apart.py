@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, Listener
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -26,6 +26,9 @@ from tubelet.corpus.decoding import Decoded, GuardedDecoder
 from tubelet.corpus.sources import Video
 from tubelet.errors import WorkerError
 from tubelet.provenance import Provenance
+
+Decode = Literal["here", "apart"]
+"""Where videos are decoded: beside the model, or on any machine."""
 
 LOSSES = 3
 """After so many lost decoders a video is `crashed`."""

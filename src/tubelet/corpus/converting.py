@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +13,7 @@ from tubelet.corpus.parts import metadata_of, read_parts, schema_of
 from tubelet.corpus.plan import read_plan
 from tubelet.corpus.store import open_store
 from tubelet.errors import ConfigError, DataError, StorageError
-from tubelet.files import process_name, storage_errors
+from tubelet.files import replacing_folder
 
 
 def convert(out: str | os.PathLike[str], result: str | os.PathLike[str], to: Literal["lance"] = "lance") -> int:
@@ -49,15 +48,11 @@ def convert(out: str | os.PathLike[str], result: str | os.PathLike[str], to: Lit
     stated = {name: value for name, value in metadata_of(plan, 0).items() if name != "tubelet.task"}
     schema = schema_of(plan).with_metadata(stated)
     batches = (batch for part in read_parts(store, plan) for batch in part.replace_schema_metadata(stated).to_batches())
-    partial = place.with_name(f".{place.name}.{process_name()}.partial")
     try:
-        with storage_errors(place):
+        with replacing_folder(place) as partial:
             lance.write_dataset(pyarrow.RecordBatchReader.from_batches(schema, batches), str(partial))
-            partial.rename(place)
     except OSError as error:
         if isinstance(error, StorageError):
             raise
         raise StorageError(f"cannot write {place}: {' '.join(str(error).split())[:300]}") from error  # of Lance
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return plan.videos

@@ -15,9 +15,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
-from tubelet.corpus.apart import Address, decode_for
+from tubelet.corpus.apart import Address, Decode, decode_for
 from tubelet.corpus.local import LocalEngine
 from tubelet.corpus.task import Done, WorkerSettings
 from tubelet.errors import ConfigError, TubeletError, WorkerError
@@ -27,8 +27,6 @@ LOSSES = 5
 
 SILENCE = 1800.0
 """Seconds without a finished task after which all actors that have one are replaced."""
-
-Decode = Literal["here", "apart"]
 
 
 class ApartDecoding:
@@ -124,13 +122,12 @@ class RayEngine:
         unit = {"num_gpus": 1} if on_gpu else {"num_cpus": self._settings.threads}
         actor = ray.remote(max_restarts=0, **unit)(NodeDriver)
         there = ray.cluster_resources()
-        count = self._workers or int(there.get("GPU" if on_gpu else "CPU", 0)) // (
-            1 if on_gpu else self._settings.threads
-        )
+        gpus, cores = int(there.get("GPU", 0)), int(there.get("CPU", 0))
+        count = self._workers or (gpus if on_gpu else cores // self._settings.threads)
         if count < 1:
             raise ConfigError(f"the Ray cluster has no {'GPU' if on_gpu else 'core'}; see `ray status`")
         count = min(count, len(waiting))
-        settings = replace(self._settings, decoders=self._decoders or self._default_decoders(ray, count, on_gpu))
+        settings = replace(self._settings, decoders=self._decoders or self._default_decoders(ray, count, on_gpu, cores))
 
         # a future stands for a task, or for an actor (None) that has not been placed yet and must not hold a task
         running: dict[Any, tuple[Any, int | None]] = {}
@@ -169,10 +166,9 @@ class RayEngine:
                 for made, _ in running.values():
                     ray.kill(made)  # its future ends with an error, and its task is given again
 
-    def _default_decoders(self, ray: Any, count: int, on_gpu: bool) -> int:
-        """Of each of `count` workers."""
+    def _default_decoders(self, ray: Any, count: int, on_gpu: bool, cores: int) -> int:
+        """Of each of `count` workers, in a cluster of so many cores."""
         if self._decode == "apart":
-            cores = int(ray.cluster_resources().get("CPU", 0))
             left = cores - (0 if on_gpu else count * self._settings.threads)
             if left < count:
                 raise ConfigError(

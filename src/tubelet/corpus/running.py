@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from tubelet.corpus.apart import Decode
 from tubelet.corpus.classifying import require_embeddings
 from tubelet.corpus.local import LocalEngine, OwnProcess
 from tubelet.corpus.parts import task_of
@@ -66,7 +67,7 @@ def run(
     engine: Engine = "local",
     workers: int | None = None,
     decoders: int | None = None,
-    decode: Literal["here", "apart"] = "here",
+    decode: Decode = "here",
     device: str = "auto",
     shard: str | None = None,
     on_event: OnEvent | None = None,
@@ -140,7 +141,7 @@ def _engine(
     device: str,
     workers: int | None,
     decoders: int | None,
-    decode: Literal["here", "apart"],
+    decode: Decode,
     seconds: float,
     tasks: int,
 ) -> _Engine:
