@@ -118,3 +118,12 @@ def day_and_night(frames_per_second: float | None = None) -> ViViT:
         num_frames=4, frame_stride=1, resize=16, crop_size=(16, 16), frames_per_second=frames_per_second
     )
     return model
+
+
+def write_evening(root: Path) -> Tensor:
+    """`day_and_night` as `root/model`, and `evening.mp4`, a second bright and a second dark; its frames."""
+    tubelet.save(day_and_night(), root / "model")
+    frames = torch.full((20, 3, 16, 16), 250, dtype=torch.uint8)
+    frames[10:] = 5
+    write_video(root / "evening.mp4", frames, 10.0)
+    return frames

@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 
 import tiny
 import tubelet
@@ -19,11 +18,7 @@ from unit.prediction.camera import Camera
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that calls bright videos `day` and dark ones `night`, and two videos that change over."""
     root = tmp_path_factory.mktemp("timeline")
-    tubelet.save(tiny.day_and_night(), root / "model")
-    frames = torch.full((20, 3, 16, 16), 250, dtype=torch.uint8)
-    frames[10:] = 5
-    tubelet.write_video(root / "evening.mp4", frames, 10.0)
-    tubelet.write_video(root / "morning.mp4", frames.flip(0), 10.0)
+    tubelet.write_video(root / "morning.mp4", tiny.write_evening(root).flip(0), 10.0)
     return root
 
 
