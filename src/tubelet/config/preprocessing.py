@@ -32,6 +32,9 @@ class PreprocessingConfig:
         sampling: `dense`, a run of frames `frame_stride` apart; or `uniform`, `num_frames` spread over the whole video.
         short_clips: what is done where the video ends before the clip: `loop`, start over from the video's first frame
             (Scenic); or `mask`, repeat the last frame and mask the repeats.
+        region: the part of the picture that is used: (top, left, bottom, right) as shares of its height and width, each
+            side rounded to a pixel. It is cut out before `resize`, so that what is small and always in the same place
+            gets the pixels. None is the whole picture.
         resize: short side in pixels after resizing, before the crop.
         crop_size: (height, width) of what the model sees, in pixels.
         interpolation: `bilinear` or `bicubic`.
@@ -50,6 +53,7 @@ class PreprocessingConfig:
     frame_stride: int = 2
     sampling: Literal["dense", "uniform"] = "dense"
     short_clips: Literal["loop", "mask"] = "loop"
+    region: tuple[float, float, float, float] | None = None
     resize: int = 256
     crop_size: tuple[int, int] = (224, 224)
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
@@ -77,6 +81,14 @@ class PreprocessingConfig:
                 f"preprocessing: num_frames={self.num_frames} and crop_size={self.crop_size} make a clip of {pixels:,} "
                 f"pixels; at most {LARGEST_CLIP:,} are possible"
             )
+        if self.region is not None:
+            object.__setattr__(self, "region", tuple(self.region))
+            top, left, bottom, right = self.region
+            if not (0 <= top < bottom <= 1 and 0 <= left < right <= 1):
+                raise ConfigError(
+                    f"preprocessing.region={self.region}: expected (top, left, bottom, right) as shares of the "
+                    "picture, from 0 to 1, top above bottom and left before right"
+                )
         if self.frames_per_second is not None and not 0 < self.frames_per_second < math.inf:
             raise ConfigError(f"preprocessing.frames_per_second={self.frames_per_second} must be above 0, or left out")
         if self.sampling == "uniform" and self.frame_stride != 1:

@@ -96,12 +96,14 @@ def views_of_decoder(
     metadata = decoder.metadata
     height, width = metadata.height, metadata.width
     resized = preprocessing.resized_size(height, width)
-    scale = height / resized[0], width / resized[1]
+    above, before, below, after = preprocessing.region(height, width)
+    scale = (below - above) / resized[0], (after - before) / resized[1]
     corners = preprocessing.crop_corners(*resized, crops)
     crop = preprocessing.config.crop_size
-    boxes = [(top * scale[0], left * scale[1], crop[0] * scale[0], crop[1] * scale[1]) for top, left in corners] * len(
-        views.indices
-    )
+    boxes = [
+        (above + top * scale[0], before + left * scale[1], crop[0] * scale[0], crop[1] * scale[1])
+        for top, left in corners
+    ] * len(views.indices)
     frames = [tuple(numbers_in_source(decoder, clip)) for clip in views.indices for _ in corners]
     timestamps = tuple(decoder.timestamps.tolist())
     return SeenViews(

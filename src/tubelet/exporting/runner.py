@@ -160,7 +160,11 @@ def _chosen(video: Video, how: dict[str, Any]) -> tuple[list[int], list[bool], b
 
 
 def _fitted(picture: Any, how: dict[str, Any], channels: int) -> Any:
-    """uint8 [h, w, C]: resized, cropped in the centre, grey for a model of one channel."""
+    """uint8 [h, w, C]: the region, resized, cropped in the centre, grey for a model of one channel."""
+    if how["region"] is not None:
+        (height, width), (top, left, bottom, right) = picture.shape[:2], how["region"]
+        first, start = min(round(top * height), height - 1), min(round(left * width), width - 1)
+        picture = picture[first : max(round(bottom * height), first + 1), start : max(round(right * width), start + 1)]
     (height, width), (crop_height, crop_width), short = picture.shape[:2], how["crop_size"], how["resize"]
     size = (short, width * short // height) if height <= width else (height * short // width, short)
     if size[0] < crop_height or size[1] < crop_width:

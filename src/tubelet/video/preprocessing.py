@@ -48,7 +48,7 @@ class Views:
 
 
 class Preprocessing:
-    """Resizes, crops and normalises as a `PreprocessingConfig` describes.
+    """Cuts out the region, resizes, crops and normalises as a `PreprocessingConfig` describes.
 
     Frames are resized as uint8: results are rounded to whole levels, where Scenic truncates them. A config with
     one mean and std is for a model of one channel: frames are made grey (luma, ITU-R BT.601).
@@ -76,8 +76,18 @@ class Preprocessing:
 
     # --- space -----------------------------------------------------------------------------------------------------
 
+    def region(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """(top, left, bottom, right) in pixels of the part of a picture of this size that is used."""
+        if self.config.region is None:
+            return 0, 0, height, width
+        top, left, bottom, right = self.config.region
+        first, start = min(round(top * height), height - 1), min(round(left * width), width - 1)
+        return first, start, max(round(bottom * height), first + 1), max(round(right * width), start + 1)
+
     def resized_size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) after `resize`: the short side as configured, or larger where the crop would not fit."""
+        top, left, bottom, right = self.region(height, width)
+        height, width = bottom - top, right - left
         crop_height, crop_width = self.config.crop_size
         short = self.config.resize
         size = (short, width * short // height) if height <= width else (height * short // width, short)
@@ -88,8 +98,10 @@ class Preprocessing:
         return height * crop_width // width, crop_width
 
     def resize(self, frames: UInt8[Tensor, "*T C H W"]) -> UInt8[Tensor, "*T C h w"]:
-        """Resize to `resized_size`, the aspect ratio kept."""
+        """Cut out the `region` and resize it to `resized_size`, the aspect ratio kept."""
         size = self.resized_size(frames.shape[-2], frames.shape[-1])
+        top, left, bottom, right = self.region(frames.shape[-2], frames.shape[-1])
+        frames = frames[..., top:bottom, left:right]
         if size == tuple(frames.shape[-2:]):
             return frames
         return resize_frames(frames, size, interpolation=self.config.interpolation, antialias=self.config.antialias)

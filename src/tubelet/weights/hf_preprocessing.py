@@ -25,7 +25,16 @@ IMAGE_FILE = "preprocessor_config.json"
 VIDEO_FILE = "video_preprocessor_config.json"
 OURS = "tubelet"
 """Key of the processor's file under which `processor_file` keeps what a processor cannot say."""
-_UNSAYABLE = ("num_frames", "frame_stride", "sampling", "short_clips", "antialias", "frames_per_second", "resample")
+_UNSAYABLE = (
+    "num_frames",
+    "frame_stride",
+    "sampling",
+    "short_clips",
+    "region",
+    "antialias",
+    "frames_per_second",
+    "resample",
+)
 
 RESAMPLE = {2: "bilinear", 3: "bicubic"}
 
@@ -128,6 +137,8 @@ def processor_file(preprocessing: PreprocessingConfig) -> tuple[dict[str, Any], 
     if preprocessing.sampling == "uniform":
         frames = f"{preprocessing.num_frames} frames spread over the whole video"
     notes = [f"transformers picks no frames of a video; this model was trained on {frames}"]
+    if preprocessing.region is not None:
+        notes.append(f"transformers cuts no region out of the picture; this model sees {preprocessing.region} alone")
     if not preprocessing.antialias:
         notes.append("transformers always smooths when it shrinks a frame; this model's preprocessing does not")
     return contents, notes

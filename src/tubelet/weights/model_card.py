@@ -149,6 +149,9 @@ def _preprocessing(preprocessing: PreprocessingConfig) -> dict[str, Any]:
         frames += f" at {preprocessing.sampling_rate:g} frames per second"
     return {
         "frames": frames,
+        "region": "the whole picture"
+        if preprocessing.region is None
+        else "top {:.0%}, left {:.0%}, bottom {:.0%}, right {:.0%}".format(*preprocessing.region),
         "short side, crop": f"{preprocessing.resize}, {preprocessing.crop_size[0]} x {preprocessing.crop_size[1]}",
         "pixels": f"[{low:.4g}, {high:.4g}], mean {list(preprocessing.mean)}, std {list(preprocessing.std)}",
     }

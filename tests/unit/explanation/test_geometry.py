@@ -99,6 +99,17 @@ def test_the_hottest_frame_is_within_a_tubelet_of_when_the_square_is_there(strid
     assert int(found.over_frames().argmax()) in range(when.start - 2 * stride, when.stop + 2 * stride)
 
 
+def test_a_region_lies_where_it_was_cut_out(tmp_path: Path) -> None:
+    video = with_square(tmp_path / "a.mp4", square_in(24, 96, 128, 24, 80, range(24)))
+    model = model_of_brightness()
+    model.preprocessing = replace(PREPROCESSING, region=(0.125, 0.5, 0.625, 0.875))
+    found = tubelet.explain(model, video, target=0, method="balanced")
+    assert found.views[0].box == (12, 64, 48, 48)
+    _, row, column, _ = hottest_in_film(found, video, tmp_path / "film.mp4")
+    assert abs(row - 30 / 96) <= 12 / 96
+    assert abs(column - 88 / 128) <= 12 / 128
+
+
 def test_a_short_clip_that_repeats_is_hottest_at_the_frame_itself(tmp_path: Path) -> None:
     """Six frames where a clip of eight with stride 2 is wanted: all repetitions of a frame count for it."""
     video = with_square(tmp_path / "a.mp4", square_in(6, 64, 64, 8, 40, range(4, 5)))

@@ -27,6 +27,7 @@ CONFIGS = [
         **{"num_frames": 4, "frame_stride": 1, "resize": 48, "crop_size": (48, 48), "interpolation": "bicubic"},
         **{"antialias": False, "mean": (0.5,), "std": (0.5,)},
     ),
+    PreprocessingConfig(num_frames=4, region=(0.13, 0.4, 0.77, 0.93), resize=40, crop_size=(32, 32)),
 ]
 
 EDGE_VIDEOS = {

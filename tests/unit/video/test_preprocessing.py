@@ -12,6 +12,7 @@ from torchvision.transforms.v2 import functional as transforms
 from tubelet.config import PreprocessingConfig
 from tubelet.errors import ConfigError, VideoError
 from tubelet.video import Clip, Preprocessing, VideoMetadata, open_video, write_video
+from tubelet.video.in_memory import InMemoryDecoder
 from tubelet.video.resize import resize_frames
 
 
@@ -178,6 +179,25 @@ def test_crops_hold_the_pixels_of_their_place() -> None:
     assert columns[1].tolist() == list(range(24, 56))
     assert columns[2].tolist() == list(range(48, 80))
     assert torch.equal(prepare.spatial(frames)[0], crops[1])
+
+
+def test_a_region_is_cut_out_before_anything_else(tmp_path: Path) -> None:
+    noise = torch.randint(0, 256, (40, 3, 60, 100), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    path = write_video(tmp_path / "noise.mp4", noise)
+    cut = preprocessing(region=(0.1, 0.25, 0.9, 0.57))
+    assert cut.region(60, 100) == (6, 25, 54, 57)
+    with open_video(path) as decoder:
+        seen = cut.views(decoder, clips=2, crops=3)
+        whole = decoder.frames_at(range(40))
+    by_hand = Clip(whole.frames[:, :, 6:54, 25:57].contiguous(), whole.timestamps, whole.indices, whole.path)
+    expected = preprocessing().views(InMemoryDecoder(by_hand), clips=2, crops=3)
+    assert torch.equal(seen.video, expected.video)
+
+
+@pytest.mark.parametrize("region", [(0.5, 0, 0.5, 1), (0, 0.2, 1, 0.1), (0, 0, 1.1, 1), (-0.1, 0, 1, 1)])
+def test_a_region_lies_in_the_picture(region: tuple[float, float, float, float]) -> None:
+    with pytest.raises(ConfigError, match="expected \\(top, left, bottom, right\\) as shares"):
+        preprocessing(region=region)
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
