@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tubelet.pretraining import pretrain
     from tubelet.probing import probe
     from tubelet.runs import optimise, train
+    from tubelet.tuning import tune
     from tubelet.video import Clip, read_video, write_video
     from tubelet.weights import convert, from_pretrained, initialise, load, save
     from tubelet.weights.hub import push_to_hub
@@ -57,6 +58,7 @@ __all__ = [
     "save",
     "stream",
     "train",
+    "tune",
     "write_video",
 ]
 
@@ -73,6 +75,7 @@ _HOMES = {
     "tubelet.pretraining": ("pretrain",),
     "tubelet.probing": ("probe",),
     "tubelet.runs": ("optimise", "train"),
+    "tubelet.tuning": ("tune",),
     "tubelet.video": ("Clip", "read_video", "write_video"),
     "tubelet.weights": ("convert", "from_pretrained", "initialise", "load", "save"),
     "tubelet.weights.hub": ("push_to_hub",),

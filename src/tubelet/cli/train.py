@@ -16,10 +16,13 @@ import tyro
 
 from tubelet.cli import training_options as shared
 from tubelet.cli.arguments import CommonOptions, one_source
+from tubelet.cli.durations import minutes_of
 from tubelet.cli.flags import in_flags
 from tubelet.cli.output import Output
+from tubelet.errors import ConfigError
 
 if TYPE_CHECKING:
+    from tubelet.config import TrainConfig
     from tubelet.runs import RunResult
     from tubelet.training import Reporter
 
@@ -39,7 +42,9 @@ class Options(CommonOptions):
         data_flag: the same as DATA.
         out: folder of the run; runs/NAME of the data by default. A run is never overwritten.
         resume: go on with the run in --out.
-        recipe: a whole configuration to start from: RECIPES, or a TOML file. Without one, the one that fits.
+        recipe: a whole configuration to start from: RECIPES, or a TOML file. Without one, the one that fits. auto
+            fits it to the videos by short trials first, as `tubelet tune` does.
+        budget: with --recipe auto, time for the trials, as 30m; by default two fifths of what the training takes.
         config: TOML files with settings to change.
         preset: the model; `tubelet models` lists them.
         init: a run, a checkpoint, a Hub id or an image ViT to start from; without it the weights are random.
@@ -54,6 +59,7 @@ class Options(CommonOptions):
     out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     resume: bool = False
     recipe: Annotated[str | None, tyro.conf.arg(metavar="RECIPE")] = None
+    budget: Annotated[str | None, tyro.conf.arg(metavar="TIME")] = None
     config: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="[FILE.toml ...]")] = ()
     preset: Annotated[str | None, tyro.conf.arg(metavar="PRESET")] = None
     init: Annotated[str | None, tyro.conf.arg(metavar="SOURCE")] = None
@@ -65,20 +71,28 @@ class Options(CommonOptions):
 def parse(words: Sequence[str], prog: str) -> Any:
     """Options with a flag for every setting of a training."""
     shared.require_first_there(words)
-    return shared.parse_training(Options, words, prog)
+    return shared.parse_training(Options, words, prog, command=shlex.join([*prog.split(), *words]))
 
 
 def run(options: Any, output: Output) -> int:
     """Train, evaluate, write the page."""
     options = dataclasses.replace(options, source=one_source(options.source, options.data_flag, "train"))
     shared.require_startable(options, "train")
+    if options.budget is not None and options.recipe != shared.AUTO:
+        raise ConfigError(
+            "--budget is the time for the trials of --recipe auto; for the training's own time, --minutes"
+        )
     from tubelet.runs import train
-    from tubelet.training import SilentReporter
 
     out = options.out or shared.default_out(options)
     with shared.errors_in_flags():
-        changes = shared.changes_of(options) if options.resume else {"config": shared.config_of(options)}
-        reporter = SilentReporter() if output.quiet else _reporter()
+        reporter = console_reporter(output)
+        if options.resume:
+            changes = shared.changes_of(options)
+        elif options.recipe == shared.AUTO:
+            changes = {"config": _tuned(options, out, reporter)}
+        else:
+            changes = {"config": shared.config_of(options)}
         how = {"resume": options.resume, "reporter": reporter, "report": not options.no_report}
         result = train(options.source, out, **how, **changes)
     for note in result.notes if output.quiet else ():
@@ -87,9 +101,28 @@ def run(options: Any, output: Output) -> int:
     return 1 if result.num_failures or (result.final is not None and result.final.failures) else 0
 
 
-def _reporter() -> Reporter:
-    """Says flags where the library says fields."""
-    from tubelet.training import ConsoleReporter
+def _tuned(options: Any, out: Path, reporter: Reporter) -> TrainConfig:
+    """The configuration that a tuning beside the run came to."""
+    from tubelet.config import override
+    from tubelet.training.run_folder import RunFolder
+    from tubelet.tuning import tune
+
+    RunFolder(out).require_unused()
+    typed = shared.changes_of(options)
+    folder = out.with_name(f"{out.name}-tuning")
+    how = {"budget": minutes_of(options.budget), "reporter": reporter, "command": options.command}
+    result = tune(options.source or options.base.data.source, folder, config=shared.config_of(options), **how, **typed)
+    for note in (*result.notes, f"recipe: {result.best.label}; {result.page} says why"):
+        reporter.message(note)
+    return override(dataclasses.replace(result.config, recipe=str(result.recipe)), **typed)
+
+
+def console_reporter(output: Output) -> Reporter:
+    """Says flags where the library says fields; nothing with `--quiet`."""
+    from tubelet.training import ConsoleReporter, SilentReporter
+
+    if output.quiet:
+        return SilentReporter()
 
     class Flags(ConsoleReporter):
         def message(self, text: str) -> None:

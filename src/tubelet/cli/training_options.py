@@ -36,28 +36,36 @@ class Sources:
     epochs: int | None = None
     warmup_epochs: float | None = None
 
+    @property
+    def base(self) -> str | None:
+        """The recipe that the configuration starts from; None is the one that fits."""
+        return None if self.recipe == AUTO else self.recipe
+
     def given(self) -> dict[str, Any]:
         """The settings among them that were typed."""
         names = ("preset", "init", "epochs", "warmup_epochs")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
+AUTO = "auto"
+"""The recipe that is fitted to the videos first (`tubelet tune`)."""
+
 TOP = ("preset", "init", "seed")
 """Settings of `TrainConfig` that are in no group."""
 
 
-def parse_training(cls: type, words: Sequence[str], prog: str) -> Any:
+def parse_training(cls: type, words: Sequence[str], prog: str, **kept: Any) -> Any:
     """`cls`, which has the fields of `Sources` and of `TOP`, with a flag for every setting of a training."""
     sources = sources_of(words, prog)
     with errors_in_flags():
         base = base_config(sources)
-    return with_flags(cls, words, prog, base, TOP, sources=sources)
+    return with_flags(cls, words, prog, base, TOP, sources=sources, **kept)
 
 
 def config_of(options: Any) -> TrainConfig:
     """The configuration of a new training: recipe, files and flags together, so that each knows what the others say."""
     sources: Sources = options.sources
-    return train_config(sources.recipe, *sources.config, **{**sources.given(), **changes_of(options)})
+    return train_config(sources.base, *sources.config, **{**sources.given(), **changes_of(options)})
 
 
 def with_flags(
@@ -118,7 +126,7 @@ def base_config(sources: Sources) -> TrainConfig:
             return train_config()  # resuming says what is missing
         stored = read_run_file(run.parent, "config")
         return from_dict(TrainConfig, stored["config"], where=f"{run}: config")
-    return train_config(sources.recipe, *sources.config, **sources.given())
+    return train_config(sources.base, *sources.config, **sources.given())
 
 
 def require_startable(options: Any, verb: str) -> None:

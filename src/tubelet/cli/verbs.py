@@ -23,6 +23,7 @@ VERBS: dict[str, Verb] = {
     "demo": Verb("demo", "A first minute: make clips, train, evaluate, predict, explain, export, and a page."),
     "pretrain": Verb("pretrain", "Let a model learn from videos without labels, to start a training from."),
     "train": Verb("train", "Train a model on a folder or table of labelled videos."),
+    "tune": Verb("tune", "Fit a recipe to the videos by short trials on the training videos."),
     "evaluate": Verb("evaluate", "Measure a model on labelled videos, over several views of each."),
     "compare": Verb("compare", "Compare runs on the same videos, with paired tests and a page."),
     "probe": Verb("probe", "Measure a model's features: nearest neighbours and a linear classifier on them."),

@@ -25,7 +25,7 @@ from tubelet.studies.study import Cell, Source
 from tubelet.training import Reporter, SilentReporter, TrainingInterrupted, read_events, train
 from tubelet.weights import load
 
-TEST, TRAIN = "test", "train"
+TRAIN = "train"
 TIMED_PASSES = 20
 
 
@@ -62,7 +62,7 @@ def _train_and_measure(folder: StudyFolder, run: Run, cell: Cell, reporter: Repo
     end = finish_run(
         run.folder,
         model=model,
-        split=TEST,
+        split=cell.split,
         views=cell.views[0],
         title=f"{cell.label}, seed {run.seed}",
         sample_clips=cell.config.monitoring.sample_clips,
@@ -70,8 +70,8 @@ def _train_and_measure(folder: StudyFolder, run: Run, cell: Cell, reporter: Repo
     )
     first = end.evaluation
     if first is None:
-        raise DataError("; ".join(end.notes) or f"no video is in {TEST!r}")
-    others = {views: evaluate(model, table, split=TEST, views=views) for views in cell.views[1:]}
+        raise DataError("; ".join(end.notes) or f"no video is in {cell.split!r}")
+    others = {views: evaluate(model, table, split=cell.split, views=views) for views in cell.views[1:]}
     evaluations = {cell.views[0]: first, **others}
     counted = cost(model.config)
     return Outcome(

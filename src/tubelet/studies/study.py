@@ -60,6 +60,7 @@ class Cell:
         label: in tables.
         config: of the training; the seed is set for each run.
         views: each CLIPSxCROPS to evaluate with; the first is the run's own evaluation.
+        split: videos to evaluate on.
         fraction: share of the training videos, by class; smaller ones are part of the larger.
         needs: a source whose weights the training starts from.
         paper: what the paper found for it, by the name of the figure.
@@ -71,6 +72,7 @@ class Cell:
     label: str
     config: TrainConfig
     views: tuple[str, ...] = ("1x1",)
+    split: str = "test"
     fraction: float = 1.0
     needs: str | None = None
     paper: dict[str, float] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tubelet.config import PreprocessingConfig
@@ -28,8 +29,7 @@ def with_training_lengths(preprocessing: PreprocessingConfig, table: Table) -> t
         table: what it learns from.
     """
     dense = preprocessing.sampling == "dense"
-    chosen = [table.samples[place] for place in spread(range(len(table)), OPENED)]
-    lengths = [length for length in map(_length, chosen) if length is not None]
+    lengths = lengths_of(table.samples)
     counts, rates = [count for count, _ in lengths], [rate for _, rate in lengths if rate is not None]
     median = round(statistics.median(counts)) if counts and not dense else None
     rate = preprocessing.frames_per_second if dense else None
@@ -46,6 +46,12 @@ def with_training_lengths(preprocessing: PreprocessingConfig, table: Table) -> t
         else "their clips last longer or shorter (resample=False)"
     )
     return measured, [f"{others} of {len(rates)} videos looked at have another frame rate than {rate:g}: {how}"]
+
+
+def lengths_of(samples: Sequence[Sample]) -> list[tuple[int, float | None]]:
+    """Frames of the part that counts, and frames per second, of at most `OPENED` videos that can be read."""
+    chosen = [samples[place] for place in spread(range(len(samples)), OPENED)]
+    return [length for length in map(_length, chosen) if length is not None]
 
 
 def _length(sample: Sample) -> tuple[int, float | None] | None:

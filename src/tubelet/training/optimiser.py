@@ -15,7 +15,7 @@ from tubelet.training.parallel import shard_like
 
 def make_optimiser(model: nn.Module, config: OptimisationConfig) -> torch.optim.Optimizer:
     """AdamW or SGD over `parameter_groups`."""
-    groups = parameter_groups(model, config.weight_decay, config.layer_decay)
+    groups = parameter_groups(model, config.weight_decay, config.layer_decay, config.pooling_rate)
     if config.optimiser == "adamw":
         device = next(model.parameters()).device
         fused = device.type in ("cpu", "cuda")  # one kernel for all parameters; mps has none for every type
@@ -39,7 +39,9 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate * group.get("rate_factor", 1.0)
 
 
-def parameter_groups(model: nn.Module, weight_decay: float, layer_decay: float | None = None) -> list[dict[str, Any]]:
+def parameter_groups(
+    model: nn.Module, weight_decay: float, layer_decay: float | None = None, pooling_rate: float = 1.0
+) -> list[dict[str, Any]]:
     """The trainable parameters, grouped by weight decay and by learning rate.
 
     No weight decay on biases, norms, positions, class tokens and weights of pooling. With `layer_decay` r, a parameter
@@ -51,6 +53,7 @@ def parameter_groups(model: nn.Module, weight_decay: float, layer_decay: float |
         model: a ViViT; without `layer_decay`, any module.
         weight_decay: of the parameters that have one.
         layer_decay: r; None for the same rate everywhere.
+        pooling_rate: factor on the rate of the weights of pooling.
 
     Returns:
         groups for a torch optimiser, each with `params`, `weight_decay` and `rate_factor`.
@@ -59,10 +62,10 @@ def parameter_groups(model: nn.Module, weight_decay: float, layer_decay: float |
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        factor = 1.0
+        factor = pooling_rate if _is_of_pooling(name) else 1.0
         if layer_decay is not None:
             assert isinstance(model, ViViT)
-            factor = layer_decay ** (_num_depths(model) - _depth(name, model))
+            factor *= layer_decay ** (_num_depths(model) - _depth(name, model))
         decays = _decays(name, parameter)
         group = groups.setdefault(
             (factor, decays),
@@ -72,8 +75,12 @@ def parameter_groups(model: nn.Module, weight_decay: float, layer_decay: float |
     return list(groups.values())
 
 
+def _is_of_pooling(name: str) -> bool:
+    return re.search(r"(^|\.)pool_weights(\.|$)", name) is not None
+
+
 def _decays(name: str, parameter: nn.Parameter) -> bool:
-    return parameter.ndim > 1 and not re.search(r"(^|\.)(cls|positions|pool_weights)(\.|$)", name)
+    return parameter.ndim > 1 and not _is_of_pooling(name) and not re.search(r"(^|\.)(cls|positions)(\.|$)", name)
 
 
 def _num_depths(model: ViViT) -> int:

@@ -48,6 +48,16 @@ def test_weights_of_pooling_do_not_decay_and_learn_like_the_norm_before_them() -
         assert rates[f"{encoder}.pool_weights.grid"] == rates[f"{encoder}.norm.weight"]
 
 
+def test_weights_of_pooling_have_a_rate_of_their_own() -> None:
+    model = tubelet.create("vivit_tiny_16x2_fe", **SMALL, temporal_layers=2, pool="weighted")
+    before, rates = (
+        of_each(model, "rate_factor", layer_decay=0.5),
+        of_each(model, "rate_factor", layer_decay=0.5, pooling_rate=20.0),
+    )
+    for name, rate in rates.items():
+        assert rate == before[name] * (20 if "pool_weights" in name else 1), name
+
+
 def test_every_parameter_is_in_exactly_one_group(model: ViViT) -> None:
     grouped = [id(p) for g in parameter_groups(model, 0.1, 0.7) for p in g["params"]]
     assert sorted(grouped) == sorted(id(parameter) for parameter in model.parameters())

@@ -1,0 +1,160 @@
+"""A tuning from its first trial to the training with its recipe: stopped, gone on with, in a budget."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tiny
+import tubelet
+from tubelet.config import TrainConfig, train_config
+from tubelet.data import read_table
+from tubelet.errors import ConfigError
+from tubelet.studies import schedule
+from tubelet.training import SilentReporter, TrainingInterrupted
+from tubelet.tuning import TuneResult, tuner
+from tubelet.tuning.candidates import Move
+
+CLIPS = 24
+
+
+def _wide(config: TrainConfig, looks: object) -> dict[str, Any]:
+    return {"model": {"mlp_dim": 32}}
+
+
+def _slow(config: TrainConfig, looks: object) -> dict[str, Any]:
+    return {"learning_rate": 1e-9}
+
+
+def _broken(config: TrainConfig, looks: object) -> dict[str, Any]:
+    return {"flip": 1.0}  # left becomes right: the training refuses
+
+
+WIDE, SLOW = (
+    Move("wide", "a wider MLP", "It may learn more.", _wide),
+    Move("slow", "hardly any steps", "To lose.", _slow),
+)
+BROKEN = Move("broken", "mirrored", "To fail.", _broken)
+
+
+@pytest.fixture
+def plan(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    def set_rounds(*moves: list[Move]) -> None:
+        monkeypatch.setattr(tuner, "rounds", lambda looks: list(moves))
+
+    monkeypatch.setattr(tuner, "FEWEST_STEPS", 40)
+    monkeypatch.setattr(tuner, "FEWEST_HELD_OUT", 5)
+    return set_rounds
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("clips")
+    tiny.write_bars(root / "train", ("down", "left", "right"), CLIPS)
+    tiny.write_noise(root / "test", {"down": 2, "left": 2, "right": 2})
+    return root
+
+
+def start(clips: Path, out: Path, **fields: Any) -> TuneResult:
+    config = tiny.train_config(epochs=4, learning_rate=3e-3)
+    return tubelet.tune(clips, out, config=config, jobs=1, reporter=SilentReporter(), **fields)
+
+
+def test_a_better_candidate_is_chosen_and_its_recipe_trains_it(
+    clips: Path, tmp_path: Path, plan: Callable[..., None]
+) -> None:
+    plan([SLOW], [WIDE])
+    result = start(clips, tmp_path / "t", budget=1000)
+    names = [trial.candidate.name for trial in result.trials]
+    assert names[:2] == ["shipped", "slow"]
+    shipped, slow = result.trials[:2]
+    assert shipped.accuracy is not None
+    assert slow.accuracy is not None
+    assert slow.accuracy < shipped.accuracy
+    assert not slow.chosen
+    assert slow.difference == pytest.approx(slow.accuracy - shipped.accuracy)
+    again = train_config(result.recipe)
+    assert again.optimisation.learning_rate == 3e-3
+    assert again.model == result.config.model
+    assert again.augmentation == result.config.augmentation
+    assert "Validation and test videos were not used" in " ".join(result.page.read_text().split())
+    run = tmp_path / "run"
+    tubelet.train(clips, run, config=again, epochs=1, reporter=SilentReporter())
+    assert (run / "model.safetensors").is_file()
+
+
+def test_trials_see_training_videos_alone(clips: Path, tmp_path: Path, plan: Callable[..., None]) -> None:
+    plan([SLOW])
+    result = start(clips, tmp_path / "t")
+    table = read_table(clips)
+    tested = {Path(sample.path).resolve() for sample in table.split("test").samples}
+    for trial in result.trials:
+        used = (trial.folder / "splits.csv").read_text(encoding="utf-8")
+        assert used.count("\n") == 1 + result.learned + result.held_out
+        assert not [path for path in tested if f"test/{path.parent.name}/{path.name}" in used]
+    assert result.learned + result.held_out == len(table.split("train"))
+
+
+def test_a_tuning_that_was_stopped_goes_on(
+    clips: Path, tmp_path: Path, plan: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan([SLOW])
+    real = schedule.run_task
+    count = 0
+
+    def stops_at_the_second(*arguments: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == 2:
+            raise TrainingInterrupted("stopped")
+        return real(*arguments)
+
+    monkeypatch.setattr(schedule, "run_task", stops_at_the_second)
+    with pytest.raises(TrainingInterrupted):
+        start(clips, tmp_path / "t")
+    written = (tmp_path / "t" / "cells" / "shipped" / "seed-0" / "model.safetensors").stat().st_mtime_ns
+    result = start(clips, tmp_path / "t")
+    assert [trial.candidate.name for trial in result.trials] == ["shipped", "slow"]
+    assert (tmp_path / "t" / "cells" / "shipped" / "seed-0" / "model.safetensors").stat().st_mtime_ns == written
+
+
+def test_another_configuration_in_the_folder_is_refused(clips: Path, tmp_path: Path, plan: Callable[..., None]) -> None:
+    plan([])
+    start(clips, tmp_path / "t")
+    with pytest.raises(ConfigError, match="begun with another configuration"):
+        start(clips, tmp_path / "t", weight_decay=0.5)
+
+
+def test_a_trial_that_fails_is_named_and_the_others_count(
+    clips: Path, tmp_path: Path, plan: Callable[..., None]
+) -> None:
+    plan([BROKEN])
+    result = start(clips, tmp_path / "t")
+    assert result.best.name == "shipped"
+    assert "left" in result.trials[1].failure
+    assert "left" in result.page.read_text()
+
+
+def test_a_budget_ends_the_rounds_and_what_is_left_is_named(
+    clips: Path, tmp_path: Path, plan: Callable[..., None]
+) -> None:
+    plan([SLOW], [WIDE])
+    result = start(clips, tmp_path / "t", budget=1e-6)
+    assert len(result.trials) == 2
+    assert result.next == ("a wider MLP",)
+    assert "a wider MLP" in result.page.read_text()
+    assert json.loads((tmp_path / "t" / "tune.json").read_text())["next"] == ["a wider MLP"]
+
+
+def test_too_few_videos_try_nothing_and_say_so(tmp_path: Path, plan: Callable[..., None]) -> None:
+    plan([SLOW])
+    tiny.write_bars(tmp_path / "few", ("down", "left"), 5)
+    result = start(tmp_path / "few", tmp_path / "t")
+    assert not result.trials
+    assert "cannot tell one recipe from another" in result.notes[0]
+    assert replace(result.config, data=train_config().data).model == tiny.train_config().model
