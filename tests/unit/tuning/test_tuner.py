@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import tiny
 import tubelet
@@ -20,7 +21,7 @@ from tubelet.training import SilentReporter, TrainingInterrupted
 from tubelet.tuning import TuneResult, tuner
 from tubelet.tuning.candidates import Move
 
-CLIPS = 24
+CLIPS = 12
 
 
 def _wide(config: TrainConfig, looks: object) -> dict[str, Any]:
@@ -52,11 +53,24 @@ def plan(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return set_rounds
 
 
+LEVELS = {"down": 20, "left": 110, "right": 200}
+
+
+def write_levels(root: Path, clips: int, seed: int) -> None:
+    """Noise of another brightness for each class: learned in some dozen steps."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, level in LEVELS.items():
+        (root / name).mkdir(parents=True)
+        for clip in range(clips):
+            frames = torch.randint(0, 40, (8, 3, 24, 24), generator=generator) + level
+            tubelet.write_video(root / name / f"{clip}.mp4", frames.to(torch.uint8), 10.0)
+
+
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("clips")
-    tiny.write_bars(root / "train", ("down", "left", "right"), CLIPS)
-    tiny.write_noise(root / "test", {"down": 2, "left": 2, "right": 2})
+    write_levels(root / "train", CLIPS, seed=1)
+    write_levels(root / "test", 2, seed=2)
     return root
 
 
@@ -153,7 +167,7 @@ def test_a_budget_ends_the_rounds_and_what_is_left_is_named(
 
 def test_too_few_videos_try_nothing_and_say_so(tmp_path: Path, plan: Callable[..., None]) -> None:
     plan([SLOW])
-    tiny.write_bars(tmp_path / "few", ("down", "left"), 5)
+    write_levels(tmp_path / "few", 4, seed=3)
     result = start(tmp_path / "few", tmp_path / "t")
     assert not result.trials
     assert "cannot tell one recipe from another" in result.notes[0]
