@@ -122,6 +122,11 @@ def make_plan(videos: Sequence[Video], model: ViViT, source: str, options: Optio
     """
     if task_size < 1:
         raise ConfigError(f"task_size={task_size} must be at least 1")
+    if model.config.multi_label:
+        raise ConfigError(
+            f"a corpus has one class for each video, and several may be shown at once in "
+            f"{', '.join(model.config.multi_label)}; `tubelet predict --out FILE` writes all labels"
+        )
     heads = class_names(model.labels, model.config.heads)
     place = os.path.abspath(source) if os.path.exists(source) else source
     size = model.config.hidden_size

@@ -88,9 +88,11 @@ def adapt(model: nn.Module, **fields: Any) -> ViViT:
     config = _new_config(model.config, given)
     if config.head_norm == "none":
         model = fold_head_norm(model)
-    labels = model.labels if config.num_classes == model.config.num_classes else None
+    same_classes = (config.num_classes, config.multi_label) == (model.config.num_classes, model.config.multi_label)
+    labels = model.labels if same_classes else None
     adapted = ViViT(config, _new_preprocessing(model.preprocessing, model.config, config), labels)
     adapted.provenance = model.provenance
+    adapted.operating_points = model.operating_points if same_classes else {}
     first = next(model.parameters())
     adapted.to(first.device, first.dtype)
     source = {canonical(name): (name, tensor.detach()) for name, tensor in model.state_dict().items()}
