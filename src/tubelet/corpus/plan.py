@@ -145,7 +145,8 @@ def model_hash(model: ViViT) -> str:
     """Of the weights (an exported model's files), the configuration, the preprocessing and the class names."""
     seen = None if model.preprocessing is None else to_dict(model.preprocessing)
     files = dict(model.contract.files or {}) if isinstance(model, ExportedViViT) else {}
-    described = [to_dict(model.config), seen, model.labels, files]
+    config = {name: value for name, value in to_dict(model.config).items() if name != "multi_label"}  # always none
+    described = [config, seen, model.labels, files]
     hashed = hashlib.blake2b(json.dumps(described, sort_keys=True).encode(), digest_size=16)
     for name, value in sorted(model.state_dict().items()):
         hashed.update(f"{name} {value.dtype} {list(value.shape)}".encode())

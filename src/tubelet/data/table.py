@@ -153,6 +153,7 @@ class Table:
                 if names[index] not in known:
                     raise DataError(
                         f"class {names[index]!r} is not among the expected ones{did_you_mean(names[index], known)}"
+                        + ("; label_separator says what stands between labels" if head in self.multi_label else "")
                     )
             maps[head] = [known.get(name, -1) for name in names]
         samples = tuple(

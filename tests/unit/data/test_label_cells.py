@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tubelet.config import AugmentationConfig
-from tubelet.data import Batch, BatchMix, batch_generator, class_weights, read_table, write_table
+from tubelet.data import Batch, BatchMix, assign_splits, batch_generator, class_weights, read_table, write_table
 from tubelet.data.batch import collate
 from tubelet.data.dataset import targets_of
 from tubelet.data.items import Item
@@ -152,3 +152,20 @@ def test_a_batch_without_clips_has_targets_of_the_right_size() -> None:
 def test_weights_of_a_multi_label_head_are_those_without_over_those_with(videos: Path) -> None:
     table = read(videos, "path,label\na.mp4,x;y\nb.mp4,x\nc.mp4,x\nd.mp4,x;y\ne.mp4,y\nf.mp4,x\n")
     assert class_weights(table).tolist() == pytest.approx([1 / 5, 3 / 3])
+
+
+def test_splits_are_made_with_every_class_in_train(videos: Path) -> None:
+    cells = ["x;y", "x", "y", "z;x", "", "y;z", "x;y;z", "x;w", "", "y"]
+    for number in range(len(cells)):
+        (videos / f"{number}.mp4").write_bytes(b"%d" % number)
+    rows = "".join(f"{number}.mp4,{cell}\n" for number, cell in enumerate(cells))
+    table = read(videos, "path,label\n" + rows, label_separator=";")
+    divided = assign_splits(table, {"train": 0.6, "val": 0.4}, seed=0)
+    assert set(divided.splits) == {"train", "val"}
+    assert all(divided.split("train").counts("label"))
+
+
+def test_a_set_that_was_not_split_says_how(videos: Path) -> None:
+    table = read(videos, "path,label\na.mp4,x;y\nb.mp4,z\n")
+    with pytest.raises(DataError, match=r"class 'x;y' is not among .* label_separator"):
+        table.with_classes({"label": ["x", "y", "z"]}, ("label",))

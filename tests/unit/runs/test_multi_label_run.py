@@ -205,7 +205,7 @@ def test_an_exported_model_reports_the_same_labels(trained: Path, data: Path, tm
 
 
 def test_an_explanation_shows_sigmoids(trained: Path, data: Path) -> None:
-    found = tubelet.explain(trained, data.parent / "test7.mp4", target="left", method="legrad")
+    found = tubelet.explain(trained, data.parent / "test7.mp4", target="left", method="balanced")
     result = result_of(trained, data, "test7.mp4")
     assert dict(found.top)["left"] == pytest.approx(float(result.probabilities[result.classes.index("left")]), abs=1e-4)
 
@@ -239,6 +239,15 @@ def test_a_model_that_doubts_says_unknown(data: Path, tmp_path: Path) -> None:
     model = tubelet.load(tmp_path / "run")
     point = model.operating_points["label"]
     assert point.split == "val"
+    tagged = tubelet.train(
+        data,
+        tmp_path / "tagged",
+        config=override(config, init=str(tmp_path / "run"), preset=None, model={}),
+        labels=("shown",),
+        reporter=SilentReporter(),
+    )
+    assert tagged.model.config.multi_label == ("label",)
+    assert all(one.fitted_on == 24 and one.thresholds for one in tagged.model.operating_points.values())
     model.operating_points = {"label": type(point)(unknown_below=1.0, fitted_on=24, split="val")}
     tubelet.save(model, tmp_path / "doubtful")
     result = result_of(tmp_path / "doubtful", data, "test1.mp4")
