@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from tubelet.config import ModelConfig, OperatingPoint, PreprocessingConfig
+from tubelet.config import replace as changed
 from tubelet.errors import ConfigError
 from tubelet.nn.activations import ACTIVATIONS
 from tubelet.nn.batch_norm import BatchNorm
@@ -262,9 +263,8 @@ class ViViT(nn.Module):
         Raises:
             ConfigError: `labels` does not have `num_classes` names.
         """
-        config = replace(self.config, num_classes=num_classes)
-        if multi_label is not None:
-            config = replace(config, multi_label=tuple(multi_label))
+        kinds: dict[str, Any] = {} if multi_label is None else {"multi_label": tuple(multi_label)}
+        config = changed(self.config, num_classes=num_classes, **kinds)
         self.operating_points = {}
         self.labels = _checked_labels(labels, config)
         self.config = config

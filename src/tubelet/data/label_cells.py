@@ -74,7 +74,11 @@ class LabelCells:
 def label_cells(rows: Rows, options: TableFormat) -> tuple[LabelCells, list[str]]:
     """How to read the labels of a table, and notes on what was decided; a DataError if options do not fit it."""
     if options.one_hot:
+        if options.label_separator is not None or options.background is not None:
+            raise DataError("one_hot=True takes columns of 0 and 1, which have no label_separator and no background")
         return _one_hot(rows, options)
+    if options.label_separator == "":
+        raise DataError("label_separator is empty; name what stands between labels, or 'none'")
     if options.labels is not None and not options.labels:
         return LabelCells(), []
     heads = label_columns(rows.header, options.labels, rows.name)

@@ -89,6 +89,8 @@ def test_columns_of_0_and_1_are_classes_of_one_head(videos: Path) -> None:
     heads = read(videos, text, labels=("tag_a", "tag_b"))
     assert heads.multi_label == ()
     assert "one_hot=True" in " ".join(heads.notes)
+    with pytest.raises(DataError, match="no label_separator"):
+        read(videos, text, labels=("tag_*",), one_hot=True, label_separator=";")
     with pytest.raises(DataError, match="line 2: the column 'tag_a' holds 'yes'; one_hot=True takes 0 and 1"):
         read(videos, "path,tag_a\na.mp4,yes\n", labels=("tag_a",), one_hot=True)
 

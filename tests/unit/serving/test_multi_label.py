@@ -26,7 +26,7 @@ def test_answers_have_all_labels_above_their_thresholds_and_no_best_class(tmp_pa
     assert own.labels == ("day", "night")
     with running(model) as served:
         answer = served.post("/v1/predict", video.read_bytes()).json()
-        described = served.client.get("/v1/models").json()["models"][0]
+        described = served.client.get("/v1/model").json()["models"][0]
         decisions = served.post("/v1/timeline", video.read_bytes()).text
     assert [one["label"] for one in answer["labels"]] == ["day", "night"]
     assert answer["labels"][1]["probability"] == pytest.approx(float(own.probabilities[1]), abs=1e-6)
