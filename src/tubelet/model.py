@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from tubelet.config import ModelConfig, PreprocessingConfig
+from tubelet.config import ModelConfig, OperatingPoint, PreprocessingConfig
+from tubelet.config import replace as changed
 from tubelet.errors import ConfigError
 from tubelet.nn.activations import ACTIVATIONS
 from tubelet.nn.batch_norm import BatchNorm
@@ -59,6 +60,8 @@ class ViViT(nn.Module):
             the weights. None if not known.
         sample_clips: file of clips with the logits of these weights, where they were loaded from; None without.
         frozen: the part that `freeze` was last called with.
+        operating_points: by head, how probabilities become labels (thresholds, `unknown`); saved with the weights.
+            Heads that have none report their best class, or, multi-label, those from 0.5 on.
     """
 
     config: ModelConfig
@@ -66,6 +69,7 @@ class ViViT(nn.Module):
     provenance: Provenance | None = None
     sample_clips: Path | None = None
     frozen: Frozen = "none"
+    operating_points: Mapping[str, OperatingPoint]
 
     def __init__(
         self, config: ModelConfig, preprocessing: PreprocessingConfig | None = None, labels: Labels | None = None
@@ -74,6 +78,7 @@ class ViViT(nn.Module):
         self.config = config
         self.preprocessing = preprocessing
         self.labels = _checked_labels(labels, config)
+        self.operating_points = {}
         self.embedding = build_embedding(config)
         time, height, width = config.grid
         if config.variant == "factorised_encoder":
@@ -241,13 +246,26 @@ class ViViT(nn.Module):
             return {name: head(normed) for name, head in zip(self.config.heads, self.head.values(), strict=True)}
         return self.head(normed)
 
-    def reset_classifier(self, num_classes: int | dict[str, int], labels: Labels | None = None) -> None:
+    def reset_classifier(
+        self,
+        num_classes: int | dict[str, int],
+        labels: Labels | None = None,
+        *,
+        multi_label: Sequence[str] | None = None,
+    ) -> None:
         """Replace the head (or heads) by a new, random one; 0 classes remove it. `config` and `labels` follow.
+
+        Args:
+            num_classes: see `ModelConfig`.
+            labels: class names by head.
+            multi_label: heads that are; those that are there now, by default.
 
         Raises:
             ConfigError: `labels` does not have `num_classes` names.
         """
-        config = replace(self.config, num_classes=num_classes)
+        kinds: dict[str, Any] = {} if multi_label is None else {"multi_label": tuple(multi_label)}
+        config = changed(self.config, num_classes=num_classes, **kinds)
+        self.operating_points = {}
         self.labels = _checked_labels(labels, config)
         self.config = config
         like = next(self.embedding.parameters())

@@ -46,6 +46,7 @@ SKIPPED = {
     r"push_to_hub|from_pretrained\(\"me": "needs the Hub",
     r"PreprocessingConfig\(\.\.\.\)": "a placeholder",
     r"^tubelet serve": "runs until a signal; tests/integration/test_serve.py runs it",
+    r"^python examples/|motions": "tests/docs/test_examples.py runs it in small",
     r"^tubelet demo": "takes minutes; tests/integration/test_demo.py runs it in small",
     r"^source <|completion bash >": "of an interactive shell; tests/unit/cli/test_completion.py runs it",
 }

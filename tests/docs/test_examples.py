@@ -14,6 +14,7 @@ SAYS = {
     "predict": "left-slow-rgb",
     "train": "runs/example/report.html",
     "fine_tune": "left",
+    "multi_label": "average precision",
     "stream": "left-slow-rgb",
     "explain": "map (12,",
     "export": "left-slow-rgb",

@@ -59,12 +59,17 @@ class TableOptions(CommonOptions, TableFormat):
         video_root: folder that the paths of a table start from.
         nested: every folder with videos is a class, not the first level alone.
         allow_missing: leave out samples whose file does not exist, and say so.
+        label_separator: what stands between several labels in a cell; none takes every cell for one class.
+        one_hot: the columns of --labels hold 0 or 1 and are the classes of one head.
+        background: the label that means none of the classes.
     """
 
     format: DataFormat = "auto"
     labels: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="COLUMN ...")] = None
     group_column: Annotated[str | None, tyro.conf.arg(metavar="COLUMN")] = None
     video_root: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
+    label_separator: Annotated[str | None, tyro.conf.arg(metavar="TEXT")] = None
+    background: Annotated[str | None, tyro.conf.arg(metavar="LABEL")] = None
 
     def read(self, source: str | Path, *, allow_leaks: bool = False) -> Table:
         """The table that these options describe; `allow_leaks` as in `tubelet.data.read_table`."""

@@ -45,7 +45,11 @@ class Options(TableOptions):
         views: 4x3 is 4 clips spread over each video, 3 crops of each; dense:16 a clip every 16 frames; whole the whole
             video in one clip.
         average: of the views: logits (the paper), or probabilities.
-        calibrate_on: split to fit a temperature on, which is then measured on the others; val for instance.
+        calibrate_on: split to fit a temperature on (thresholds for a multi-label head), which is then measured on the
+            others; val for instance.
+        abstain: with --calibrate-on: share of right answers, 0.95 for instance; a video that is too doubtful for it is
+            unknown.
+        keep_thresholds: with --calibrate-on: make the thresholds those of the model, for predict, serve and export.
         probe: temporal evaluates with frames shuffled, reversed, and a single one too: does time matter to the model?
         stored: compute the figures of these predictions again, without a model: a folder, or a predictions.jsonl.
         classes: for --from, a JSON file with the names of the classes of each head, where nothing beside it has them.
@@ -70,6 +74,8 @@ class Options(TableOptions):
     views: str = "1x1"
     average: Literal["logits", "probabilities"] = "logits"
     calibrate_on: Annotated[str | None, tyro.conf.arg(metavar="SPLIT")] = None
+    abstain: Annotated[float | None, tyro.conf.arg(metavar="SHARE")] = None
+    keep_thresholds: bool = False
     probe: Literal["temporal"] | None = None
     stored: Annotated[Path | None, tyro.conf.arg(name="from", metavar="PREDICTIONS")] = None
     classes: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -135,6 +141,8 @@ def _measured(options: Options, output: Output) -> KeptEvaluation:
             model=load_model(options.model, output),
             split=options.split,
             calibrate_on=options.calibrate_on,
+            abstain=options.abstain,
+            keep_thresholds=options.keep_thresholds,
             temporal=options.probe == "temporal",
             seed=options.seed,
             out=options.out,

@@ -19,6 +19,7 @@ ALIASES = {"learning_rate": ["--lr"]}
 NOT_FLAGS = {
     "source",  # the word DATA
     "num_classes",  # the data's
+    "multi_label",  # the data's
     "crop_size",  # the model's image_size
     "median_frames",  # of the training videos
 }

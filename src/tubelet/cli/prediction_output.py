@@ -73,7 +73,12 @@ def show_result(result: Result, output: Output) -> None:
         if len(result.heads) > 1:
             output.console.print(f"  {printable(head.name)}")
             indent = "    "
-        best = [(printable(label), probability) for label, probability in head.top(result.shown)]
+        best = [(printable(label), probability) for label, probability in head.reported(result.shown)]
+        if not best:
+            output.console.print(f"{indent}{printable(head.in_words(0))}", markup=False, soft_wrap=True)
+            continue
+        if head.is_unknown:
+            output.console.print(f"{indent}{head.label}; the most probable classes:", soft_wrap=True)
         width = max(len(label) for label, _ in best)
         for label, probability in best:
             bar = ("▇" * round(20 * probability), "blue")

@@ -4,6 +4,7 @@ from tubelet.config.data import NO_AUGMENTATION, AugmentationConfig, DataConfig
 from tubelet.config.model import ModelConfig, Pool, replace, uniform_frame_indices
 from tubelet.config.model_cost import Cost, cost
 from tubelet.config.monitoring import MonitoringConfig
+from tubelet.config.operating_point import OperatingPoint
 from tubelet.config.preprocessing import PreprocessingConfig
 from tubelet.config.pretraining import MaskingConfig, PretrainConfig
 from tubelet.config.recipes import default_recipe, override, pretrain_config, recipes, train_config
@@ -26,6 +27,7 @@ __all__ = [
     "MaskingConfig",
     "ModelConfig",
     "MonitoringConfig",
+    "OperatingPoint",
     "OptimisationConfig",
     "Pool",
     "PreprocessingConfig",

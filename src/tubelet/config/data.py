@@ -12,6 +12,9 @@ from tubelet.errors import ConfigError
 
 DataFormat = Literal["auto", "folder", "table", "kinetics", "something", "epic", "moments", "shards"]
 
+KEEP_WHOLE = "none"
+"""The `label_separator` with which no cell is split."""
+
 MOST_WORKERS = 1024
 """More than any machine has cores for."""
 
@@ -33,6 +36,14 @@ class TableFormat:
     video_root: str | Path | None = None
     nested: bool = False
     allow_missing: bool = False
+    label_separator: str | None = None
+    one_hot: bool = False
+    background: str | None = None
+
+    @property
+    def splits_cells(self) -> bool:
+        """Whether a separator of labels was given."""
+        return self.label_separator not in (None, KEEP_WHOLE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +62,13 @@ class DataConfig(TableFormat):
         fractions: shares of the splits that are made where the data has none.
         nested: a folder of folders: every folder with videos is a class (`sports/running`), not the first level alone.
         allow_missing: leave out samples whose file does not exist, and say so, instead of stopping.
+        label_separator: what stands between the labels of a video in one cell ("jump;run"); such columns become
+            multi-label heads. None splits at ; or | where every part of a cell occurs in other cells too, and says so;
+            `none` takes every cell for one class.
+        one_hot: the columns of `labels` hold 0 or 1 and are the classes of one multi-label head `label`; `tag_*` names
+            all columns that begin so.
+        background: the label that means none of the classes. In a multi-label head it is the empty set; a head with one
+            class per video learns it as a class, and a prediction of it reads `unknown`.
         workers: processes that decode; None is one for each core, at most 8; 0 decodes in the training process.
         cache: `memory` keeps decoded, resized frames, so that each video is decoded once. Exactly the same result.
             `features` keeps what a frozen spatial encoder (or a frozen encoder) makes of each video, on disk too, and

@@ -58,6 +58,8 @@ class ModelConfig:
             classifier '0', and what transformers does to a VideoMAE without mean pooling). Models 3 and 4 have no class
             token. Default: `cls` for models 1 and 2, `mean` for 3 and 4.
         num_classes: an int, or a size for each of several heads: `{"verb": 97, "noun": 300}`. 0 means no head.
+        multi_label: heads whose classes exclude nothing: a video may show several of them, or none. Their probabilities
+            are sigmoids of the logits; those of the other heads are a softmax.
         head_norm: `none`, or `batch`: the pooled vector is normalised over the batch before the heads, without scale
             and bias (as in MAE's linear probe, He et al., CVPR 2022). Where all clips look much alike their vectors
             hardly differ, and a training from scratch is slow to find what does; with it, it learns many times faster.
@@ -98,6 +100,7 @@ class ModelConfig:
     attention_order: Literal["space_time", "time_space"] | None = None
     pool: Pool | None = None
     num_classes: int | dict[str, int] = 400
+    multi_label: tuple[str, ...] = ()
     head_norm: Literal["none", "batch"] = "none"
     residual_init: float = 1.0
     positions: Literal["learned", "sinusoidal"] = "learned"
@@ -117,6 +120,7 @@ class ModelConfig:
         check_types(self)
         self._set("image_size", tuple(self.image_size))
         self._set("tubelet_size", tuple(self.tubelet_size))
+        self._set("multi_label", tuple(self.multi_label))
         self._fill_defaults()
         self._check_numbers()
         self._check_input_size()
@@ -212,6 +216,11 @@ class ModelConfig:
             raise ConfigError(f"num_classes={self.num_classes} needs at least one head, each with at least one class")
         elif any(not name.isidentifier() for name in self.num_classes):
             raise ConfigError(f"num_classes={self.num_classes}: a head's name is letters, digits and _, as in 'verb'")
+        for name in self.multi_label:
+            if name not in self.heads:
+                raise ConfigError(
+                    f"multi_label names {name!r}, which is no head; heads: {', '.join(self.heads) or 'none'}"
+                )
 
     def _check_input_size(self) -> None:
         frames, height, width = self.tubelet_size
@@ -328,4 +337,7 @@ def replace(config: ModelConfig, **changes: Any) -> ModelConfig:
         values["sampled_frames"] = None
         if changes["embedding"] == "uniform_frames":
             values["tubelet_size"] = (1, *config.tubelet_size[1:])
+    if "num_classes" in changes and "multi_label" not in changes:
+        heads = dataclasses.replace(config, num_classes=changes["num_classes"], multi_label=()).heads
+        values["multi_label"] = tuple(head for head in config.multi_label if head in heads)
     return ModelConfig(**{**values, **changes})

@@ -16,7 +16,14 @@ from tubelet.config.training import AdaptationConfig, OptimisationConfig, Runtim
 from tubelet.errors import ConfigError
 
 WITHOUT_LABELS: dict[str, dict[str, Any]] = {
-    "data": {"labels": None, "balanced": False, "fractions": DataConfig().fractions},
+    "data": {
+        "labels": None,
+        "label_separator": None,
+        "one_hot": False,
+        "background": None,
+        "balanced": False,
+        "fractions": DataConfig().fractions,
+    },
     "augmentation": {
         "flip_labels": {},
         "reverse": 0.0,

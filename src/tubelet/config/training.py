@@ -42,7 +42,10 @@ class OptimisationConfig:
         clip_norm: gradients of a larger norm are scaled down to it; None lets them be.
         class_weights: `none`; `balanced`: a clip counts the more the rarer its class is, so that all classes weigh the
             same; or `effective`: the same up to about a thousand clips a class, beyond which more clips weigh more (the
-            effective number of samples with beta 0.999, Cui et al., CVPR 2019). The clips' mean weight is 1.
+            effective number of samples with beta 0.999, Cui et al., CVPR 2019). The clips' mean weight is 1. In a
+            multi-label head the weight is for the clips that show a class, against those that do not. `auto` is
+            `balanced` for heads with one class per video whose largest class has ten times the videos of the smallest,
+            and says so; other heads have none.
         ema_decay: keep a moving average of the weights with this decay, and validate and deliver that; 0 or None for
             none.
         layer_decay: each layer below the head learns at this share of the rate of the one above it; None for the same
@@ -65,7 +68,7 @@ class OptimisationConfig:
     accumulate_steps: int = 1
     fit_memory: bool = False
     clip_norm: float | None = 1.0
-    class_weights: Literal["none", "balanced", "effective"] = "none"
+    class_weights: Literal["auto", "none", "balanced", "effective"] = "none"
     ema_decay: float | None = None
     layer_decay: float | None = None
     freeze: Literal["none", "embedding", "spatial", "encoder"] = "none"
@@ -147,8 +150,12 @@ class ValidationConfig:
         validation_views: CLIPSxCROPS of each video; Scenic's is one centre clip, one centre crop.
         validate_every: epochs from one validation to the next; there is always one after the last.
         patience: stop after so many validations in a row without a better one (early stopping); None never does.
-        keep: `best`, the weights with the highest top-1 (then the lowest loss) are delivered; or `last`. A split that
-            results are reported on must not choose: watch it with `last`.
+        keep: `best`, the weights with the highest top-1 (mean average precision of multi-label heads; mean over heads;
+            then the lowest loss) are delivered; or `last`. A split that results are reported on must not choose: watch
+            it with `last`.
+        abstain: share of right answers that a head with one class per video is to have, 0.95 for instance: after the
+            training a probability is fitted on the validation videos below which a video is `unknown`. None always
+            answers.
         allow_test_validation: let the test videos choose the weights all the same, which makes what is then measured on
             them too good.
     """
@@ -161,6 +168,7 @@ class ValidationConfig:
     patience: int | None = None
     keep: Literal["best", "last"] = "best"
     allow_test_validation: bool = False
+    abstain: float | None = None
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -168,6 +176,8 @@ class ValidationConfig:
         _at_least(self, "validate_every", 1)
         if self.patience is not None:
             _at_least(self, "patience", 1)
+        if self.abstain is not None and not 0 < self.abstain <= 1:
+            raise ConfigError(f"abstain={self.abstain} is a share of right answers; use a number above 0, at most 1")
         if self.test_chooses and not self.allow_test_validation:
             raise ConfigError(
                 "validation_split='test': test videos must not choose the epoch, since what is then measured on them "

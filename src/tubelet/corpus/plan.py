@@ -122,6 +122,11 @@ def make_plan(videos: Sequence[Video], model: ViViT, source: str, options: Optio
     """
     if task_size < 1:
         raise ConfigError(f"task_size={task_size} must be at least 1")
+    if model.config.multi_label:
+        raise ConfigError(
+            f"a corpus has one class for each video, and several may be shown at once in "
+            f"{', '.join(model.config.multi_label)}; `tubelet predict --out FILE` writes all labels"
+        )
     heads = class_names(model.labels, model.config.heads)
     place = os.path.abspath(source) if os.path.exists(source) else source
     size = model.config.hidden_size
@@ -140,7 +145,8 @@ def model_hash(model: ViViT) -> str:
     """Of the weights (an exported model's files), the configuration, the preprocessing and the class names."""
     seen = None if model.preprocessing is None else to_dict(model.preprocessing)
     files = dict(model.contract.files or {}) if isinstance(model, ExportedViViT) else {}
-    described = [to_dict(model.config), seen, model.labels, files]
+    config = {name: value for name, value in to_dict(model.config).items() if name != "multi_label"}  # always none
+    described = [config, seen, model.labels, files]
     hashed = hashlib.blake2b(json.dumps(described, sort_keys=True).encode(), digest_size=16)
     for name, value in sorted(model.state_dict().items()):
         hashed.update(f"{name} {value.dtype} {list(value.shape)}".encode())

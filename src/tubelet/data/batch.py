@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -20,7 +20,8 @@ class Batch:
         video: float32 [B, T, C, H, W], or [B, V, T, C, H, W] for evaluation. B is smaller than the batch size where
             videos could not be read, and 0 if none could.
         frame_mask: bool [B, T] or [B, V, T], True where a frame is real; None if all are.
-        targets: head to class indices, int64 [B]; or soft targets [B, K] after `MixupCutmix`.
+        targets: head to class indices, int64 [B]; or soft targets [B, K] after `MixupCutmix`. Of a multi-label head
+            float32 [B, K], 1 for each class that is shown.
         indices: of the samples in the table, int64 [B].
         failures: the videos of this batch that could not be read.
         frames: evaluation: for each video and clip, the frames of the video that the clip holds; None in training.
@@ -60,13 +61,19 @@ class Batch:
         )
 
 
-def collate(items: Sequence[Item | Failure], heads: Sequence[str], video_shape: Sequence[int]) -> Batch:
+def collate(
+    items: Sequence[Item | Failure],
+    heads: Sequence[str],
+    video_shape: Sequence[int],
+    multi_label: Mapping[str, int] | None = None,
+) -> Batch:
     """Stack items into a batch; failures are listed beside them.
 
     Args:
         items: of a `ClipDataset`.
         heads: of the table.
         video_shape: of one item, for a batch without any.
+        multi_label: classes of each multi-label head.
     """
     clips = [item for item in items if not isinstance(item, Failure)]
     failures = [item for item in items if isinstance(item, Failure)]
@@ -76,7 +83,15 @@ def collate(items: Sequence[Item | Failure], heads: Sequence[str], video_shape: 
     if any(mask is not None for mask in masks):
         whole = torch.ones(video.shape[1:-3], dtype=torch.bool)
         frame_mask = torch.stack([whole if mask is None else mask for mask in masks])
-    targets = {head: torch.tensor([clip["targets"][head] for clip in clips], dtype=torch.int64) for head in heads}
+    targets: dict[str, Tensor] = {}
+    for head in heads:
+        of_clips = [clip["targets"][head] for clip in clips]
+        if multi_label is not None and head in multi_label:
+            targets[head] = torch.zeros(len(clips), multi_label[head])
+            for row, target in zip(targets[head], of_clips, strict=True):
+                row.copy_(torch.as_tensor(target))
+        else:
+            targets[head] = torch.tensor(of_clips, dtype=torch.int64)
     indices = torch.tensor([clip["index"] for clip in clips], dtype=torch.int64)
     frames = [clip["frames"] for clip in clips if clip["frames"] is not None]
     damaged = [clip.get("damaged", 0) for clip in clips]

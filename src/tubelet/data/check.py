@@ -12,6 +12,7 @@ from functools import partial
 
 from tubelet.config import PreprocessingConfig
 from tubelet.data.check_report import CheckReport, Problem, Spread
+from tubelet.data.class_weights import SKEWED
 from tubelet.data.content import copies
 from tubelet.data.given_splits import groups_in_several_splits, overlaps
 from tubelet.data.table import Sample, Table
@@ -23,7 +24,6 @@ from tubelet.video.clip import damage_in_words, why_unreadable
 from tubelet.video.decoder_log import decoder_log
 from tubelet.video.protocol import VisitingDecoder, until_settled
 
-UNEQUAL = 10
 """How many times as many samples the most frequent class has as the rarest, from which on a report says so."""
 
 Balance = dict[str, dict[str, dict[str, int]]]
@@ -178,8 +178,8 @@ def _conflicts(table: Table, of_content: Iterable[Sequence[Sample]]) -> tuple[tu
         for sample in group:
             by_time[sample.start, sample.end].append(sample)
         for samples in by_time.values():
-            named = {"/".join(table.class_names(sample)) + f": {sample.path}": sample.labels for sample in samples}
-            if any(labels != samples[0].labels for labels in named.values()):
+            named = {"/".join(table.class_names(sample)) + f": {sample.path}": sample.shown for sample in samples}
+            if any(shown != samples[0].shown for shown in named.values()):
                 found.append(tuple(named))
     return tuple(found)
 
@@ -202,7 +202,7 @@ def _untrained(table: Table) -> tuple[str, ...]:
     for head, names in untrained_classes(table).items():
         for name in names:
             index = table.classes[head].index(name)
-            counts = Counter(sample.split or "no split" for sample in table.samples if sample.labels[head] == index)
+            counts = Counter(sample.split or "no split" for sample in table.samples if index in sample.shown[head])
             listed = ", ".join(f"{split}: {count}" for split, count in sorted(counts.items()))
             found.append(f"{name if head == 'label' else f'{head} {name}'} ({listed})")
     return tuple(found)
@@ -212,7 +212,7 @@ def _unequal(balance: Balance) -> tuple[str, ...]:
     found = []
     for head, splits in balance.items():
         counts = {name: count for name, count in splits.get("train", splits.get("", {})).items() if count}
-        if counts and max(counts.values()) >= UNEQUAL * min(counts.values()):
+        if counts and max(counts.values()) >= SKEWED * min(counts.values()):
             most, rarest = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
             found.append(f"{head}: {counts[most]} samples of {most!r} and {counts[rarest]} of {rarest!r} to learn from")
     return tuple(found)
@@ -223,7 +223,8 @@ def _balance(table: Table) -> Balance:
     balance = {head: {split: dict.fromkeys(names, 0) for split in splits} for head, names in table.classes.items()}
     for sample in table.samples:
         for head, names in table.classes.items():
-            balance[head][sample.split or ""][names[sample.labels[head]]] += 1
+            for index in sample.shown[head]:
+                balance[head][sample.split or ""][names[index]] += 1
     return balance
 
 

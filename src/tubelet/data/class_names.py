@@ -55,7 +55,7 @@ def doubtful_names(classes: Mapping[str, Sequence[str]]) -> list[str]:
         if several:
             notes.append(
                 f"{what} that look like several labels in one cell: {listing(map(repr, several), 3)}; each "
-                "combination is a class of its own. Give each label a column of its own, and name them (labels)"
+                "combination is a class of its own. What stands between labels is named by label_separator (';')"
             )
     return notes
 

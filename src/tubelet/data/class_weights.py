@@ -9,9 +9,15 @@ from torch import Tensor
 from tubelet.data.table import Table
 from tubelet.errors import ConfigError
 
+SKEWED = 10
+"""Samples of the largest class for one of the smallest from which on classes are called skewed."""
+
 
 def class_weights(table: Table, head: str = "label", *, beta: float | None = None) -> Float[Tensor, "K"]:
     """A weight for each class in the loss, larger for rare ones, 1 on average over the samples.
+
+    The classes of a multi-label head are weighed each for itself: the factor for samples that show it is the number of
+    samples that do not over the number of those that do (`pos_weight` of torch), 1 for a class that none shows.
 
     Args:
         table: whose samples count.
@@ -29,7 +35,13 @@ def class_weights(table: Table, head: str = "label", *, beta: float | None = Non
     if beta is not None and not 0 <= beta < 1:
         raise ConfigError(f"beta={beta} must be from 0 to below 1; None lets all classes weigh the same")
     counts = torch.tensor(table.counts(head), dtype=torch.float64)
-    some = counts.clamp(min=1)
-    effective = some if beta is None else (1 - beta**some) / (1 - beta)
+
+    def effective_number(counts: Tensor) -> Tensor:
+        return counts if beta is None else (1 - beta**counts) / (1 - beta)
+
+    effective = effective_number(counts.clamp(min=1))
+    if head in table.multi_label:
+        others = effective_number((len(table) - counts).clamp(min=1))
+        return torch.where(counts > 0, others / effective, 1.0).float()
     weights = torch.where(counts > 0, 1 / effective, 0.0)
     return (weights * counts.sum() / (weights * counts).sum()).float()

@@ -149,7 +149,7 @@ def name_in(cell: str, column: str, where: str) -> str:
         if isinstance(value, list | dict | set | tuple):
             raise DataError(
                 f"{where}: the column {column!r} holds a {type(value).__name__} ({cell:.60}), expected one name. A "
-                "video has one class in each column; give each label a column of its own, and name them (labels)"
+                "video has one class in each column, or a list of names in JSON; other labels have their own column"
             )
     return cell
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
@@ -21,6 +21,18 @@ from tubelet.errors import ConfigError, VideoError
 from tubelet.video import Clip, Clips, Decoder, Preprocessing, open_video
 from tubelet.video.clip import damage_in_words, why_unreadable
 from tubelet.video.in_memory import InMemoryDecoder
+
+
+def targets_of(shown: Mapping[str, Sequence[int]], table: Table) -> dict[str, int | Tensor]:
+    """The targets of an `Item` out of `Sample.shown`."""
+    targets: dict[str, int | Tensor] = {}
+    for head, indices in shown.items():
+        if head in table.multi_label:
+            targets[head] = several = torch.zeros(len(table.classes[head]))
+            several[list(indices)] = 1
+        else:
+            targets[head] = indices[0]
+    return targets
 
 
 class ClipDataset(Dataset[Item | Failure]):
@@ -116,13 +128,14 @@ class ClipDataset(Dataset[Item | Failure]):
         from tubelet.data.transforms import augment, is_flipped
 
         draws = Draws(self.seed, draw.epoch, draw.index, draw.repeat)
-        backwards = self._reversed.names(sample.labels) and bernoulli(draws.rng("reverse"), self.augmentation.reverse)
+        backwards = self._reversed.names(sample.shown) and bernoulli(draws.rng("reverse"), self.augmentation.reverse)
         frames, real = self._training_frames(sample, draw.index, draws, backwards)
-        targets = dict(sample.labels)
+        shown = sample.shown
         if backwards:
-            targets = self._reversed(targets)
+            shown = self._reversed(shown)
         if is_flipped(self.augmentation, draws):
-            targets = self._flipped(targets)
+            shown = self._flipped(shown)
+        targets = targets_of(shown, self.table)
         video = augment(frames, self.augmentation, self.preprocessing, draws)
         return Item(video=video, frame_mask=real_mask(real), targets=targets, index=draw.index, frames=None)
 
@@ -156,7 +169,7 @@ class ClipDataset(Dataset[Item | Failure]):
         return Item(
             video=views.video,
             frame_mask=views.frame_mask,
-            targets=dict(sample.labels),
+            targets=targets_of(sample.shown, self.table),
             index=index,
             frames=frames,
             damaged=len(views.damaged),

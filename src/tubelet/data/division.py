@@ -34,7 +34,7 @@ def divide(
     for unit in independent_units(samples, same=same):
         found[unit_name(table, unit)] += unit
     order = sorted(found, key=lambda name: (_hash(seed, name), name))
-    contents = {name: Counter(_stratum(sample, head) for sample in found[name]) for name in order}
+    contents = {name: Counter(stratum for sample in found[name] for stratum in _strata(sample, head)) for name in order}
     divided = {id(sample) for sample in samples}
     given = classes_of(s for s in table.samples if s.split == TRAIN and id(s) not in divided)
     classes = {name: classes_of(found[name]) for name in order}
@@ -54,8 +54,9 @@ def divide(
     return {id(sample): split_of[name] for name, unit in found.items() for sample in unit}
 
 
-def _stratum(sample: Sample, head: str | None) -> int:
-    return -1 if head is None else sample.labels[head]
+def _strata(sample: Sample, head: str | None) -> tuple[int, ...]:
+    """The classes that a sample is divided by."""
+    return (-1,) if head is None else sample.shown[head] or (-1,)
 
 
 def unit_name(table: Table, unit: Iterable[Sample]) -> str:

@@ -38,7 +38,7 @@ def belonging_hint(samples: Sequence[Sample], root: str) -> str | None:
     """
     labels: dict[tuple[str, str], Hashable] = {}
     for sample in samples:
-        labels.setdefault(_named(sample.path, root), tuple(sample.labels.values()))
+        labels.setdefault(_named(sample.path, root), tuple(sample.shown.values()))
     kinds = max(len({folder for folder, _ in labels}), len(set(labels.values())))
     for belongs, what, whats in (
         (_subject, "person", "people"),

@@ -76,13 +76,13 @@ class LabelMap:
             self._becomes[head][names.index(source)] = names.index(target)
         return {names.index(source) for source in becomes}
 
-    def __call__(self, labels: Mapping[str, int]) -> dict[str, int]:
-        """The labels afterwards; classes that are not named keep theirs."""
-        return {head: self._becomes[head][index] for head, index in labels.items()}
+    def __call__(self, shown: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
+        """The classes that are shown afterwards (`Sample.shown`); those that are not named stay."""
+        return {head: tuple(self._becomes[head][index] for index in indices) for head, indices in shown.items()}
 
-    def names(self, labels: Mapping[str, int]) -> bool:
-        """Whether the class of these labels is named in every head that the map has."""
-        return bool(self._named) and all(labels[head] in named for head, named in self._named.items())
+    def names(self, shown: Mapping[str, Sequence[int]]) -> bool:
+        """Whether all classes that are shown are named in every head that the map has."""
+        return bool(self._named) and all(named.issuperset(shown[head]) for head, named in self._named.items())
 
 
 def suggest_flip_labels(classes: Mapping[str, Sequence[str]]) -> dict[str, dict[str, str]]:

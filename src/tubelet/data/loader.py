@@ -116,7 +116,12 @@ def make_loader(
         dataset,  # type: ignore[arg-type]  # torch ties the type of an item to that of a batch
         batch_sampler=batches,
         num_workers=workers,
-        collate_fn=partial(collate, heads=tuple(dataset.table.classes), video_shape=dataset.video_shape),
+        collate_fn=partial(
+            collate,
+            heads=tuple(dataset.table.classes),
+            video_shape=dataset.video_shape,
+            multi_label={head: dataset.table.heads[head] for head in dataset.table.multi_label},
+        ),
         worker_init_fn=_start_worker,
         pin_memory=torch.cuda.is_available() if pin_memory is None else pin_memory,
         persistent_workers=workers > 0,

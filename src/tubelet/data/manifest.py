@@ -12,13 +12,13 @@ from tubelet.data.columns import (
     columns_for,
     find_column,
     frames_per_second,
-    label_columns,
     name_in,
     named_column,
     unread_note,
     window_columns,
     window_of,
 )
+from tubelet.data.label_cells import label_cells, one_hot_note
 from tubelet.data.records import Record
 from tubelet.data.rows import Rows
 from tubelet.errors import DataError
@@ -35,8 +35,7 @@ def manifest_records(rows: Rows, root: Path, options: TableFormat) -> tuple[list
     path = find_column(header, "path")
     if path is None:
         raise DataError(f"{rows.name}: no column is called path, video or file; the columns are: {', '.join(header)}")
-    without = options.labels is not None and not options.labels
-    heads = {} if without else label_columns(header, options.labels, rows.name)
+    cells, notes = label_cells(rows, options)
     split = _column(rows, options.split_column, "split")
     group = _column(rows, options.group_column, "group")
     start, end = window_columns(header)
@@ -46,12 +45,7 @@ def manifest_records(rows: Rows, root: Path, options: TableFormat) -> tuple[list
         where = rows.where(line)
         if not row[path]:
             raise DataError(f"{where}: the path is empty")
-        labels = {head: name_in(row[column], column, where) for head, column in heads.items()}
-        for head, name in labels.items():
-            if not name:
-                raise DataError(
-                    f"{where}: the label in column {heads[head]!r} is empty; fill it in or leave the row out"
-                )
+        labels, label_sets = cells.read(row, where)
         times = window_of(row[start] if start else "", row[end] if end else "", where)
         records.append(
             Record(
@@ -62,20 +56,21 @@ def manifest_records(rows: Rows, root: Path, options: TableFormat) -> tuple[list
                 group=(name_in(row[group], group, where) or None) if group else None,
                 line=where,
                 frame_rate=frames_per_second(row[rate], where) if rate else None,
+                label_sets=label_sets,
             )
         )
     if rate and not any(os.path.isdir(record.path) for record in records):
         rate = None
-    notes = []
+    notes += one_hot_note(rows, cells)
     if options.labels is None:
-        others = [column for column in header if find_column([column], "label") and column not in heads.values()]
-        notes += _or_meant("labels are", heads["label"], others)
+        others = [column for column in header if find_column([column], "label") and column not in cells.columns]
+        notes += _or_meant("labels are", cells.columns[0], others)
     passed_over = set[str]()
     for meaning, column in (("path", path), ("start", start), ("end", end)):
         others = [other for other in columns_for(header, meaning) if other != column]
         passed_over.update(others)
         notes += _or_meant(f"{meaning} is", column, others)
-    read = {path, *heads.values(), split, group, start, end, rate, *passed_over}
+    read = {path, *cells.columns, split, group, start, end, rate, *passed_over}
     return records, [*notes, *unread_note(header, read, group)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from jaxtyping import Float
@@ -23,21 +23,24 @@ class MixupCutmix:
     Mixup (Zhang et al., ICLR 2018) as in Scenic's trainer: one weight from Beta(alpha, alpha) for the whole
     batch, and the partner is the clip at the same place of the reversed batch. Cutmix (Yun et al., ICCV 2019): a box of
     the partner is put in, the same one in all frames, a tube; the weight is the share of the frame that is left. Label
-    smoothing comes after mixing, `on * (1 - s) + s / K`, as in Scenic.
+    smoothing comes after mixing, `on * (1 - s) + s / K`, as in Scenic. The classes of a multi-label head are mixed each
+    for itself, and smoothed as two alternatives, shown or not: `on * (1 - s) + s / 2`.
 
     Args:
         config: `mixup`, `cutmix`, `mix_probability`, `label_smoothing`.
         heads: number of classes by head.
+        multi_label: heads of which several classes may be shown.
 
     Raises:
         ConfigError: no head.
     """
 
-    def __init__(self, config: AugmentationConfig, heads: Mapping[str, int]) -> None:
+    def __init__(self, config: AugmentationConfig, heads: Mapping[str, int], multi_label: Collection[str] = ()) -> None:
         if not heads:
             raise ConfigError("nothing to mix: the data has no labels")
         self.config = config
         self.heads = dict(heads)
+        self.multi_label = frozenset(multi_label)
 
     def __call__(
         self, videos: Float[Tensor, "B T C H W"], targets: Mapping[str, Tensor], generator: Generator
@@ -46,11 +49,11 @@ class MixupCutmix:
 
         Args:
             videos: of a batch; not changed.
-            targets: head to class indices, int64 [B].
+            targets: head to class indices, int64 [B]; of a multi-label head 0 and 1, float32 [B, K].
             generator: of every draw (`batch_generator`).
 
         Returns:
-            videos, and head to soft targets, float32 [B, K], which sum to 1.
+            videos, and head to soft targets, float32 [B, K], which sum to 1 but in multi-label heads.
         """
         mixed = self._mix(videos, targets, generator)
         return mixed[:2]
@@ -69,7 +72,10 @@ class MixupCutmix:
         if set(targets) != set(self.heads):
             raise DataError(f"targets for {', '.join(targets)}, expected {', '.join(self.heads)}")
         hot = {
-            head: torch.nn.functional.one_hot(targets[head], classes).float() for head, classes in self.heads.items()
+            head: targets[head]
+            if head in self.multi_label
+            else torch.nn.functional.one_hot(targets[head], classes).float()
+            for head, classes in self.heads.items()
         }
         # numbers of the standard library: torch draws no beta from a generator
         draws = random.Random(integer(generator, 2**62))
@@ -85,7 +91,10 @@ class MixupCutmix:
             hot = {head: torch.lerp(target.flip(0), target, weight) for head, target in hot.items()}
         smoothing = self.config.label_smoothing
         if smoothing:
-            hot = {head: target * (1 - smoothing) + smoothing / target.shape[1] for head, target in hot.items()}
+            hot = {
+                head: target * (1 - smoothing) + smoothing / (2 if head in self.multi_label else target.shape[1])
+                for head, target in hot.items()
+            }
         return videos, hot, mixed
 
 

@@ -20,7 +20,7 @@ from tubelet.data.check_report import Problem
 from tubelet.data.shard_plan import PlannedVideo, ShardPlan
 from tubelet.data.shard_reader import DESCRIPTION, FAILURES, FORMAT, INDEX, PREPARING, read_description
 from tubelet.data.shard_writer import ShardWriter, Stored, write_lines
-from tubelet.data.table import Table
+from tubelet.data.table import Sample, Table
 from tubelet.device import usable_cores
 from tubelet.errors import DataError, VideoError
 from tubelet.files import storage_errors, write_text
@@ -151,7 +151,7 @@ def _fill(
         description = {
             "path": video.name,
             "samples": [
-                plan.describe_sample(row, encoded.shift) | {"targets": plan.table.samples[row].labels}
+                plan.describe_sample(row, encoded.shift) | {"targets": _targets(plan.table.samples[row])}
                 for row in video.rows
             ],
         }
@@ -214,6 +214,7 @@ def _write_index(folder: Path, plan: ShardPlan, stored: dict[str, Stored], failu
     description = {
         "format": FORMAT,
         "classes": plan.table.classes,
+        **({"multi_label": plan.table.multi_label} if plan.table.multi_label else {}),
         "samples": len(index),
         "videos": len(stored),
         "left_out": len(failures),
@@ -241,6 +242,11 @@ def _clean_up(folder: Path, plan: ShardPlan, began: float) -> PrepareReport:
         failures,
         time.perf_counter() - began,
     )
+
+
+def _targets(sample: Sample) -> dict[str, int | tuple[int, ...]]:
+    """Class indices by head, as `webdataset` finds them."""
+    return {**sample.labels, **sample.label_sets}
 
 
 def _size(path: str) -> int:

@@ -73,7 +73,9 @@ def describe_target(batch: Batch, place: int, classes: Mapping[str, Sequence[str
         if target.ndim == 0:
             parts.append(names[int(target)])
             continue
-        shares, order = target.sort(descending=True)
-        top = [(names[index], share) for index, share in zip(order.tolist(), shares.tolist(), strict=True)][:2]
-        parts.append(", ".join(f"{name} {share:.0%}" for name, share in top if share >= 0.05))
+        shares, order = target.sort(descending=True, stable=True)
+        mixed = torch.isclose(target.sum(), target.new_ones(()))  # shares of one class; several classes may sum to more
+        pairs = zip(order.tolist(), shares.tolist(), strict=True)
+        top = [f"{names[index]} {share:.0%}" for index, share in pairs if share >= (0.05 if mixed else 0.1)]
+        parts.append(", ".join(top[:2] if mixed else top) or "none")
     return f"#{int(batch.indices[place])} " + " | ".join(parts)

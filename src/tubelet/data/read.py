@@ -16,6 +16,7 @@ from tubelet.data.rows import read_rows
 from tubelet.data.shard_reader import is_shards, read_shards
 from tubelet.data.table import Table
 from tubelet.errors import DataError
+from tubelet.text import did_you_mean
 
 MANIFESTS = ("manifest.csv", "manifest.tsv", "manifest.jsonl")
 """A folder that holds one of these is read through it."""
@@ -33,6 +34,9 @@ def read_table(
     nested: bool = False,
     allow_missing: bool = False,
     allow_leaks: bool = False,
+    label_separator: str | None = None,
+    one_hot: bool = False,
+    background: str | None = None,
 ) -> Table:
     """Read the description of a data set.
 
@@ -55,6 +59,8 @@ def read_table(
         allow_missing: leave out videos that do not exist and say so, instead of an error that names them.
         allow_leaks: keep videos whose frames are in two of the given splits and say so, instead of an error that names
             them: to look at the data, not to learn from it.
+        label_separator, one_hot, background: several labels for a video, and the label that means none of the classes;
+            see `tubelet.config.DataConfig`.
 
     Returns:
         the table; its `notes` say what was decided and left out.
@@ -70,6 +76,9 @@ def read_table(
         video_root=video_root,
         nested=nested,
         allow_missing=allow_missing,
+        label_separator=label_separator,
+        one_hot=one_hot,
+        background=background,
     )
     return read_source(source, options, classes=classes, allow_leaks=allow_leaks)
 
@@ -93,13 +102,26 @@ def read_source(
     allow_leaks: bool = False,
 ) -> Table:
     """`read_table` with its options as one object."""
+    table = _read(source, options, classes, allow_leaks)
+    if options.background is not None and not table.multi_label:
+        names = [name for of_head in table.classes.values() for name in of_head]
+        if options.background not in names:
+            raise DataError(
+                f"background={options.background!r} is no class of the data{did_you_mean(options.background, names)}"
+            )
+    return table
+
+
+def _read(
+    source: str | Path, options: TableFormat, classes: Mapping[str, Sequence[str]] | None, allow_leaks: bool
+) -> Table:
     path = Path(os.path.abspath(Path(source).expanduser()))
     if not path.exists():
         raise DataError(f"{source} does not exist; expected a folder of videos or a CSV, TSV or JSONL file")
     known = options.format
     if known not in ("auto", "folder", "table", "shards", *FORMATS):
         raise DataError(f"unknown format {known!r}; use auto, folder, table, shards, {', '.join(FORMATS)}")
-    columns = options.split_column or options.group_column
+    columns = options.split_column or options.group_column or options.splits_cells or options.one_hot
     if known == "shards" or (known == "auto" and is_shards(path)):
         if columns or options.video_root:
             raise DataError(f"{source} holds shards, which know splits and places themselves; leave the columns out")

@@ -28,6 +28,7 @@ class Record:
     Attributes:
         path: as it can be opened.
         labels: head to class name.
+        label_sets: multi-label heads: head to the names of all classes that are shown.
         start: seconds.
         end: seconds.
         split: as it is called here.
@@ -44,6 +45,12 @@ class Record:
     group: str | None = None
     line: str = ""
     frame_rate: float | None = None
+    label_sets: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def shown(self) -> dict[str, tuple[str, ...]]:
+        """Head to the names of all classes that are shown."""
+        return {**{head: (name,) for head, name in self.labels.items()}, **self.label_sets}
 
 
 def build_table(
@@ -78,13 +85,14 @@ def build_table(
     records = _distinct(records, allow_conflicts, notes)
     notes += check_given_splits(records, _placed, refuse=not allow_leaks)
     notes += [*_unknown_splits(records), *_without_split(records)]
-    heads = list(records[0].labels) if records else []
-    found = {head: sort_names({record.labels[head] for record in records}) for head in heads}
+    heads = list(records[0].shown) if records else []
+    several = tuple(records[0].label_sets) if records else ()
+    found = {head: sort_names({name for record in records for name in record.shown[head]}) for head in heads}
     if classes is not None:
         if set(classes) != set(heads):
             raise DataError(f"the data has labels for {', '.join(heads) or 'nothing'}, expected {', '.join(classes)}")
         for record in records:
-            for head, name in record.labels.items():
+            for head, name in ((head, name) for head, names in record.shown.items() for name in names):
                 if name not in classes[head]:
                     where = f"{record.line}: " if record.line else ""
                     raise DataError(
@@ -93,7 +101,8 @@ def build_table(
         found = {head: list(classes[head]) for head in heads}
     else:
         require_names_apart(found)
-        notes += [*doubtful_names(found), *_own_classes(records, found)]
+        single = {head: names for head, names in found.items() if head not in several}
+        notes += [*doubtful_names(found), *_own_classes(records, single)]
     index = {head: {name: number for number, name in enumerate(names)} for head, names in found.items()}
     samples = tuple(
         Sample(
@@ -103,10 +112,13 @@ def build_table(
             record.end,
             record.split,
             record.group,
+            label_sets={
+                head: tuple(sorted({index[head][name] for name in names})) for head, names in record.label_sets.items()
+            },
         )
         for record in records
     )
-    return Table(samples, found, root, tuple(notes))
+    return Table(samples, found, root, tuple(notes), several)
 
 
 def _existing(records: Sequence[Record], allow_missing: bool, notes: list[str]) -> list[Record]:
@@ -151,7 +163,7 @@ def _distinct(records: Sequence[Record], allow_conflicts: bool, notes: list[str]
     relabelled: list[str] = []
     for record in records:
         other = first.setdefault((os.path.normpath(record.path), record.start, record.end, record.split), record)
-        if other is not record and other.labels == record.labels:
+        if other is not record and other.shown == record.shown:
             repeats += 1
             continue
         kept.append(record)
@@ -168,7 +180,8 @@ def _distinct(records: Sequence[Record], allow_conflicts: bool, notes: list[str]
 
 
 def _what(record: Record) -> str:
-    what = "/".join([*record.labels.values(), *([record.split] if record.split else [])])
+    names = [", ".join(shown) or "none" for shown in record.shown.values()]
+    what = "/".join([*names, *([record.split] if record.split else [])])
     return f"{what} ({record.line})" if record.line else what
 
 

@@ -26,7 +26,9 @@ def run_table(folder: str | os.PathLike[str]) -> Table:
 
 def splits_of(folder: Path, run: Mapping[str, Any]) -> Table:
     """The table of the run in a folder; a DataError if it is not what `run.json` says."""
-    table = read_splits(folder / SPLITS_FILE, run["labels"] or {}, run["data"]["root"])
+    table = read_splits(
+        folder / SPLITS_FILE, run["labels"] or {}, run["data"]["root"], run["data"].get("multi_label", ())
+    )
     expected = run["data"].get("splits")
     if expected is not None and expected != table.splits:
         raise DataError(

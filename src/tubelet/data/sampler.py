@@ -55,6 +55,11 @@ class EpochBatches(Sampler[list[Draw]]):
             raise ConfigError(f"rank={rank} must be from 0 to below world_size={world_size}")
         if balanced is not None and balanced not in table.classes:
             raise ConfigError(f"balanced={balanced!r} is not a head of the data; heads: {', '.join(table.classes)}")
+        if balanced in table.multi_label:
+            raise ConfigError(
+                f"balanced={balanced!r}: videos of a multi-label head are of several classes; class_weights='balanced' "
+                "weighs its classes"
+            )
         self.batch_size, self.seed, self.shuffle, self.drop_last = batch_size, seed, shuffle, drop_last
         self.rank, self.world_size, self.pairs = rank, world_size, pairs
         self.epoch = self.start_batch = 0

@@ -83,7 +83,12 @@ class ShardPlan:
     def describe_sample(self, row: int, shift: float = 0.0) -> dict[str, Any]:
         """Labels, split, group and times of a sample, `shift` seconds earlier than in its file."""
         sample = self.table.samples[row]
-        labels = dict(zip(self.table.classes, self.table.class_names(sample), strict=True))
+        labels = {
+            head: [names[index] for index in sample.shown[head]]
+            if head in self.table.multi_label
+            else names[sample.labels[head]]
+            for head, names in self.table.classes.items()
+        }
         start, end = (None if time is None else time - shift for time in (sample.start, sample.end))
         return {"labels": labels, "split": sample.split, "group": sample.group, "start": start, "end": end}
 

@@ -58,13 +58,17 @@ def read_shards(
     heads = _heads(labels, description["classes"])
     names = {head: description["classes"][stored] for head, stored in heads.items()}
     index = {head: {name: number for number, name in enumerate(known)} for head, known in names.items()}
+    several = tuple(head for head, stored in heads.items() if stored in description.get("multi_label", ()))
     samples = []
     for number, row in iterate_json_lines(folder / INDEX, DAMAGED):
         try:
             part = FilePart(str(folder / row["shard"]), row["offset"], row["length"], row["path"])
-            found = {head: index[head][row["labels"][stored]] for head, stored in heads.items()}
+            named = row["labels"]
+            single = {head: index[head][named[stored]] for head, stored in heads.items() if head not in several}
+            sets = {head: tuple(sorted(index[head][name] for name in named[heads[head]])) for head in several}
             content = row.get("content")  # shards of older versions have none
-            samples.append(Sample(str(part), found, row["start"], row["end"], row["split"], row["group"], content))
+            times = row["start"], row["end"]
+            samples.append(Sample(str(part), single, *times, row["split"], row["group"], content, sets))
         except (KeyError, TypeError) as error:
             raise DataError(f"{folder / INDEX} line {number} is damaged ({error!r}); {DAMAGED}") from error
     if len(samples) != description["samples"]:
@@ -72,7 +76,7 @@ def read_shards(
             f"{folder / INDEX} has {len(samples)} lines, expected {description['samples']}: cut off; copy it again"
         )
     notes = check_given_splits(samples, lambda sample: f"{sample.path}: {sample.split}", refuse=not allow_leaks)
-    table = Table(tuple(samples), names, str(folder), (*_notes(description), *notes))
+    table = Table(tuple(samples), names, str(folder), (*_notes(description), *notes), several)
     return table if classes is None else table.with_classes(classes)
 
 

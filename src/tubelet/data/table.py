@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,6 +22,7 @@ class Sample:
     Attributes:
         path: of the file or the folder of frames.
         labels: head name to class index. Empty without labels.
+        label_sets: multi-label heads: head name to the indices of all classes that are shown, ascending; () for none.
         start: seconds from the start of the file, as players count them; None is the beginning.
         end: seconds; None is the end.
         split: `train`, `val`, `test` or another name (`validation` and the like become `val`); None is not decided yet.
@@ -36,10 +38,16 @@ class Sample:
     split: str | None = None
     group: str | None = None
     content: str | None = dataclasses.field(default=None, compare=False)
+    label_sets: dict[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.split is not None:
             object.__setattr__(self, "split", split_name(self.split))
+
+    @property
+    def shown(self) -> dict[str, tuple[int, ...]]:
+        """Head name to all classes that are shown: one, or those of a multi-label head."""
+        return {**{head: (index,) for head, index in self.labels.items()}, **self.label_sets}
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,12 +59,14 @@ class Table:
         classes: head name to class names, in the order of their indices. A single head is called `label`.
         root: folder that sample keys are relative to.
         notes: what reading decided or left out, one sentence each, to be shown to the user.
+        multi_label: heads whose samples may show several classes, or none (`Sample.label_sets`).
     """
 
     samples: tuple[Sample, ...]
     classes: dict[str, list[str]]
     root: str
     notes: tuple[str, ...] = ()
+    multi_label: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -87,8 +97,12 @@ class Table:
         return f"{path}[{start}-{end}]"
 
     def class_names(self, sample: Sample) -> list[str]:
-        """The class names of a sample, by head."""
-        return [names[sample.labels[head]] for head, names in self.classes.items()]
+        """The class names of a sample, by head; those of a multi-label head as a list in JSON."""
+        shown = {head: [names[index] for index in sample.shown[head]] for head, names in self.classes.items()}
+        return [
+            json.dumps(names, ensure_ascii=False) if head in self.multi_label else names[0]
+            for head, names in shown.items()
+        ]
 
     def split(self, name: str) -> Table:
         """The samples of one split; `validation` and the like are understood.
@@ -112,12 +126,20 @@ class Table:
         changed = tuple(dataclasses.replace(sample, split=split_of(sample)) for sample in self.samples)
         return dataclasses.replace(self, samples=changed)
 
-    def with_classes(self, classes: Mapping[str, Sequence[str]]) -> Table:
+    def with_classes(self, classes: Mapping[str, Sequence[str]], multi_label: Sequence[str] | None = None) -> Table:
         """The same samples with the class indices of another table or of a model (`model.labels`).
 
+        Args:
+            classes: head to class names.
+            multi_label: heads of these that are multi-label; None leaves them as they are here. One class becomes a set
+                of one.
+
         Raises:
-            DataError: a head or a class of a sample that is not among `classes`.
+            DataError: a head or a class of a sample that is not among `classes`; or several classes for a head that
+                gives one.
         """
+        if multi_label is not None:
+            return self._with_sets(multi_label).with_classes(classes)
         if set(classes) != set(self.classes):
             raise DataError(
                 f"the data has labels for {', '.join(self.classes) or 'nothing'}, "
@@ -126,28 +148,55 @@ class Table:
         maps: dict[str, list[int]] = {}
         for head, names in self.classes.items():
             known = {name: index for index, name in enumerate(classes[head])}
-            used = {sample.labels[head] for sample in self.samples}
+            used = {index for sample in self.samples for index in sample.shown[head]}
             for index in used:
                 if names[index] not in known:
                     raise DataError(
                         f"class {names[index]!r} is not among the expected ones{did_you_mean(names[index], known)}"
+                        + ("; label_separator says what stands between labels" if head in self.multi_label else "")
                     )
             maps[head] = [known.get(name, -1) for name in names]
         samples = tuple(
-            dataclasses.replace(sample, labels={head: maps[head][index] for head, index in sample.labels.items()})
+            dataclasses.replace(
+                sample,
+                labels={head: maps[head][index] for head, index in sample.labels.items()},
+                label_sets={
+                    head: tuple(sorted(maps[head][index] for index in shown))
+                    for head, shown in sample.label_sets.items()
+                },
+            )
             for sample in self.samples
         )
         return dataclasses.replace(self, samples=samples, classes={head: list(classes[head]) for head in self.classes})
 
     def counts(self, head: str) -> list[int]:
         """Samples of each class of a head."""
-        found = Counter(sample.labels[head] for sample in self.samples)
+        found = Counter(index for sample in self.samples for index in sample.shown[head])
         return [found[index] for index in range(len(self.classes[head]))]
+
+    def _with_sets(self, multi_label: Sequence[str]) -> Table:
+        for head in self.multi_label:
+            if head not in multi_label:
+                raise DataError(
+                    f"the data has several labels for a video ({head}), and one class was expected; label_separator="
+                    f"'none' takes every cell for one class"
+                )
+        new = [head for head in multi_label if head in self.classes and head not in self.multi_label]
+        samples = tuple(
+            dataclasses.replace(
+                sample,
+                labels={head: index for head, index in sample.labels.items() if head not in new},
+                label_sets={**sample.label_sets, **{head: (sample.labels[head],) for head in new}},
+            )
+            for sample in self.samples
+        )
+        return dataclasses.replace(self, samples=samples, multi_label=(*self.multi_label, *new))
 
     def describe(self) -> str:
         """One line: how many samples, classes and splits."""
         heads = [
-            count(len(names), "class", "classes") if head == "label" else f"{len(names)} {head} classes"
+            (count(len(names), "class", "classes") if head == "label" else f"{len(names)} {head} classes")
+            + (" (multi-label)" if head in self.multi_label else "")
             for head, names in self.classes.items()
         ]
         parts = [count(len(self), "sample"), *(heads or ["no labels"])]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from tubelet.config.run_state import RESTORE
@@ -33,10 +35,10 @@ def write_table(table: Table, path: str | Path) -> Path:
     return Path(path)
 
 
-def read_splits(path: Path, classes: dict[str, list[str]], root: str) -> Table:
+def read_splits(path: Path, classes: dict[str, list[str]], root: str, multi_label: Sequence[str] = ()) -> Table:
     """The table that `tubelet.data.write_table` wrote, sample for sample; nothing is looked for, left out or sorted.
 
-    The classes and the root are those of the table. A damaged line is a DataError that names it.
+    The classes, the root and the multi-label heads are those of the table. A damaged line is a DataError that names it.
     """
     index = {head: {name: number for number, name in enumerate(names)} for head, names in classes.items()}
 
@@ -52,14 +54,17 @@ def read_splits(path: Path, classes: dict[str, list[str]], root: str) -> Table:
                 line = rows.line_num
                 if None in row or None in row.values() or not row["path"]:
                     raise ValueError("another number of cells than the header has, or no path")
-                labels = {head: numbers[row[head]] for head, numbers in index.items()}
+                labels = {head: numbers[row[head]] for head, numbers in index.items() if head not in multi_label}
+                sets = {
+                    head: tuple(sorted(index[head][name] for name in json.loads(row[head]))) for head in multi_label
+                }
                 start, end = seconds(row.get("start")), seconds(row.get("end"))
-                more = (row.get(name) or None for name in ("split", "group", "content"))
-                samples.append(Sample(row["path"], labels, start, end, *more))
+                split, group, content = (row.get(name) or None for name in ("split", "group", "content"))
+                samples.append(Sample(row["path"], labels, start, end, split, group, content, sets))
     except KeyError as error:
         raise DataError(f"{path} line {line}: no column, or no class, is called {error}; {RESTORE}") from error
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{path} line {line}: damaged ({error}); {RESTORE}") from error
     if not samples:
         raise DataError(f"{path}: lists no video; {RESTORE}")
-    return Table(tuple(samples), classes, root)
+    return Table(tuple(samples), classes, root, multi_label=tuple(multi_label))

@@ -34,7 +34,7 @@ def untrained_classes(table: Table) -> dict[str, list[str]]:
 
 def classes_of(samples: Iterable[Sample]) -> set[Class]:
     """The classes that occur, of all heads."""
-    return {label for sample in samples for label in sample.labels.items()}
+    return {(head, index) for sample in samples for head, shown in sample.shown.items() for index in shown}
 
 
 def require_classes(table: Table, split: str, wanted: set[Class]) -> None:

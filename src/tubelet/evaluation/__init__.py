@@ -1,5 +1,6 @@
 """How well a model does on a set of videos: views, predictions that are stored, and figures computed from those."""
 
+from tubelet.evaluation.abstention import Abstention, fit_abstention
 from tubelet.evaluation.averaging import predict_views
 from tubelet.evaluation.calibration import Calibration, ReliabilityBin, fit_temperature
 from tubelet.evaluation.compare import Comparison, Pair, compare
@@ -15,10 +16,12 @@ from tubelet.evaluation.frame_order_metrics import (
 from tubelet.evaluation.intervals import Bootstrap, Interval, Resampling
 from tubelet.evaluation.metrics import ClassMetrics, HeadMetrics, JointMetrics, compute_metrics
 from tubelet.evaluation.multi_label import LabelMetrics, MultiLabelMetrics, multi_label_metrics
+from tubelet.evaluation.operating_points import fit_operating_points
 from tubelet.evaluation.paired import Difference, holm, mcnemar, paired_difference
 from tubelet.evaluation.predictions import VideoPrediction, load_predictions
 from tubelet.evaluation.results import Evaluation, VideoFailure
 from tubelet.evaluation.stored import evaluate_stored
+from tubelet.evaluation.thresholds import fit_thresholds
 from tubelet.video.views import ViewPlan, format_views, parse_views, plan_views
 
 HeadProbe, TemporalProbe = HeadFrameOrders, FrameOrderResult
@@ -26,6 +29,7 @@ probe_temporal, temporal_probe = evaluate_frame_orders, frame_order_metrics
 """Former names."""
 
 __all__ = [
+    "Abstention",
     "Bootstrap",
     "Calibration",
     "ClassMetrics",
@@ -55,7 +59,10 @@ __all__ = [
     "evaluate_clips",
     "evaluate_frame_orders",
     "evaluate_stored",
+    "fit_abstention",
+    "fit_operating_points",
     "fit_temperature",
+    "fit_thresholds",
     "format_views",
     "frame_order_metrics",
     "holm",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import torch
@@ -27,6 +27,7 @@ def predict_views(
     frames: Sequence[Sequence[int]] | None = None,
     views_per_forward: int = VIEWS_PER_FORWARD,
     average: Average = "logits",
+    multi_label: Collection[str] = (),
 ) -> dict[str, Float[Tensor, "K"]]:
     """Average the predictions of all views of one video.
 
@@ -37,7 +38,9 @@ def predict_views(
         frames: of each clip, the frames of the video that it holds. With these a factorised encoder encodes tubelets
             once that several clips hold; logits change in the last digits at most (1e-5 in float32).
         views_per_forward: at most so many views at once.
-        average: `logits`, or `probabilities` (the result is then their logarithm, so that softmax gives them back).
+        average: `logits`, or `probabilities` (the result is then their logarithm, so that softmax gives them back;
+            their logit in a multi-label head).
+        multi_label: heads of which several classes may be shown.
 
     Returns:
         {head: float64 [K]}, on the CPU.
@@ -50,9 +53,12 @@ def predict_views(
     averaged = {}
     for head in parts[0]:
         logits = torch.cat([part[head] for part in parts]).cpu().double()
-        averaged[head] = (
-            logits.mean(dim=0) if average == "logits" else logits.softmax(dim=1).mean(dim=0).clamp_min(1e-300).log()
-        )
+        if average == "logits":
+            averaged[head] = logits.mean(dim=0)
+        elif head in multi_label:
+            averaged[head] = logits.sigmoid().mean(dim=0).clamp(1e-15, 1 - 1e-15).logit()
+        else:
+            averaged[head] = logits.softmax(dim=1).mean(dim=0).clamp_min(1e-300).log()
     return averaged
 
 

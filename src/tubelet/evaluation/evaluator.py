@@ -181,7 +181,7 @@ def set_up(
     if data is None:
         require_any(table)
     selection = select_unlearned(table, model.provenance, split=split, include_learned=options.include_learned)
-    table = selection.table.with_classes(model_classes(model, table))
+    table = selection.table.with_classes(model_classes(model, table), model.config.multi_label)
     device = device_for(model, device)
     if device is not None:
         model.to(resolve_device(device, world))
@@ -235,7 +235,7 @@ def evaluate_clips(
         samples = world.share(clips.table.samples)
         stopped: Exception | None = None
         for number, (sample, item) in enumerate(zip(samples, items, strict=True), 1):
-            predictions.append(_predict(forward, sample, item, views_per_forward, average))
+            predictions.append(_predict(forward, sample, item, views_per_forward, average, clips.table.multi_label))
             try:
                 if progress is not None:
                     progress(number, len(samples))
@@ -255,6 +255,7 @@ def evaluate_clips(
         views=ViewPlan(clips.clips, clips.crops),
         average=average,
         seconds=seconds,
+        operating_points=model.operating_points if isinstance(model, ViViT) else None,
         cost=(
             evaluation_cost(model.config, clips.preprocessing.config, predictions, where)
             if isinstance(model, ViViT)
@@ -285,10 +286,20 @@ def _in_order(parts: Sequence[list[VideoPrediction]]) -> list[VideoPrediction]:
 
 
 def _predict(
-    model: nn.Module, sample: Sample, item: Item | Failure, views_per_forward: int, average: Average
+    model: nn.Module,
+    sample: Sample,
+    item: Item | Failure,
+    views_per_forward: int,
+    average: Average,
+    multi_label: Sequence[str],
 ) -> VideoPrediction:
     blank = VideoPrediction(
-        os.path.abspath(sample.path), sample.labels, start=sample.start, end=sample.end, group=sample.group
+        os.path.abspath(sample.path),
+        sample.labels,
+        start=sample.start,
+        end=sample.end,
+        group=sample.group,
+        label_sets=sample.label_sets or None,
     )
     if isinstance(item, Failure):
         return replace(blank, error=item.reason)
@@ -300,6 +311,7 @@ def _predict(
         frames=item["frames"],
         views_per_forward=views_per_forward,
         average=average,
+        multi_label=multi_label,
     )
     if not all(bool(values.isfinite().all()) for values in logits.values()):
         return replace(blank, error="the model's output for it is not finite")

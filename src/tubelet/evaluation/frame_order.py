@@ -15,6 +15,7 @@ from tubelet.data import ClipDataset, Failure, FrameCache, Item, Table
 from tubelet.data.draws import generator_of
 from tubelet.data.items import Draw
 from tubelet.device import Precision
+from tubelet.errors import ConfigError
 from tubelet.evaluation.averaging import VIEWS_PER_FORWARD, Average
 from tubelet.evaluation.evaluator import EvaluationOptions, Progress, set_up
 from tubelet.evaluation.frame_order_metrics import ORDERS, REVERSED, SHUFFLED, frame_order_metrics
@@ -76,6 +77,11 @@ def evaluate_frame_orders(
         precision=precision,
     )
     task = set_up(model, data, options)
+    if task.clips.table.multi_label:
+        raise ConfigError(
+            "the probe of time compares top-1, which there is none of where several classes may be shown at once "
+            f"({', '.join(task.clips.table.multi_label)}); leave the probe out"
+        )
     clips, passes = task.clips, len(ORDERS) + 1
     if task.options.workers == 0:
         clips.cache = FrameCache(len(clips), CACHE_GIGABYTES)

@@ -11,7 +11,7 @@ are fewer than `FEWEST_UNITS` of them, there is no interval: the data do not sup
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -200,3 +200,13 @@ class Resampling:
         there = values.isfinite()
         known = values.nan_to_num()
         return self.interval(lambda weights: weights @ known / (weights @ there.double()))
+
+
+def ranges_of(intervals: Mapping[str, Interval | None]) -> dict[str, Range]:
+    """The ends of those intervals that there are."""
+    return {name: one.range for name, one in intervals.items() if one is not None}
+
+
+def methods_of(intervals: Mapping[str, Interval | None]) -> dict[str, str]:
+    """How those intervals were made that there are."""
+    return {name: one.method for name, one in intervals.items() if one is not None}

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tubelet.errors import DataError
 from tubelet.evaluation.calibration import ReliabilityBin, calibration_error, reliability
-from tubelet.evaluation.intervals import Interval, Range, Resampling
+from tubelet.evaluation.intervals import Interval, Range, Resampling, methods_of, ranges_of
 from tubelet.evaluation.predictions import VideoPrediction
 from tubelet.evaluation.scores import Scores, scores_of
 
@@ -149,16 +149,6 @@ def head_metrics(
         intervals=ranges_of(intervals),
         methods=methods_of(intervals),
     )
-
-
-def ranges_of(intervals: Mapping[str, Interval | None]) -> dict[str, Range]:
-    """The ends of those intervals that there are."""
-    return {name: one.range for name, one in intervals.items() if one is not None}
-
-
-def methods_of(intervals: Mapping[str, Interval | None]) -> dict[str, str]:
-    """How those intervals were made that there are."""
-    return {name: one.method for name, one in intervals.items() if one is not None}
 
 
 def _intervals(scores: Scores, size: int, resampling: Resampling | None) -> dict[str, Interval | None]:

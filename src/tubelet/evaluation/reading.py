@@ -45,7 +45,7 @@ def read_ahead(clips: ClipDataset, workers: int, world: World) -> Generator[Item
 
 def _item(batch: Batch) -> Item:
     mask = None if batch.frame_mask is None else batch.frame_mask[0]
-    targets = {head: int(target[0]) for head, target in batch.targets.items()}
+    targets = {head: target[0] if target.ndim > 1 else int(target[0]) for head, target in batch.targets.items()}
     frames = None if batch.frames is None else batch.frames[0]
     return Item(
         video=batch.video[0],

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from tubelet.config import from_dict, to_dict
+from tubelet.config import OperatingPoint, from_dict, to_dict
 from tubelet.config.model_cost import multiply_adds_text
+from tubelet.config.operating_point import UNFITTED
 from tubelet.errors import DataError
+from tubelet.evaluation.abstention import Abstention, abstains, abstention
 from tubelet.evaluation.calibration import Calibration, calibrate, fit_temperature
 from tubelet.evaluation.cost import EvaluationCost
 from tubelet.evaluation.frame_order_metrics import FrameOrderResult
@@ -56,7 +58,9 @@ class Evaluation(KnownVideos):
         split: of the data that this is; None if it is all.
         data: what was evaluated: a folder, a table; None if unknown.
         date: when, ISO 8601.
-        multi_label: figures of the heads whose videos show several classes, from stored predictions alone.
+        multi_label: figures of the heads whose videos may show several classes.
+        operating_points: by head, the thresholds that were used (`tubelet.ViViT.operating_points`).
+        abstention: coverage and accuracy of the heads that call doubtful videos `unknown`.
         bootstrap: what the intervals of the figures are over; None without intervals.
         calibration: head to what a temperature does that was fitted on other videos (see `calibrated`).
         cost: multiply-adds and views of a video; None where the model is not known.
@@ -82,6 +86,8 @@ class Evaluation(KnownVideos):
     cost: EvaluationCost | None = None
     probe: FrameOrderResult | None = None
     num_damaged: int = 0
+    operating_points: dict[str, OperatingPoint] = field(default_factory=dict)
+    abstention: dict[str, Abstention] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -95,6 +101,7 @@ class Evaluation(KnownVideos):
         split: str | None = None,
         cost: EvaluationCost | None = None,
         resamples: int = RESAMPLES,
+        operating_points: Mapping[str, OperatingPoint] | None = None,
     ) -> Evaluation:
         """The evaluation that these predictions amount to. No model is needed.
 
@@ -107,14 +114,16 @@ class Evaluation(KnownVideos):
             split: of the data.
             cost: of the model.
             resamples: of the bootstrap; 0 for no intervals.
+            operating_points: by head, how the model's probabilities become labels.
 
         Raises:
             DataError: no predictions, or such as do not fit the classes.
         """
         named = {head: list(names) for head, names in classes.items()}
-        several = multi_label_metrics(predictions, named)
-        single = {head: names for head, names in named.items() if head not in several}
+        points = dict(operating_points or {})
         resampling = Resampling.over(predictions, resamples=resamples) if resamples and predictions else None
+        several = multi_label_metrics(predictions, named, points, resampling)
+        single = {head: names for head, names in named.items() if head not in several}
         metrics, joint = compute_metrics(predictions, single, resampling)
         return cls(
             classes=named,
@@ -132,10 +141,32 @@ class Evaluation(KnownVideos):
             bootstrap=None if resampling is None else resampling.bootstrap,
             cost=cost,
             num_damaged=sum(prediction.damaged is not None for prediction in predictions),
+            operating_points=points,
+            abstention={
+                head: abstention(
+                    scores_of(predictions, head, len(named[head])),
+                    point,
+                    None if point.background is None else named[head].index(point.background),
+                )
+                for head, point in points.items()
+                if head in single and abstains(point)
+            },
+        )
+
+    def at(self, operating_points: Mapping[str, OperatingPoint]) -> Evaluation:
+        """The same predictions with these thresholds."""
+        again = Evaluation.of(self.predictions, self.classes, operating_points=operating_points)
+        return replace(
+            self,
+            multi_label=again.multi_label,
+            operating_points=again.operating_points,
+            abstention=again.abstention,
         )
 
     def calibrated(self, fitted_on: Evaluation) -> Evaluation:
         """The same with a temperature for each head, fitted on the predictions of another evaluation.
+
+        Multi-label heads have none (`tubelet.evaluation.operating_points` fits their thresholds).
 
         Args:
             fitted_on: of the same model on other videos, the validation split.
@@ -214,9 +245,25 @@ class Evaluation(KnownVideos):
 
     @property
     def loss(self) -> float | None:
-        """Cross entropy, mean over the videos that could be read, unweighted mean over heads; None if none could."""
-        losses = [head.loss for head in self.metrics.values() if head.loss is not None]
+        """Cross entropy, binary in multi-label heads: mean over the videos that could be read, and then over heads.
+
+        None if no video could be read.
+        """
+        heads: list[HeadMetrics | MultiLabelMetrics] = [*self.metrics.values(), *self.multi_label.values()]
+        losses = [head.loss for head in heads if head.loss is not None]
         return _mean(losses) if losses else None
+
+    @property
+    def mean_average_precision(self) -> float | None:
+        """Of the multi-label heads, mean over them, 0 for one of which no class is shown; None if there is none."""
+        found = [head.mean_average_precision or 0.0 for head in self.multi_label.values()]
+        return _mean(found) if found else None
+
+    @property
+    def score(self) -> float:
+        """What weights are chosen by: top-1, or mean average precision of multi-label heads; mean over all heads."""
+        tops = [head.top1 for head in self.metrics.values()]
+        return _mean([*tops, *(head.mean_average_precision or 0.0 for head in self.multi_label.values())])
 
     def __str__(self) -> str:
         first, *more = self.origin
@@ -239,9 +286,28 @@ class Evaluation(KnownVideos):
             lines.append(f"  {name}: {'   '.join(parts)}")
         for name, several in self.multi_label.items():
             if several.mean_average_precision is not None:
-                lines.append(f"  {name}: mean average precision {several.mean_average_precision:.2%}")
-        if self.bootstrap is not None and figures:
-            shown = [(head, key) for head in figures.values() for key in ("top1", "top5") if key in head.intervals]
+                interval = _interval(several.intervals.get("mean_average_precision"))
+                lines.append(f"  {name}: mean average precision {several.mean_average_precision:.2%}{interval}")
+            if several.macro_f1 is not None and several.micro_f1 is not None:
+                lines.append(
+                    f"  {name}: F1 {several.macro_f1:.2%} (mean over classes), {several.micro_f1:.2%} (all together), "
+                    f"at {self._thresholds_in_words(several)}"
+                )
+        for name, gives_up in self.abstention.items():
+            accuracy = "-" if gives_up.accuracy is None else f"{gives_up.accuracy:.2%}"
+            where = self._fitted_on(gives_up.fitted_on, gives_up.split)
+            lines.append(
+                f"  {name}: {gives_up.coverage:.2%} of the videos are answered, {accuracy} of these right; the others "
+                f"are unknown (below {gives_up.unknown_below:.3f}, {where})"
+            )
+            if gives_up.background_found is not None:
+                lines.append(
+                    f"  {name}: {gives_up.background_found:.2%} of the videos of {gives_up.background!r} are unknown"
+                )
+        if self.bootstrap is not None and (figures or self.multi_label):
+            with_intervals = [*figures.values(), *self.multi_label.values()]
+            keys = ("top1", "top5", "mean_average_precision")
+            shown = [(head, key) for head in with_intervals for key in keys if key in head.intervals]
             methods = [head.methods.get(key, "bootstrap") for head, key in shown]
             lines.append(f"  {'in brackets: ' if shown else ''}{self.bootstrap.describe(methods)}")
         for name, one in self.calibration.items():
@@ -256,16 +322,31 @@ class Evaluation(KnownVideos):
             lines.append(f"  {self.num_damaged} have damaged frames; `damaged` in predictions.jsonl says which videos")
         return "\n".join(lines)
 
+    def _thresholds_in_words(self, head: MultiLabelMetrics) -> str:
+        if not head.fitted_on:
+            return f"threshold {UNFITTED:g} for every class"
+        return f"thresholds {self._fitted_on(head.fitted_on, head.split)}"
+
+    def _fitted_on(self, videos: int, split: str | None) -> str:
+        where = f"fitted on {videos}{'' if split is None else f' {split}'} videos"
+        return f"{where}, which are these: too good a figure" if split is not None and split == self.split else where
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, without the predictions, which have a file of their own."""
         data = to_dict(self)
         del data["predictions"]
-        return {"top1": self.top1 if self.metrics else None, "loss": self.loss, **data}
+        for name in ("operating_points", "abstention"):
+            if not data[name]:
+                del data[name]
+        figures: dict[str, Any] = {"top1": self.top1 if self.metrics else None, "loss": self.loss}
+        if self.multi_label:
+            figures["mean_average_precision"] = self.mean_average_precision
+        return {**figures, **data}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], predictions: Sequence[VideoPrediction] = ()) -> Evaluation:
         """The inverse of `to_dict`."""
-        fields = {key: value for key, value in data.items() if key not in ("top1", "loss")}
+        fields = {key: value for key, value in data.items() if key not in ("top1", "loss", "mean_average_precision")}
         if isinstance(fields.get("views"), list):  # as it was written before views had other forms
             fields["views"] = str(plan_views(tuple(fields["views"])))
         evaluation = from_dict(cls, fields, where=EVALUATION_FILE)

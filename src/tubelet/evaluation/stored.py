@@ -48,6 +48,7 @@ def evaluate_stored(
         seconds=before.seconds,
         split=split or before.split,
         cost=before.cost,
+        operating_points=before.operating_points,
     )
     again = replace(again, date=before.date)
     if before.learned_from is not None or before.provenance_unknown is not None:

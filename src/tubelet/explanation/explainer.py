@@ -188,7 +188,8 @@ def _scored(
 
 def _top(model: ViViT, target: Target, logits: Tensor | dict[str, Tensor]) -> tuple[tuple[str, float], ...]:
     values = logits if isinstance(logits, Tensor) else logits[target.head]
-    probabilities = values.mean(dim=0).softmax(dim=0)
+    mean = values.mean(dim=0)
+    probabilities = mean.sigmoid() if target.head in model.config.multi_label else mean.softmax(dim=0)
     names = model.labels[target.head] if model.labels else [str(index) for index in range(len(probabilities))]
     best = probabilities.argsort(descending=True)[:TOP].tolist()
     return tuple((names[index], float(probabilities[index])) for index in best)

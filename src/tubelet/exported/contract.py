@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tubelet.config import ModelConfig, PreprocessingConfig, from_dict, to_dict
+from tubelet.config import ModelConfig, OperatingPoint, PreprocessingConfig, from_dict, to_dict
 from tubelet.errors import ConfigError, WeightsError
 from tubelet.exported.sessions import MODEL_FILES
 from tubelet.files import write_text
@@ -35,6 +35,7 @@ class Contract:
         model: the architecture, as a `ModelConfig`.
         preprocessing: from the file to the input, as a `PreprocessingConfig`.
         labels: class names of each head in the order of its logits; None if the model has none.
+        operating_points: by head, how probabilities become labels, as `OperatingPoint`s; None without.
         inputs: name, type and shape of each input: `video`, and `frame_mask` (True at real frames; the others repeat
             the last real one) where short clips are masked.
         outputs: name (the head) and shape of each output: logits in float32.
@@ -59,6 +60,7 @@ class Contract:
     files: Mapping[str, str] | None = None
     precision: str = "float32"
     parts: bool = False
+    operating_points: Mapping[str, Any] | None = None
 
     @classmethod
     def of(
@@ -119,6 +121,10 @@ class Contract:
         """`preprocessing` as a `PreprocessingConfig`."""
         return from_dict(PreprocessingConfig, self.preprocessing)
 
+    def points(self) -> dict[str, OperatingPoint]:
+        """`operating_points` as `OperatingPoint`s."""
+        return {head: from_dict(OperatingPoint, fields) for head, fields in (self.operating_points or {}).items()}
+
     def inside(self) -> str:
         """What the model file holds of this: all but what becomes known after it is written."""
         known = {name: value for name, value in asdict(self).items() if name not in ("parity", "files")}
@@ -143,7 +149,7 @@ class Contract:
             )
         try:
             found = from_dict(cls, data, where=str(file))
-            found.model_config(), found.preprocessing_config()
+            found.model_config(), found.preprocessing_config(), found.points()
         except ConfigError as error:
             raise WeightsError(f"{error}; {ADVICE}") from error
         if found.format not in MODEL_FILES:

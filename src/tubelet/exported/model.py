@@ -55,6 +55,7 @@ class ExportedViViT(ViViT):
         self.config = self.contract.model_config()
         self.preprocessing = self.contract.preprocessing_config()
         self.labels = None if self.contract.labels is None else dict(self.contract.labels)
+        self.operating_points = self.contract.points()
         self.register_parameter("_place", nn.Parameter(torch.empty(0), requires_grad=False))
         self.session = open_session(self.folder, self.contract, threads)
         self.parts = tuple(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -106,7 +106,7 @@ def bench(
     seconds = seconds_in_turn([partial(run, *inputs[0]) for _, _, _, run in forms], rounds)
     rows = []
     for (name, model, form, _), time, logits in zip(forms, seconds, given, strict=True):
-        same, difference = _agreement(given[0], logits)
+        same, difference = _agreement(given[0], logits, model.config.multi_label)
         provider = model.session.provider if isinstance(model, ExportedViViT) else f"torch {torch.__version__}"
         rows.append(
             BenchRow(
@@ -186,19 +186,22 @@ def _form(model: ViViT, dtype: torch.dtype = torch.float32) -> Form:
     return run
 
 
-def _agreement(reference: Sequence[dict[str, Tensor]], found: Sequence[dict[str, Tensor]]) -> tuple[int, float]:
+def _agreement(
+    reference: Sequence[dict[str, Tensor]], found: Sequence[dict[str, Tensor]], multi_label: Collection[str]
+) -> tuple[int, float]:
     """Clips with the same best class in every head, and the largest difference of a probability."""
     same, largest = 0, 0.0
     for ours, theirs in zip(found, reference, strict=True):
         same += all(bool(ours[head].argmax() == theirs[head].argmax()) for head in theirs)
         for head, logits in theirs.items():
-            largest = max(largest, float((ours[head].softmax(1) - logits.softmax(1)).abs().max()))
+            shares = torch.sigmoid if head in multi_label else partial(torch.softmax, dim=1)
+            largest = max(largest, float((shares(ours[head]) - shares(logits)).abs().max()))
     return same, largest
 
 
 def _right(clips: RealClips, found: Sequence[dict[str, Tensor]]) -> int | None:
-    """Clips with the class that the data says, in every head."""
-    if not clips.samples or not all(sample.labels for sample in clips.samples):
+    """Clips with the class that the data says, in every head; None without labels, or where several may be shown."""
+    if not clips.samples or not all(sample.labels and not sample.label_sets for sample in clips.samples):
         return None
     return sum(
         all(int(logits[head].argmax()) == target for head, target in sample.labels.items())

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from tubelet.config import to_dict
 from tubelet.errors import ConfigError, WeightsError
 from tubelet.exported import CONTRACT_FILE, Contract
 from tubelet.exported.contract import sha256
@@ -89,6 +90,11 @@ def export(
     _require_free(target, overwrite)
     plain = _plain(model, num_frames, image_size)
     assert plain.preprocessing is not None
+    if int8 and plain.config.multi_label:
+        raise ConfigError(
+            f"int8=True is proven by the best class of each clip, and several may be shown at once in "
+            f"{', '.join(plain.config.multi_label)}; export in float32"
+        )
     if parts:
         _require_parts(plain, int8)
     processor = processor_of(format)
@@ -105,6 +111,7 @@ def export(
         weights=weights_checksum(plain),
         precision="int8" if int8 else "float32",
         parts=parts,
+        operating_points={head: to_dict(point) for head, point in plain.operating_points.items()} or None,
     )
     clips = real_clips(plain, data)
     with replacing_folder(target) as folder:

@@ -12,8 +12,10 @@ NEEDS = {"onnx": "onnxruntime", "openvino": "openvino", "pt2": "torch", "executo
 
 def readme(contract: Contract, parity: Parity) -> str:
     """What is in the folder, what goes in, what comes out, and how it was proven."""
+    several = contract.model_config().multi_label
     heads = "\n".join(
-        f"- `{output['name']}`: float32 {_shape(output['shape'])}, logits; softmax makes probabilities of them"
+        f"- `{output['name']}`: float32 {_shape(output['shape'])}, logits; "
+        + ("their sigmoids are probabilities" if output["name"] in several else "softmax makes probabilities of them")
         for output in contract.outputs
     )
     inputs = "\n".join(f"- `{each['name']}`: {each['type']} {_shape(each['shape'])}" for each in contract.inputs)
@@ -61,7 +63,8 @@ chosen, resized and cropped is under `preprocessing` in `tubelet.json`; `run.py`
 
 {heads}
 
-Class names are under `labels` in `tubelet.json`, in the order of the logits, and inside the model file.
+Class names are under `labels` in `tubelet.json`, in the order of the logits, and inside the model file. Thresholds that
+were fitted are under `operating_points`.
 
 ## Proof
 

@@ -244,11 +244,24 @@ def predict(path: str, session: Any, contract: dict[str, Any], top: int = 5) -> 
     for output, logits in zip(contract["outputs"], session(inputs), strict=True):
         name, values = output["name"], logits[0].astype(numpy.float64)
         names = contract["labels"][name] if contract["labels"] else [f"class {i}" for i in range(len(values))]
-        shares = numpy.exp(values - values.max())
-        shares /= shares.sum()
-        order = numpy.argsort(-values, kind="stable")[:top].tolist()
-        best = [{"label": names[index], "probability": float(shares[index])} for index in order]
-        heads[name] = {**best[0], "top": best}
+        several = name in contract["model"].get("multi_label", [])
+        point = (contract.get("operating_points") or {}).get(name) or {}
+        if several:
+            shares = 1 / (1 + numpy.exp(-values))
+        else:
+            shares = numpy.exp((values - values.max()) / point.get("temperature", 1.0))
+            shares /= shares.sum()
+        order = numpy.argsort(-values, kind="stable").tolist()
+        ranked = [{"label": names[index], "probability": float(shares[index])} for index in order]
+        if several:
+            least = point.get("thresholds") or [0.5] * len(values)
+            labels = [one for one, index in zip(ranked, order, strict=True) if shares[index] >= least[index]]
+            heads[name] = {"labels": labels, "top": ranked[:top]}
+            continue
+        best = ranked[0]
+        if best["label"] == point.get("background") or best["probability"] < point.get("unknown_below", 0.0):
+            best = {**best, "label": "unknown"}
+        heads[name] = {**best, "top": ranked[:top]}
     return {
         "path": path,
         "error": None,
@@ -268,7 +281,9 @@ def _show(result: dict[str, Any]) -> None:
     for name, head in result.get("heads", {"": result}).items():
         if name:
             print(f"  {name}")
-        for best in head["top"]:
+        if head.get("label") == "unknown":
+            print("  unknown; the most probable classes:")
+        for best in head.get("labels", head["top"]) or [{"probability": 0.0, "label": "none of the classes"}]:
             print(f"  {best['probability']:6.1%}  {best['label']}")
 
 

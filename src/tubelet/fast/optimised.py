@@ -54,7 +54,10 @@ class OptimisedViViT(FastViViT):
     def follow(self) -> None:
         """Take over layers, parameters and configuration that were replaced in the model. Every call does so."""
         (model,) = self._source
-        described = {name: getattr(model, name) for name in ("config", "preprocessing", "labels", "provenance")}
+        described = {
+            name: getattr(model, name)
+            for name in ("config", "preprocessing", "labels", "operating_points", "provenance")
+        }
         parts: list[object] = [*described.values()]
         for module in model.modules():
             parts += (module, *module._parameters.values(), *module._buffers.values())

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tubelet.config import NO_AUGMENTATION
 from tubelet.data import ClipDataset, Draw, Failure, Item, Table, make_loader
+from tubelet.data.dataset import targets_of
 from tubelet.device import autocast
 from tubelet.errors import ConfigError
 from tubelet.evaluation.averaging import VIEWS_PER_FORWARD
@@ -107,7 +108,7 @@ class FeatureClips(ClipDataset):
         mask = kept.mask
         if self.mode == "train":
             video, mask = video[0], None if mask is None else mask[0]
-        targets = dict(self.table.samples[index].labels)
+        targets = targets_of(self.table.samples[index].shown, self.table)
         return Item(video=video, frame_mask=mask, targets=targets, index=index, frames=None)
 
     def fill(self, workers: int | None = None) -> Iterator[tuple[int, int]]:

@@ -22,6 +22,7 @@ FORMAT = 1
 
 IRRELEVANT_FIELDS = (
     "num_classes",
+    "multi_label",
     "dropout",
     "attention_dropout",
     "drop_path",

@@ -44,8 +44,13 @@ class Decision:
 
     @property
     def label(self) -> str:
-        """The most probable class."""
+        """The most probable class; `unknown` where the model abstains. An error for a multi-label head."""
         return self.head.label
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All classes that are reported; see `HeadResult.labels`."""
+        return self.head.labels
 
     @property
     def probability(self) -> float:

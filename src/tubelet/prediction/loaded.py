@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from tubelet.model import ViViT
 from tubelet.prediction.result import Result, head_results
 from tubelet.provenance import Use
 from tubelet.video import Decoder, Preprocessing, Views
@@ -31,7 +32,7 @@ class Loaded:
     def result(
         self,
         logits: Mapping[str, Tensor],
-        labels: Mapping[str, list[str]] | None,
+        model: ViViT,
         views: tuple[int, int],
         top: int,
         seconds: float = 0.0,
@@ -40,7 +41,7 @@ class Loaded:
 
         Args:
             logits: {head: [K]}; none where the video could not be decoded.
-            labels: class names by head.
+            model: they are of.
             views: (clips, crops).
             top: classes that the result shows.
             seconds: of predicting, which are added to those of decoding.
@@ -50,7 +51,7 @@ class Loaded:
             error, logits = "the model's output for it is not finite", {}
         return Result(
             path=self.path,
-            heads=head_results(logits, labels),
+            heads=head_results(logits, model),
             error=error,
             views=views,
             indices=self.indices,

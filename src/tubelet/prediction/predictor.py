@@ -185,14 +185,14 @@ class Predictor:
     def _predict(self, loaded: Loaded, settings: _Settings) -> Result:
         views = (settings.clips, settings.crops)
         if loaded.views is None:
-            return loaded.result({}, None, views, settings.top)
+            return loaded.result({}, self.model, views, settings.top)
         started = time.perf_counter()
         with self._evaluating() as model, autocast(self.device, self._dtype):
             video, mask = loaded.views.video.to(next(self.model.parameters()).dtype), loaded.views.frame_mask
             logits = predict_views(
                 model, video, mask, frames=loaded.views.indices, views_per_forward=settings.views_per_forward
             )
-        return loaded.result(logits, self.model.labels, views, settings.top, time.perf_counter() - started)
+        return loaded.result(logits, self.model, views, settings.top, time.perf_counter() - started)
 
 
 @dataclass(frozen=True)

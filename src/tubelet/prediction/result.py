@@ -12,7 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tubelet.config.operating_point import UNFITTED, UNKNOWN, OperatingPoint
 from tubelet.errors import ConfigError, VideoError
+from tubelet.model import ViViT
 from tubelet.prediction.html import error_html, prediction_html
 from tubelet.provenance import Use
 from tubelet.video import open_video
@@ -34,25 +36,66 @@ class HeadResult:
         name: of the head; `label` where the model has one.
         classes: names of its K classes.
         logits: float64 [K], averaged over the views.
+        multi_label: whether several classes, or none, may be shown at once.
+        point: how probabilities become labels; None takes the best class, or, multi-label, those from 0.5 on.
     """
 
     name: str
     classes: tuple[str, ...]
     logits: Float[Tensor, "K"]
+    multi_label: bool = False
+    point: OperatingPoint | None = None
 
     @cached_property
     def probabilities(self) -> Float[Tensor, "K"]:
-        """Softmax of the logits, in the order of `classes`."""
-        return self.logits.softmax(dim=0)
+        """In the order of `classes`: softmax of the logits (after the temperature, if one was fitted); sigmoids in a
+        multi-label head."""
+        if self.multi_label:
+            return self.logits.sigmoid()
+        return (self.logits if self.point is None else self.logits / self.point.temperature).softmax(dim=0)
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """Of a multi-label head: the probability from which on each class is reported."""
+        fitted = None if self.point is None else self.point.thresholds
+        return fitted or (UNFITTED,) * len(self.classes)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All classes that are reported, most probable first: one, or none where the prediction is `unknown`; of a
+        multi-label head, those whose probability reaches their threshold."""
+        if not self.multi_label:
+            return () if self.is_unknown else (self.label,)
+        reached = {
+            name for name, p, at in zip(self.classes, self.probabilities, self.thresholds, strict=True) if p >= at
+        }
+        return tuple(name for name, _ in self.top(None) if name in reached)
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether a head with one class per video abstains: its best class is the background, or too improbable."""
+        if self.point is None or self.multi_label:
+            return False
+        return self._best == self.point.background or self.probability < self.point.unknown_below
 
     @property
     def label(self) -> str:
-        """The class with the highest logit."""
+        """The class with the highest logit; `unknown` where the head abstains.
+
+        Raises:
+            ConfigError: the head is multi-label.
+        """
+        if self.multi_label:
+            raise ConfigError(f"several classes may be shown at once in the head {self.name!r}; use labels, not label")
+        return UNKNOWN if self.is_unknown else self._best
+
+    @property
+    def _best(self) -> str:
         return self.classes[int(self.logits.argmax())]
 
     @property
     def probability(self) -> float:
-        """Of that class."""
+        """Of the most probable class."""
         return float(self.probabilities.max())
 
     def top(self, count: int | None = TOP) -> list[tuple[str, float]]:
@@ -61,15 +104,33 @@ class HeadResult:
         return [(self.classes[index], float(self.probabilities[index])) for index in order]
 
     def to_dict(self, top: int | None = TOP) -> dict[str, Any]:
-        """JSON-ready: the best class, its probability, and the `top` classes."""
+        """JSON-ready: the best class, its probability, and the `top` classes; of a multi-label head its `labels` with
+        their probabilities instead of the best class."""
         best = [{"label": name, "probability": probability} for name, probability in self.top(top)]
+        if self.multi_label:
+            reported = [{"label": name, "probability": probability} for name, probability in self.reported()]
+            return {"labels": reported, "top": best}
         return {"label": self.label, "probability": self.probability, "top": best}
 
+    def reported(self, count: int | None = TOP) -> list[tuple[str, float]]:
+        """What is shown: of a multi-label head all `labels` with their probabilities, else the `count` best classes."""
+        if not self.multi_label:
+            return self.top(count)
+        labels = set(self.labels)
+        return [pair for pair in self.top(None) if pair[0] in labels]
+
     def in_words(self, top: int) -> str:
-        """The `top` classes with their probabilities on one line."""
-        return ", ".join(f"{label} {probability:.1%}" for label, probability in self.top(top))
+        """The `top` classes with their probabilities on one line; of a multi-label head all that are reported."""
+        listed = ", ".join(f"{label} {probability:.1%}" for label, probability in self.reported(top))
+        if self.is_unknown:
+            return f"{UNKNOWN} ({listed})"
+        if not listed:
+            return f"none of the classes (most probable: {self._best} {self.probability:.1%})"
+        return listed
 
     def __repr__(self) -> str:
+        if self.multi_label:
+            return f"HeadResult({self.name}={list(self.labels)!r}, {len(self.classes)} classes)"
         return f"HeadResult({self.name}={self.label!r}, {self.probability:.1%}, {len(self.classes)} classes)"
 
 
@@ -119,8 +180,13 @@ class Result:
 
     @property
     def label(self) -> str:
-        """The most probable class."""
+        """The most probable class; `unknown` where the model abstains. An error for a multi-label head."""
         return self._head.label
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All classes that are reported: those of a multi-label head that reach their thresholds; else one, or none."""
+        return self._head.labels
 
     @property
     def probability(self) -> float:
@@ -155,7 +221,7 @@ class Result:
         Returns:
             `path`, `error`, `views`, `seconds`, `frames`, `damaged`, `timestamps`, `resampled`, `use`, and for a single
             head its `label`, `probability` and `top` (a list of {"label", "probability"}, best first); for several the
-            same under `heads`, by name.
+            same under `heads`, by name. A multi-label head has `labels`, a list as `top`, and no `label`.
         """
         count = self.shown if top is None else top
         data: dict[str, Any] = {"path": self.path, "error": self.error}
@@ -192,13 +258,18 @@ class Result:
     def __repr__(self) -> str:
         if self.error is not None:
             return f"Result({self.path!r}, error={self.error!r})"
-        best = ", ".join(f"{head.name}={head.label!r} ({head.probability:.1%})" for head in self.heads.values())
+        best = ", ".join(
+            f"{head.name}={list(head.labels)!r}"
+            if head.multi_label
+            else f"{head.name}={head.label!r} ({head.probability:.1%})"
+            for head in self.heads.values()
+        )
         return f"Result({self.path!r}, {best}, {self.views[0]}x{self.views[1]} views, {len(self.indices)} frames)"
 
     def _repr_html_(self) -> str:
         if self.error is not None:
             return error_html(self._name, self.error)
-        heads = {name: head.top(self.shown) for name, head in self.heads.items()}
+        heads = {name: head.reported(self.shown) for name, head in self.heads.items()}
         return prediction_html(self._name, self._thumbnails(), heads)
 
     def _thumbnails(self) -> Tensor | None:
@@ -249,11 +320,13 @@ def class_names(labels: Mapping[str, list[str]] | None, sizes: Mapping[str, int]
     }
 
 
-def head_results(logits: Mapping[str, Tensor], labels: Mapping[str, list[str]] | None) -> dict[str, HeadResult]:
-    """Logits by head with class names, which are numbers where `labels` is None."""
+def head_results(logits: Mapping[str, Tensor], model: ViViT) -> dict[str, HeadResult]:
+    """Logits by head as the predictions of a model; classes are numbers where it has no labels."""
     results = {}
-    names = class_names(labels, {head: len(values) for head, values in logits.items()})
+    names = class_names(model.labels, {head: len(values) for head, values in logits.items()})
+    several, points = model.config.multi_label, model.operating_points
     for head, values in logits.items():
         with torch.inference_mode(False):  # a plain tensor, also inside the caller's inference mode
-            results[head] = HeadResult(head, tuple(names[head]), values.to(torch.float64, copy=True))
+            own = values.to(torch.float64, copy=True)
+            results[head] = HeadResult(head, tuple(names[head]), own, head in several, points.get(head))
     return results

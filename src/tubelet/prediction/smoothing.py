@@ -43,10 +43,10 @@ class Smoother:
     def __call__(self, decision: Decision) -> Decision:
         """The decision with averages up to itself: of each head's probabilities, and of the windows' middles.
 
-        Probabilities are kept as logarithms, so that softmax gives them back.
+        Probabilities are kept as logits, so that the softmax, or the sigmoids, of a head give them back.
         """
         averages = {
-            name: HeadResult(name, head.classes, self._average_of(name, head.probabilities).clamp_min(1e-300).log())
+            name: replace(head, logits=_logits(self._average_of(name, head.probabilities), head))
             for name, head in decision.heads.items()
         }
         middle = float(self._average_of(None, torch.tensor(decision.middle, dtype=torch.float64)))
@@ -60,3 +60,10 @@ class Smoother:
         before = self._average.get(head, values)
         self._average[head] = before + self._weight * (values - before)
         return self._average[head]
+
+
+def _logits(probabilities: Tensor, head: HeadResult) -> Tensor:
+    """Logits from which a head makes these probabilities."""
+    if head.multi_label:
+        return probabilities.clamp(1e-15, 1 - 1e-15).logit()
+    return probabilities.clamp_min(1e-300).log() * (1.0 if head.point is None else head.point.temperature)

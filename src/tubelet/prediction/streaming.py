@@ -253,7 +253,7 @@ class Stream(Closing, Iterator[Decision]):
         with torch.no_grad(), self._evaluating() as model, autocast(self._device, self._dtype):
             output = forward(model, numbers, mask)
         logits = logits_by_head(self._model, output)
-        heads = head_results({head: values[0].cpu().double() for head, values in logits.items()}, self._model.labels)
+        heads = head_results({head: values[0].cpu().double() for head, values in logits.items()}, self._model)
         first, last = self._frames[min(numbers)], self._frames[max(numbers)]
         decision = Decision(
             number=self._count,

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from tubelet.prediction.result import Result
 from tubelet.text import count, printable
 
+NONE = "none of the classes"
+
 SHOWN_CLASSES = 10
 """Classes that the summary names."""
 
@@ -22,7 +24,7 @@ class Summary:
         failures: videos that could not be read.
         learned_from: videos that the model learned from.
         resampled: videos that were sampled by their timestamps.
-        classes: head to how many videos each class was the best of.
+        classes: head to how many videos each class was the best of; of a multi-label head, how many show it.
     """
 
     videos: int = 0
@@ -38,7 +40,8 @@ class Summary:
         self.learned_from += result.use == "learned"
         self.resampled += result.resampled
         for head in result.heads.values():
-            self.classes.setdefault(head.name, Counter())[head.label] += 1
+            shown = (head.labels or (NONE,)) if head.multi_label else (head.label,)
+            self.classes.setdefault(head.name, Counter()).update(shown)
 
     def lines(self) -> Iterator[str]:
         """A line for each head."""

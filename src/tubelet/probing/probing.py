@@ -230,6 +230,11 @@ def _read(model: ViViT | str | os.PathLike[str], data: Table | str | os.PathLike
         source = table.root if data is None else os.path.abspath(data)
     if not table.classes:
         raise DataError("a probe needs labelled videos, and the data has no labels")
+    if table.multi_label:
+        raise DataError(
+            f"a probe needs one class for each video, and {', '.join(table.multi_label)} may show several; name other "
+            "columns (labels)"
+        )
     return table, source
 
 

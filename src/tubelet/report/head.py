@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tubelet.config.split_names import split_name
-from tubelet.report.measured import between, percent, views_text
+from tubelet.report.measured import between, fitted_words, percent, views_text
 from tubelet.report.run_files import RunFiles, Table
 from tubelet.report.state import delivered_epoch, is_number, keeps_best, setting, training_state
 from tubelet.text import count
@@ -131,11 +131,23 @@ def headline(files: RunFiles) -> list[Figure]:
             shown.append(Figure(f"all heads, among the best five, {of}", percent(joint["top5"]), note))
     for head, one in (evaluation.get("multi_label") or {}).items():
         prefix = "" if head == "label" else f"{head} "
-        shown.append(Figure(f"{prefix}mean average precision, {of}", percent(one.get("mean_average_precision"))))
+        note = between(evaluation, one, "mean_average_precision")
+        shown.append(Figure(f"{prefix}mean average precision, {of}", percent(one.get("mean_average_precision")), note))
+        if one.get("macro_f1") is not None:
+            fitted = fitted_words(evaluation, one)
+            note = f"thresholds {fitted}" if fitted else "threshold 0.5 for every class"
+            shown.append(Figure(f"{prefix}F1, mean over classes, {of}", percent(one["macro_f1"]), note))
+    for head, one in (evaluation.get("abstention") or {}).items():
+        prefix, note = "" if head == "label" else f"{head} ", fitted_words(evaluation, one)
+        shown.append(Figure(f"{prefix}answered, {of}", percent(one["coverage"]), f"the others are unknown; {note}"))
+        shown.append(
+            Figure(f"{prefix}right where answered, {of}", percent(one["accuracy"]), f"{one['answered']:,} videos")
+        )
     if not evaluation:
-        best = [event["top1"] for event in files.events_of("validation") if is_number(event.get("top1"))]
-        if best:
-            shown.append(Figure("best validation top-1", percent(max(best)), "it chose itself: not a test"))
+        for key, name in (("top1", "top-1"), ("mean_average_precision", "mean average precision")):
+            best = [event[key] for event in files.events_of("validation") if is_number(event.get(key))]
+            if best:
+                shown.append(Figure(f"best validation {name}", percent(max(best)), "it chose itself: not a test"))
     if evaluation.get("num_videos") is not None:
         views = views_text(evaluation.get("views"))
         shown.append(Figure(f"videos, {of}", f"{evaluation['num_videos']:,}", f"{views} views each"))
@@ -186,6 +198,12 @@ def others(files: RunFiles) -> list[dict[str, str]]:
     for name, one in files.others.items():
         heads = one.get("metrics") or {}
         first = next(iter(heads.values()), {}) if len(heads) < 2 else {"top1": one.get("top1")}
+        several = next(iter((one.get("multi_label") or {}).values()), None)
+        figure = percent(first.get("top1"))
+        interval = between(one, first, "top1")
+        if not heads and several is not None:
+            figure = f"{percent(several.get('mean_average_precision'))} (mAP)"
+            interval = between(one, several, "mean_average_precision")
         learned = one.get("learned_from")
         rows.append(
             {
@@ -193,8 +211,8 @@ def others(files: RunFiles) -> list[dict[str, str]]:
                 "data": str(one.get("data") or "not stored"),
                 "split": split_words(one),
                 "videos": f"{one.get('num_videos', 0):,}",
-                "top1": percent(first.get("top1")),
-                "interval": between(one, first, "top1"),
+                "top1": figure,
+                "interval": interval,
                 "learned_from": f"{learned:,}" if is_number(learned) else "not known",
                 "date": date_text(one["date"]) if one.get("date") else "–",
             }

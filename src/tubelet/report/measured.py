@@ -37,7 +37,8 @@ def how_measured(files: RunFiles) -> list[tuple[str, str]]:
         rows.append(("time", f"{seconds:.1f} s, {1000 * seconds / max(evaluation['num_videos'], 1):.0f} ms a video"))
     how = evaluation.get("bootstrap")
     if isinstance(how, Mapping):
-        methods = {m for head in evaluation["metrics"].values() for m in methods_of(head).values()}
+        heads = [*evaluation["metrics"].values(), *(evaluation.get("multi_label") or {}).values()]
+        methods = {m for head in heads for m in methods_of(head).values()}
         draws = f", {how['resamples']:,} draws, seed {how['seed']}" if "bootstrap" in methods else ""
         rows.append(("intervals", interval_words(how["unit"], how["units"], methods, how["level"]) + draws))
     return rows
@@ -123,14 +124,33 @@ def probability(value: Any) -> str:
 ORDER_NAMES = {"shuffled": "shuffled", "reversed": "played backwards", "single_frame": "middle frame alone"}
 
 
+def fitted_words(evaluation: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
+    """Which videos a threshold was fitted on; empty if it was not."""
+    if not figures.get("fitted_on"):
+        return ""
+    split = figures.get("split")
+    words = f"fitted on {figures['fitted_on']:,}{f' {split}' if split else ''} videos"
+    return f"{words}, which are these: too good a figure" if split and split == evaluation.get("split") else words
+
+
 def multi_label(files: RunFiles) -> list[dict[str, Any]]:
-    """Mean average precision of heads whose videos show several classes."""
+    """The figures of heads whose videos may show several classes."""
     found = []
     for head, one in (files.evaluation.get("multi_label") or {}).items():
         rows = sorted(
             one["per_class"], key=lambda row: (row["average_precision"] is None, row["average_precision"] or 0)
         )
-        found.append({"head": head, "mean": one["mean_average_precision"], "rows": rows})
+        fitted = fitted_words(files.evaluation, one)
+        found.append(
+            {
+                "head": head,
+                "mean": one["mean_average_precision"],
+                "macro_f1": one.get("macro_f1"),
+                "micro_f1": one.get("micro_f1"),
+                "fitted": fitted and f"thresholds {fitted}",
+                "rows": rows,
+            }
+        )
     return found
 
 

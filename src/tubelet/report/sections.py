@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -76,6 +77,7 @@ def learning_curves(files: RunFiles) -> Curves:
 
     loss = line("training", train, "loss") + line("validation", validation, "loss")
     accuracy = line("training", train, "top1") + line("validation", validation, "top1")
+    precision = line("validation", validation, "mean_average_precision")
     end = max((place for event in files.events if (place := _place(event, _per_epoch(files))) is not None), default=0.0)
 
     def drawn(plots: list[tuple[str, list[figures.Curve], dict[str, Any]]], size: tuple[float, float]) -> list[str]:
@@ -86,7 +88,14 @@ def learning_curves(files: RunFiles) -> Curves:
         ]
 
     return Curves(
-        drawn([("Loss", loss, {"from_zero": True}), ("Top-1 accuracy", accuracy, {"percent": True})], figures.WIDE),
+        drawn(
+            [
+                ("Loss", loss, {"from_zero": True}),
+                ("Top-1 accuracy", accuracy, {"percent": True}),
+                ("Mean average precision", precision, {"percent": True}),
+            ],
+            figures.WIDE,
+        ),
         drawn(
             [
                 ("Learning rate", line("", train, "lr"), {"from_zero": True}),
@@ -205,10 +214,23 @@ def examples(files: RunFiles, head: str) -> tuple[str, list[Shown]]:
         return f"{_so_many(len(shown), len(best))}: {words}.", shown
     rows: dict[str, dict[str, Any]] = {}
     for row in files.splits:
-        if row.get("path") and row.get(head) is not None:
-            rows.setdefault(row[head], row)
+        for name in _names_in(files, head, row) if row.get("path") else ():
+            rows.setdefault(name, row)
     shown = [_from_row(row, name) for name, row in sorted(rows.items())[:EXAMPLES]]
     return f"{_so_many(len(shown), len(rows))}, a video each.", shown
+
+
+def _names_in(files: RunFiles, head: str, row: Mapping[str, Any]) -> list[str]:
+    """The classes in a row of splits.csv: one, or those of a multi-label head."""
+    cell, data = row.get(head), files.run.get("data")
+    if cell is None:
+        return []
+    if isinstance(data, Mapping) and head in (data.get("multi_label") or ()):
+        try:
+            return [str(name) for name in json.loads(cell)]
+        except (ValueError, TypeError):
+            return []
+    return [cell]
 
 
 def _so_many(shown: int, there: int) -> str:
@@ -221,11 +243,13 @@ def data_summary(files: RunFiles, head: str) -> dict[str, Any] | None:
         return None
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for row in files.splits:
-        counts[row.get(head) or "?"][row.get("split") or "all"] += 1
+        for name in _names_in(files, head, row):
+            counts[name or "?"][row.get("split") or "all"] += 1
     order = {"train": 0, "val": 1, "test": 2}
-    splits = sorted({split for row in counts.values() for split in row}, key=lambda split: (order.get(split, 3), split))
-    totals = {split: sum(row[split] for row in counts.values()) for split in splits}
-    largest = max(max(row.values()) for row in counts.values())
+    samples = Counter(row.get("split") or "all" for row in files.splits)
+    splits = sorted(samples, key=lambda split: (order.get(split, 3), split))
+    totals = {split: samples[split] for split in splits}
+    largest = max((max(row.values()) for row in counts.values()), default=0)
     return {"splits": splits, "totals": totals, "classes": dict(sorted(counts.items())), "largest": largest}
 
 

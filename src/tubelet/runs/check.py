@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -43,7 +44,7 @@ class Difference:
 
     Attributes:
         logits: the largest difference of all clips, classes and heads.
-        probabilities: the same, of the softmax of each head.
+        probabilities: the same, of the probabilities of each head.
         clips: how many were compared.
         same_top1: of them, those with the same best class in every head.
         tolerance: what `logits` may be.
@@ -156,7 +157,10 @@ def check_samples(
 
 
 def compare_logits(
-    samples: SampleClips, given: Mapping[str, Float[Tensor, "N _"]], dtype: torch.dtype = torch.float32
+    samples: SampleClips,
+    given: Mapping[str, Float[Tensor, "N _"]],
+    dtype: torch.dtype = torch.float32,
+    multi_label: Collection[str] = (),
 ) -> Difference:
     """Compare logits that another form of the model gave, an exported or a served one for instance.
 
@@ -164,6 +168,7 @@ def compare_logits(
         samples: with the logits of the trained model.
         given: [N, K] by head, for the clips in their order.
         dtype: that they were computed in, which the tolerance depends on.
+        multi_label: heads with sigmoids for probabilities.
 
     Raises:
         WeightsError: other heads, or other numbers of clips or classes.
@@ -179,7 +184,8 @@ def compare_logits(
     for head, expected in samples.logits.items():
         found = given[head].detach().float().cpu()
         logits = max(logits, _largest(found - expected))
-        probabilities = max(probabilities, _largest(found.softmax(1) - expected.softmax(1)))
+        shares = torch.sigmoid if head in multi_label else partial(torch.softmax, dim=1)
+        probabilities = max(probabilities, _largest(shares(found) - shares(expected)))
         best = expected.argmax(1)
         other = found.argmax(1) != best
         behind = expected.gather(1, best[:, None])[:, 0] - expected.gather(1, found.argmax(1)[:, None])[:, 0]
@@ -231,4 +237,4 @@ def _checked(model: ViViT, samples: SampleClips, backend: Backend, precision: An
         return BackendCheck(backend, precision, None, reason[:200])
     stacked = {head: torch.stack([one[head] for one in given]) for head in samples.logits}
     coarsest = max((dtype, weight.dtype), key=lambda one: TOLERANCE.get(one, 0.0))
-    return BackendCheck(backend, precision, compare_logits(samples, stacked, coarsest))
+    return BackendCheck(backend, precision, compare_logits(samples, stacked, coarsest, model.config.multi_label))

@@ -19,6 +19,7 @@ from tubelet.errors import ConfigError, DataError
 from tubelet.evaluation import Evaluation, evaluate, evaluate_stored, probe_temporal
 from tubelet.evaluation.evaluator import own_split
 from tubelet.evaluation.keeping import keep, keep_in, staging
+from tubelet.evaluation.operating_points import fit_operating_points
 from tubelet.evaluation.predictions import PREDICTIONS_FILE
 from tubelet.evaluation.results import EVALUATION_FILE
 from tubelet.evaluation.stored import CALIBRATION_FOLDER
@@ -26,6 +27,7 @@ from tubelet.model import ViViT
 from tubelet.paths import require_free
 from tubelet.report import write_report
 from tubelet.weights import load
+from tubelet.weights.native import CONFIG_FILE, keep_operating_points
 
 SURE_OF_LEARNED = "a model is surer of videos that it was trained on: a temperature fitted on them comes out too low"
 
@@ -58,6 +60,8 @@ def evaluate_and_keep(
     model: ViViT | None = None,
     split: str | None = None,
     calibrate_on: str | None = None,
+    abstain: float | None = None,
+    keep_thresholds: bool = False,
     temporal: bool = False,
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
@@ -78,7 +82,11 @@ def evaluate_and_keep(
         own: whether these are videos that the run was given; by default they are where `data` is None.
         model: of the source, if it is loaded already.
         split: evaluate these samples alone; test, or else val, by default if the data has splits.
-        calibrate_on: split to fit a temperature on, which is then measured on the others.
+        calibrate_on: split to fit temperatures, and thresholds of multi-label heads, on, which are then measured on the
+            others.
+        abstain: share of right answers of heads with one class per video; the probability below which a video is
+            `unknown` is fitted on `calibrate_on` too.
+        keep_thresholds: make the thresholds that were fitted those of the run (`operating_points` in its config.json).
         temporal: evaluate with frames shuffled, reversed, and a single one too (`tubelet.evaluation.probe_temporal`).
         seed: of the shuffled orders.
         out: folder for the result, instead of the run.
@@ -98,6 +106,7 @@ def evaluate_and_keep(
         named = named or os.path.abspath(data)
     split = split or own_split(table)
     other = None if calibrate_on is None else _other_split(calibrate_on, split)
+    _require_fitting(source, other, abstain, keep_thresholds)
     loaded = load(os.fspath(source)) if model is None else model
 
     def measured(split: str | None, folder: Path | None, temporal: bool) -> Evaluation:
@@ -111,7 +120,7 @@ def evaluate_and_keep(
 
     home = _home(source, out) if world.first else None
     with nullcontext() if home is None else staging(home) as staged:
-        evaluation, problem = measured(split, staged, temporal), None
+        evaluation, problem, doubts = measured(split, staged, temporal), None, list[str]()
         if staged is not None:
             evaluation.save(staged)
         if other is not None:
@@ -119,6 +128,8 @@ def evaluate_and_keep(
                 fitted_on = measured(other, None, False)
                 if staged is not None:
                     fitted_on.save(staged / CALIBRATION_FOLDER)
+                points, doubts = fit_operating_points(fitted_on, abstain=abstain, background=_background(loaded))
+                evaluation = evaluation.at({**evaluation.operating_points, **points})
                 evaluation = evaluation.calibrated(fitted_on)
                 if staged is not None:
                     evaluation.save(staged)
@@ -129,7 +140,10 @@ def evaluate_and_keep(
             folder = keep_in(staged, Path(out), overwrite=overwrite)
         elif staged is not None:
             folder = keep(staged, Path(source), own=data is None if own is None else own)
-    notes = (SURE_OF_LEARNED,) if other == "train" else ()
+    if keep_thresholds and world.first and evaluation.operating_points:
+        loaded.operating_points = evaluation.operating_points
+        keep_operating_points(loaded, Path(source))
+    notes = (*((SURE_OF_LEARNED,) if other == "train" else ()), *doubts)
     return KeptEvaluation(evaluation, folder, _page_of(home), problem, notes)
 
 
@@ -195,6 +209,23 @@ def _home(source: str | os.PathLike[str], out: str | os.PathLike[str] | None) ->
     if out is not None:
         return Path(out)
     return Path(source) if (Path(source) / RUN_FILE).is_file() else None
+
+
+def _require_fitting(source: str | os.PathLike[str], other: str | None, abstain: float | None, keep: bool) -> None:
+    if other is None and (abstain is not None or keep):
+        raise ConfigError(
+            "--abstain and --keep-thresholds need the videos to fit on: --calibrate-on val, measured on another split"
+        )
+    if abstain is not None and not 0 < abstain <= 1:
+        raise ConfigError(f"--abstain {abstain} is a share of right answers; use a number above 0, at most 1")
+    if keep and not (Path(source) / CONFIG_FILE).is_file():
+        raise ConfigError(
+            f"--keep-thresholds writes into the model, and {os.fspath(source)} is no folder of one of ours"
+        )
+
+
+def _background(model: ViViT) -> str | None:
+    return next((point.background for point in model.operating_points.values() if point.background is not None), None)
 
 
 def _page_of(home: Path | None) -> Path | None:

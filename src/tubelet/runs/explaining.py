@@ -69,6 +69,11 @@ def explain_mistakes(
     files = read_run(Path(run))
     if not files.predictions:
         raise DataError(f"{run} holds no predictions to find mistakes in; make them: tubelet evaluate {run}")
+    if not files.evaluation.get("metrics") and files.evaluation.get("multi_label"):
+        raise DataError(
+            "mistakes are one class in place of another, and videos may show several here; explain a class of a video: "
+            f"tubelet explain {run} VIDEO --target CLASS"
+        )
     loaded, preprocessing = ready(os.fspath(run) if model is None else model, device)
     if method == "auto":
         method, _ = auto_method(loaded)

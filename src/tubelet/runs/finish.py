@@ -14,10 +14,12 @@ from tubelet.device import resolve_device
 from tubelet.distributed.world import ALONE, World
 from tubelet.evaluation import Evaluation, evaluate
 from tubelet.evaluation.keeping import keep_own
+from tubelet.evaluation.operating_points import fit_operating_points
 from tubelet.model import ViViT
 from tubelet.report import write_report
 from tubelet.runs.samples import make_sample_clips
 from tubelet.weights import load
+from tubelet.weights.native import keep_operating_points
 from tubelet.weights.sample_clips import SAMPLES_FILE
 
 
@@ -83,7 +85,14 @@ def finish_run(
         evaluation, watched = None, config.validation
         if report:
             evaluation = _evaluated(
-                run, model, table, split or watched.validation_split, views or watched.validation_views, notes, world
+                run,
+                model,
+                table,
+                config,
+                split or watched.validation_split,
+                views or watched.validation_views,
+                notes,
+                world,
             )
     finally:
         model.to(before)
@@ -117,9 +126,16 @@ def _keep_samples(
 
 
 def _evaluated(
-    run: Path, model: ViViT, table: Table, split: str, views: str, notes: list[str], world: World
+    run: Path,
+    model: ViViT,
+    table: Table,
+    config: TrainConfig,
+    split: str,
+    views: str,
+    notes: list[str],
+    world: World,
 ) -> Evaluation | None:
-    """The run's own result, kept in its folder."""
+    """The run's own result, kept in its folder; of the validation videos, it gives the model its operating points."""
     if split not in table.splits:
         return None
     try:
@@ -127,6 +143,15 @@ def _evaluated(
     except LearnedFromAllError as error:
         notes.append(f"no evaluation: {error}")
         return None
+    if split == config.validation.validation_split:
+        points, doubts = fit_operating_points(
+            evaluation, abstain=config.validation.abstain, background=config.data.background
+        )
+        notes += doubts
+        model.operating_points = points
+        evaluation = evaluation.at(points)
+        if world.first:
+            keep_operating_points(model, run)
     if world.first:
         keep_own(evaluation, run)
     return evaluation

@@ -81,7 +81,7 @@ def _pays(model: ViViT, exact: ViViT, less: ViViT) -> tuple[bool, str]:
         return False, f"{device} has no units for bfloat16"
     clips = SampleClips.read(model.sample_clips)
     wanted, given = (_logits(form, clips) for form in (exact, less))
-    found = compare_logits(replace(clips, logits=wanted), given, torch.bfloat16)
+    found = compare_logits(replace(clips, logits=wanted), given, torch.bfloat16, model.config.multi_label)
     result = (
         f"{found.same_top1} of {found.clips} sample clips have the same best class, and probabilities differ by at "
         f"most {found.probabilities:.2g}"

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import zip_longest
 
 import torch
@@ -120,12 +121,12 @@ def _readable(clips: ClipDataset, preprocessing: Preprocessing) -> Iterator[tupl
 
 def _spread_over_classes(table: Table) -> Table:
     """The table in the order in which its videos are taken: one of each class, then a second of each, and so on."""
-    by_class: dict[tuple[int, ...], list[Sample]] = defaultdict(list)
+    by_class: dict[tuple[tuple[int, ...], ...], list[Sample]] = defaultdict(list)
     for sample in sorted(table.samples, key=lambda sample: _digest(table.key(sample))):
-        by_class[tuple(sample.labels.values())].append(sample)
+        by_class[tuple(sample.shown.values())].append(sample)
     rounds = zip_longest(*(by_class[labels] for labels in sorted(by_class)))
     taken = [sample for members in rounds for sample in members if sample is not None]
-    return Table(tuple(taken), table.classes, table.root)
+    return replace(table, samples=tuple(taken), notes=())
 
 
 def _digest(name: str) -> bytes:

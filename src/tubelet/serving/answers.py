@@ -19,18 +19,21 @@ class ClassProbability(BaseModel):
 class HeadAnswer(BaseModel):
     """The prediction of one head."""
 
-    label: str
-    probability: float = Field(ge=0, le=1)
+    label: str | None = Field(None, description="the class, or `unknown`; none of a multi-label head")
+    probability: float | None = Field(None, ge=0, le=1)
+    labels: list[ClassProbability] | None = Field(None, description="of a multi-label head: all that are reported")
     top: list[ClassProbability]
 
 
 class Prediction(BaseModel):
-    """`tubelet.prediction.Result.to_dict`: of a single head `label`, `probability` and `top`; of several `heads`."""
+    """`tubelet.prediction.Result.to_dict`: of a single head `label`, `probability` and `top`, of a
+    multi-label one `labels` and `top`; of several `heads`."""
 
     path: str = Field(description="the name that the client gave the file")
     error: str | None
     label: str | None = None
     probability: float | None = None
+    labels: list[ClassProbability] | None = None
     top: list[ClassProbability] | None = None
     heads: dict[str, HeadAnswer] | None = None
     views: str

@@ -146,7 +146,7 @@ def _add_predict(app: FastAPI, service: Service) -> None:
             assert loaded.views is not None
             logits = await service.predict(model, loaded.views)
             use = await asyncio.to_thread(model.use_of, upload.path)
-            result = loaded.result(logits, model.model.labels, views, top, time.perf_counter() - began - loaded.seconds)
+            result = loaded.result(logits, model.model, views, top, time.perf_counter() - began - loaded.seconds)
             if result.error is not None:
                 raise ProblemError(422, result.error)
             shown = {"thumbnails": answer["thumbnails"]} if thumbnails else {}

@@ -102,6 +102,7 @@ class ServedModel:
             "device": next(model.parameters()).device.type,
             "precision": str(self.thread.dtype).removeprefix("torch."),
             "heads": class_names(model.labels, model.config.heads),
+            "multi_label": list(model.config.multi_label),
             "preprocessing": asdict(self.preprocessing),
             "sample_clips": self.checked,
         }

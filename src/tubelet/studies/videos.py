@@ -94,6 +94,11 @@ def study_table(config: TrainConfig, generated: Path | None, train_split: str, t
         names[watched] = "val"
     kept = tuple(sample for sample in table.samples if sample.split in names)
     table = dataclasses.replace(table, samples=kept).with_splits(lambda sample: names[sample.split or ""])
+    if table.multi_label:
+        raise DataError(
+            f"a study compares top-1, and videos may show several classes of {', '.join(table.multi_label)}; name "
+            "other columns (labels)"
+        )
     trained = {sample.labels[head] for sample in table.split("train").samples for head in table.classes}
     if not trained:
         raise DataError("the data has no labels, and a study compares how often they are called right")

@@ -10,6 +10,7 @@ from tubelet.errors import DataError, UnreadableError
 from tubelet.evaluation import Evaluation
 from tubelet.text import listing
 from tubelet.training.monitor import SpikeError
+from tubelet.training.position import Best
 from tubelet.training.progress import Pace, Reporter
 from tubelet.training.step import DivergedError, StepResult
 from tubelet.training.trainer import Trainer
@@ -70,9 +71,10 @@ def note_validation(trainer: Trainer, evaluation: Evaluation) -> None:
         step=position.step,
         epoch=position.epoch,
         loss=evaluation.loss,
-        top1=evaluation.top1,
+        top1=evaluation.top1 if evaluation.metrics else None,
         **({"top1_by_head": heads} if len(heads) > 1 else {}),
         top5=next(iter(evaluation.metrics.values())).top5 if len(heads) == 1 else None,
+        **({"mean_average_precision": evaluation.mean_average_precision} if evaluation.multi_label else {}),
         best=position.best is not None and position.best.step == position.step,
         num_failures=len(evaluation.failures),
         seconds=round(evaluation.seconds, 3),
@@ -89,7 +91,8 @@ def epoch_line(trainer: Trainer, pace: Pace, evaluation: Evaluation | None, impr
     text += _unreadable(position.clips_failed, position.clips + position.clips_failed)
     if evaluation is not None:
         loss = "-" if evaluation.loss is None else f"{evaluation.loss:.3f}"
-        text += f"  validation top-1 {evaluation.top1:6.2%} loss {loss}{'  best' if improved else ''}"
+        figures = Best.of(evaluation, position.step, position.epoch).in_words()
+        text += f"  validation {figures} loss {loss}{'  best' if improved else ''}"
         text += _unreadable(len(evaluation.failures), evaluation.num_videos)
     return text
 

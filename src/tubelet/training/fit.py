@@ -181,7 +181,7 @@ def finish_epoch(trainer: Trainer, reporter: Reporter, stop: StopRequest, pace: 
     position.epoch, position.batch = done, 0
     improved = False
     if evaluation is not None:
-        candidate = Best(position.step, position.epoch, evaluation.top1, evaluation.loss)
+        candidate = Best.of(evaluation, position.step, position.epoch)
         improved = candidate.beats(position.best)
         position.best = candidate if improved else position.best
         position.since_best = 0 if improved else position.since_best + 1

@@ -54,7 +54,7 @@ class TrainResult:
     num_failures: int
 
     def __repr__(self) -> str:
-        top1 = "" if self.best is None else f", best top-1 {self.best.top1:.2%} in epoch {self.best.epoch}"
+        top1 = "" if self.best is None else f", best {self.best.in_words()} in epoch {self.best.epoch}"
         failures = f", {self.num_failures} unreadable videos" if self.num_failures else ""
         return f"TrainResult({str(self.folder)!r}, {self.steps} steps, {self.ended}{top1}{failures})"
 

@@ -57,7 +57,9 @@ def build_model(config: TrainConfig, table: Table) -> tuple[ViViT, tuple[str, ..
                 f"freeze={config.optimisation.freeze!r} would keep random weights as they are; name what to start from "
                 "with init, or let everything learn with freeze='none'"
             )
-        model = create(config.preset, **config.model, num_classes=classes_of(table))
+        model = create(
+            config.preset, **{**config.model, "multi_label": table.multi_label}, num_classes=classes_of(table)
+        )
         model.provenance = Provenance()
         base = None
         notes: tuple[str, ...] = (f"model: {_in_words(model.config)}; random weights",)
@@ -76,12 +78,14 @@ def _from_weights(config: TrainConfig, source: str, table: Table) -> tuple[ViViT
     if config.preset is not None:
         wanted = preset(config.preset, **config.model)
         fields = {name: getattr(wanted, name) for name in _DESCRIBES_A_MODEL}
+    fields["multi_label"] = table.multi_label
     try:
         model = load(source, **fields, num_classes=num_classes)
     except WeightsError as no_video_model:
-        return _from_image(config, source, num_classes, no_video_model)
+        return _from_image(config, source, num_classes, table.multi_label, no_video_model)
     if model.labels != table.classes:
-        model.reset_classifier(num_classes)
+        model.reset_classifier(num_classes, multi_label=table.multi_label)
+    model.operating_points = {}
     notes = _report_notes(model)
     notes = (*notes, *in_float32(model))
     return model, (f"{_in_words(model.config)}; started from {source}", *notes, *_scale_branches(model, config, source))
@@ -115,13 +119,17 @@ def _scale_branches(model: ViViT, config: TrainConfig, source: str) -> tuple[str
 
 
 def _from_image(
-    config: TrainConfig, source: str, num_classes: int | dict[str, int], no_video_model: WeightsError
+    config: TrainConfig,
+    source: str,
+    num_classes: int | dict[str, int],
+    multi_label: tuple[str, ...],
+    no_video_model: WeightsError,
 ) -> tuple[ViViT, tuple[str, ...]]:
     if config.preset is None:
         raise WeightsError(
             f"{no_video_model}. If it is an image transformer, name a preset of its size to start from it"
         ) from no_video_model
-    model = create(config.preset, **config.model, num_classes=num_classes)
+    model = create(config.preset, **{**config.model, "multi_label": multi_label}, num_classes=num_classes)
     adaptation = config.adaptation
     try:
         initialise(

@@ -81,6 +81,13 @@ def _adopt(model: ViViT, config: TrainConfig, table: Table) -> None:
             f"the model has {model.config.heads} classes, the data {table.heads}; call "
             f"model.reset_classifier({classes_of(table)!r})"
         )
+    if set(model.config.multi_label) != set(table.multi_label):
+        raise DataError(
+            f"multi-label heads of the model: {', '.join(model.config.multi_label) or 'none'}, of the data: "
+            f"{', '.join(table.multi_label) or 'none'}; call model.reset_classifier({classes_of(table)!r}, "
+            f"multi_label={table.multi_label!r})"
+        )
+    model.operating_points = {}
     if model.labels is not None and model.labels != table.classes:
         raise DataError(
             "the model's labels are not those of the data, in their order; set model.labels to table.classes"

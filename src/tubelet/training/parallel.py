@@ -117,6 +117,7 @@ class Parallel:
         plain = empty_model(model.config, model.preprocessing, model.labels)
         plain.load_state_dict(tensors)
         plain.provenance = model.provenance
+        plain.operating_points = model.operating_points
         return plain.to(device).eval()
 
 

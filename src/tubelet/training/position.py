@@ -4,22 +4,47 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tubelet.evaluation import Evaluation
+
 
 @dataclass
 class Best:
-    """The best validation so far."""
+    """The best validation so far.
+
+    Attributes:
+        step: of the training.
+        epoch: of it.
+        top1: mean over the heads with one class per video; None without such.
+        loss: None if no video could be read.
+        mean_average_precision: mean over the multi-label heads; None without such.
+        score: that the weights are chosen by: the mean of these over all heads (`Evaluation.score`).
+    """
 
     step: int
     epoch: int
-    top1: float
+    top1: float | None
     loss: float | None
+    mean_average_precision: float | None = None
+    score: float | None = None
+
+    @classmethod
+    def of(cls, evaluation: Evaluation, step: int, epoch: int) -> Best:
+        """A validation at this place of the training."""
+        top1 = evaluation.top1 if evaluation.metrics else None
+        return cls(step, epoch, top1, evaluation.loss, evaluation.mean_average_precision, evaluation.score)
 
     def beats(self, other: Best | None) -> bool:
-        """Higher top-1, or the same with a lower loss."""
+        """A higher score, or the same with a lower loss."""
         return other is None or self._rank() > other._rank()
 
+    def in_words(self) -> str:
+        """Top-1, or mean average precision, or both."""
+        figures = {"top-1": self.top1, "mAP": self.mean_average_precision}
+        return " ".join(f"{name} {value:6.2%}" for name, value in figures.items() if value is not None)
+
     def _rank(self) -> tuple[float, float]:
-        return self.top1, float("-inf") if self.loss is None else -self.loss
+        score = self.top1 if self.score is None else self.score  # a checkpoint of an older version has no score
+        return 0.0 if score is None else score, float("-inf") if self.loss is None else -self.loss
 
 
 @dataclass

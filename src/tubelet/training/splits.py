@@ -82,7 +82,7 @@ def _held_out(table: Table, config: TrainConfig) -> Table:
 
 def _require_choice(table: Table) -> None:
     for head, names in table.classes.items():
-        if len(names) < 2:
+        if len(names) < (1 if head in table.multi_label else 2):
             what = f"the class {names[0]!r}" if names else "no class"
             which = "" if head == "label" else f" of the head {head!r}"
             raise DataError(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tubelet.config import TrainConfig
 from tubelet.config.training import ValidationConfig
-from tubelet.data import Batch, BatchMix, ClipDataset, Table, batch_generator, class_weights
+from tubelet.data import Batch, BatchMix, ClipDataset, Table, batch_generator
 from tubelet.device import resolve_precision
 from tubelet.distributed.world import ALONE, World
 from tubelet.errors import ConfigError
@@ -19,21 +19,21 @@ from tubelet.fast import training_form
 from tubelet.features import FeatureClips
 from tubelet.model import ViViT
 from tubelet.training.feature_clips import feature_clips, learned_part
+from tubelet.training.imbalance import loss_weights
 from tubelet.training.losses import batch_losses
 from tubelet.training.parts import require_batches_for_norms
 from tubelet.training.task import Task, frame_cache, place_model, training_clips, training_loader
 
-EFFECTIVE_BETA = 0.999
-"""Of `class_weights="effective"`."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class SupervisedTask(Task):
-    """Cross entropy of the labels.
+    """Cross entropy of the labels, in multi-label heads of each class.
 
     Attributes:
         mix: mixup, cutmix and label smoothing; None for none of them.
-        class_weights: for each head a factor [K] for the loss of its classes; None if all are 1.
+        class_weights: for each head a factor [K] for the loss of its classes (`class_weights`); heads without
+            any have all 1, and None are all heads.
+        imbalance: why there are some, for the user.
     """
 
     config_type = TrainConfig
@@ -45,6 +45,7 @@ class SupervisedTask(Task):
     module: ViViT
     mix: BatchMix | None
     class_weights: dict[str, Tensor] | None
+    imbalance: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, model: ViViT, table: Table, config: TrainConfig, world: World = ALONE) -> SupervisedTask:
@@ -63,9 +64,9 @@ class SupervisedTask(Task):
             clips, views = feature_clips(model, train, validation, config, dtype)
         else:
             clips, views = _clips_and_views(model, train, validation, config, world)
-        augmentation, scheme = config.augmentation, config.optimisation.class_weights
+        augmentation = config.augmentation
         mixes = augmentation.mixes or augmentation.label_smoothing
-        beta = EFFECTIVE_BETA if scheme == "effective" else None
+        weights, imbalance = loss_weights(config, train)
         return cls(
             config=config,
             module=model,
@@ -74,10 +75,9 @@ class SupervisedTask(Task):
             clips=clips,
             views=views,
             loader=training_loader(clips, config, device, world),
-            mix=BatchMix(augmentation, train.heads) if mixes else None,
-            class_weights=None
-            if scheme == "none"
-            else {head: class_weights(train, head, beta=beta).to(device) for head in train.classes},
+            mix=BatchMix(augmentation, train.heads, train.multi_label) if mixes else None,
+            class_weights=weights and {head: weight.to(device) for head, weight in weights.items()},
+            imbalance=tuple(imbalance),
         )
 
     @property
@@ -101,7 +101,12 @@ class SupervisedTask(Task):
         return self.mix.batch(batch, batch_generator(self.config.seed, epoch, number))
 
     def losses(self, learner: Callable[..., Any], batch: Batch) -> Tensor:
-        return batch_losses(learner, batch, class_weights=self.class_weights)
+        heads = self.model.config.multi_label
+        return batch_losses(learner, batch, class_weights=self.class_weights, multi_label=heads)
+
+    def data_fields(self) -> dict[str, Any]:
+        heads = self.clips.table.multi_label
+        return {"multi_label": list(heads)} if heads else {}
 
     def size(self) -> str:
         parameters = sum(parameter.numel() for parameter in self.model.parameters())
@@ -128,10 +133,10 @@ class SupervisedTask(Task):
         )
 
     def notes(self) -> list[str]:
-        """Where the cached features are."""
+        """What evens out classes of unequal size, and where the cached features are."""
         if not isinstance(self.clips, FeatureClips):
-            return []
-        return [f"learns from features of the videos, kept in {self.clips.store.folder.parent}"]
+            return [*self.imbalance]
+        return [*self.imbalance, f"learns from features of the videos, kept in {self.clips.store.folder.parent}"]
 
 
 def _clips_and_views(

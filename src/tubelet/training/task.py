@@ -200,12 +200,17 @@ def training_loader(
         clips,
         config.optimisation.batch_size,
         workers=_workers(config, device, world),
-        balanced=next(iter(clips.table.classes)) if config.data.balanced else None,
+        balanced=_balanced_head(clips.table) if config.data.balanced else None,
         even_end=True,
         rank=world.rank,
         world_size=world.size,
         pairs=config.augmentation.mixes,
     )
+
+
+def _balanced_head(table: Table) -> str:
+    """The head by which clips are balanced: the first that gives one class."""
+    return next(iter([*(head for head in table.classes if head not in table.multi_label), *table.classes]))
 
 
 def _workers(config: TrainConfig | PretrainConfig, device: torch.device, world: World) -> int | None:

@@ -40,7 +40,7 @@ from tubelet.training.sharded import load_sharded, save_sharded
 from tubelet.training.step import TrainingStep
 from tubelet.training.task import Task, trains_in_fast_form
 from tubelet.weights import load
-from tubelet.weights.native import WEIGHTS_FILE, save_trained
+from tubelet.weights.native import WEIGHTS_FILE, save_trained, stored_operating_points
 from tubelet.weights.tensor_files import load_tensors
 
 STATE_FORMAT = 1
@@ -244,6 +244,8 @@ class Trainer:
 
     def export_again(self, checkpoint: Path) -> None:
         """Export what was restored if it is the best: the process may have ended between writing `last` and this."""
+        if self.position.ended is not None:  # they were fitted to these weights
+            self.eval_model.operating_points = stored_operating_points(self.folder.path)
         best_is_now = self.position.best is not None and self.position.best.step == self.position.step
         if best_is_now and not self.keeps_last:
             self.export_best(checkpoint)

@@ -42,6 +42,7 @@ ADAPTABLE = (
     "embedding",
     "sampled_frames",
     "num_classes",
+    "multi_label",
     "pool",
     "temporal_layers",
     "attention_order",
@@ -64,7 +65,7 @@ def adapt(model: nn.Module, **fields: Any) -> ViViT:
 
     - `num_frames`, `image_size`, `sampled_frames`: positions are interpolated, as the model does it for such a video.
     - `tubelet_size`, `embedding`: the kernel is resized (`resize_tubelets`), and so are the positions.
-    - `num_classes`: a new head, but for heads that keep their name and size.
+    - `num_classes`: a new head, but for heads that keep their name and size. `multi_label`: set; the logits stay.
     - `variant`: see the top of this file. `temporal_layers`: 0, or any number where there was none.
     - `pool`: class tokens are dropped, or made anew at 0; weights of pooling are dropped, or made anew at 1, a mean.
     - `head_norm`: folded into the heads (`fold_head_norm`), or a new one.
@@ -88,9 +89,11 @@ def adapt(model: nn.Module, **fields: Any) -> ViViT:
     config = _new_config(model.config, given)
     if config.head_norm == "none":
         model = fold_head_norm(model)
-    labels = model.labels if config.num_classes == model.config.num_classes else None
+    same_classes = (config.num_classes, config.multi_label) == (model.config.num_classes, model.config.multi_label)
+    labels = model.labels if same_classes else None
     adapted = ViViT(config, _new_preprocessing(model.preprocessing, model.config, config), labels)
     adapted.provenance = model.provenance
+    adapted.operating_points = model.operating_points if same_classes else {}
     first = next(model.parameters())
     adapted.to(first.device, first.dtype)
     source = {canonical(name): (name, tensor.detach()) for name, tensor in model.state_dict().items()}

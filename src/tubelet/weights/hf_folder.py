@@ -119,6 +119,8 @@ def load_folder(
     prefix = prefix if any(name.startswith(prefix) for name in stored.left) else ""
     described, notes = format.describe(config, stored, prefix)
     labels, label_notes = config.labels(described["num_classes"])
+    if described["num_classes"] and config.values.get("problem_type") == "multi_label_classification":
+        described = {**described, "multi_label": ("label",)}
     tensors = format.map_tensors(config, stored, prefix, described)
     unused: dict[str, str] = {}
     for start, why in format.unused.items():

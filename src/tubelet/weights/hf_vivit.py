@@ -224,6 +224,8 @@ def _their_config(model: ViViT) -> dict[str, Any]:
         names = model.labels["label"] if model.labels else numbered
         contents["id2label"] = {str(number): name for number, name in enumerate(names)}
         contents["label2id"] = {name: number for number, name in enumerate(names)}
+        if config.multi_label:
+            contents["problem_type"] = "multi_label_classification"
     return contents
 
 

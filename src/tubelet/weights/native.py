@@ -1,7 +1,7 @@
 """Our own format: a folder with `model.safetensors` and `config.json`.
 
     config.json  {"tubelet": version, "model": {...}, "preprocessing": {...} or null, "labels": {...} or null,
-                  "weights": fingerprint}
+                  "weights": fingerprint}, and "operating_points" where some were fitted
 
 Two files cannot be replaced in one step. So the weights file carries a copy of the configuration that it was written
 with, and both carry its fingerprint. Where a crash has left new weights beside an old `config.json`, the fingerprints
@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from tubelet.config import ModelConfig, PreprocessingConfig, from_dict, to_dict
+from tubelet.config import ModelConfig, OperatingPoint, PreprocessingConfig, from_dict, to_dict
 from tubelet.errors import ConfigError, WeightsError
 from tubelet.files import replacing
 from tubelet.given_model import replaced_layers
@@ -35,6 +35,7 @@ from tubelet.weights.tensors import FLOATS, MappedTensor, assign_tensors, empty_
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
+OPERATING_POINTS = "operating_points"
 REPLACED = "replaced_layers"
 """Key of the configuration: layers that it does not describe, which a user put into the model."""
 
@@ -132,6 +133,7 @@ def load_native(folder: str | Path, *, allow_unexpected: Iterable[str] = ()) -> 
         config = _model_config(described, shapes, where)
         _check_shapes(config, shapes, weights_file)
         model = empty_model(config, _preprocessing(described, where), _labels(described, where))
+        model.operating_points = operating_points(described.get(OPERATING_POINTS), config)
     except ConfigError as error:
         raise WeightsError(f"{where}: {error}") from error
     tensors, _ = load_tensors(weights_file)
@@ -159,13 +161,43 @@ def is_native(folder: Path) -> bool:
 
 
 def describe(model: ViViT) -> dict[str, Any]:
-    """What `config.json` says of a model: version, architecture, preprocessing, labels."""
+    """What `config.json` says of a model: version, architecture, preprocessing, labels, operating points."""
+    points = model.operating_points
     return {
         "tubelet": __version__,
         "model": to_dict(model.config),
         "preprocessing": None if model.preprocessing is None else to_dict(model.preprocessing),
         "labels": model.labels,
+        **({OPERATING_POINTS: {head: to_dict(point) for head, point in points.items()}} if points else {}),
     }
+
+
+def keep_operating_points(model: ViViT, folder: Path) -> None:
+    """Write those of a model whose weights are in the folder into its `config.json`.
+
+    Raises:
+        WeightsError: there is no model of ours.
+    """
+    described = read_json(folder / CONFIG_FILE)
+    described.pop(OPERATING_POINTS, None)
+    points = describe(model).get(OPERATING_POINTS)
+    with replacing(folder / CONFIG_FILE) as path:
+        path.write_text(
+            dump_json({**described, **({OPERATING_POINTS: points} if points else {})}, indent=2) + "\n",
+            encoding="utf-8",
+        )
+
+
+def stored_operating_points(folder: Path) -> dict[str, OperatingPoint]:
+    """Those in the `config.json` of a folder; none where there is no such file.
+
+    Raises:
+        WeightsError: it is damaged.
+    """
+    if not (folder / CONFIG_FILE).is_file():
+        return {}
+    described = read_json(folder / CONFIG_FILE)
+    return operating_points(described.get(OPERATING_POINTS), from_dict(ModelConfig, described["model"], where="model"))
 
 
 def _refuse_to_overwrite(folder: Path, overwrite: bool) -> None:
@@ -205,7 +237,7 @@ def _model_config(described: Mapping[str, Any], shapes: Mapping[str, list[int]],
             f"the model has layers that no file describes, {listing(described[REPLACED], 3)}; make it again, and give "
             f"it the tensors with model.load_state_dict(safetensors.torch.load_file({WEIGHTS_FILE!r}))"
         )
-    unknown = sorted(set(described) - {"tubelet", "model", "preprocessing", "labels", "weights"})
+    unknown = sorted(set(described) - {"tubelet", "model", "preprocessing", "labels", "weights", OPERATING_POINTS})
     if unknown:
         raise ConfigError(f"unknown key {listing(unknown)}; written by a newer version ({described.get('tubelet')})?")
     if "tubelet" not in described or "model" not in described:
@@ -237,6 +269,27 @@ def _check_shapes(config: ModelConfig, shapes: Mapping[str, list[int]], file: Pa
 def _preprocessing(described: Mapping[str, Any], where: str) -> PreprocessingConfig | None:
     stored = described.get("preprocessing")
     return None if stored is None else from_dict(PreprocessingConfig, stored, where="preprocessing")
+
+
+def operating_points(stored: Any, config: ModelConfig) -> dict[str, OperatingPoint]:
+    """By head, as `config.json` has them.
+
+    Raises:
+        ConfigError: they do not fit the heads.
+    """
+    if not isinstance(stored or {}, dict):
+        raise ConfigError(f"{OPERATING_POINTS}: expected a table of heads, got {stored!r:.80}")
+    found = {}
+    for head, fields in (stored or {}).items():
+        found[head] = point = from_dict(OperatingPoint, fields, where=f"{OPERATING_POINTS}: {head}")
+        given = None if point.thresholds is None else len(point.thresholds)
+        expected = config.heads.get(head) if head in config.multi_label else None
+        if head not in config.heads or given != expected:
+            raise ConfigError(
+                f"{OPERATING_POINTS}: {head} has {given} thresholds, expected {expected}: one for each class of a "
+                "multi-label head"
+            )
+    return found
 
 
 def _labels(described: Mapping[str, Any], where: str) -> dict[str, list[str]] | None:

@@ -206,6 +206,8 @@ def _what_is_lost(model: ViViT) -> tuple[str, ...]:
         given.append("pool='max'")
     if not isinstance(config.num_classes, int):
         given.append(f"num_classes={config.num_classes}")
+    if config.multi_label:
+        given.append(f"multi_label={config.multi_label}")
     notes = [f"such a file does not say everything; load it with {', '.join(given)}"]
     if model.labels is not None or model.preprocessing is not None:
         notes.append("class names and preprocessing have no place in it")

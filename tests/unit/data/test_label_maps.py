@@ -13,16 +13,16 @@ CLASSES = {"label": ["swipe left", "wave", "swipe right"], "hand": ["left", "rig
 
 def test_pairs_go_both_ways_and_others_keep_their_label() -> None:
     flip = LabelMap({"label": {"swipe left": "swipe right"}, "hand": {"left": "right"}}, CLASSES, "flip_labels")
-    assert flip({"label": 0, "hand": 1}) == {"label": 2, "hand": 0}
-    assert flip({"label": 2, "hand": 0}) == {"label": 0, "hand": 1}
-    assert flip({"label": 1, "hand": 0}) == {"label": 1, "hand": 1}
+    assert flip({"label": (0,), "hand": (1,)}) == {"label": (2,), "hand": (0,)}
+    assert flip({"label": (2,), "hand": (0,)}) == {"label": (0,), "hand": (1,)}
+    assert flip({"label": (1,), "hand": (0,)}) == {"label": (1,), "hand": (1,)}
 
 
 def test_a_clip_is_named_if_all_its_heads_are() -> None:
     only_label = LabelMap({"label": {"swipe left": "swipe right"}}, CLASSES, "reverse_labels")
-    assert only_label.names({"label": 0, "hand": 0})
-    assert not only_label.names({"label": 1, "hand": 0})
-    assert not LabelMap({}, CLASSES, "reverse_labels").names({"label": 0, "hand": 0})
+    assert only_label.names({"label": (0,), "hand": (0,)})
+    assert not only_label.names({"label": (1,), "hand": (0,)})
+    assert not LabelMap({}, CLASSES, "reverse_labels").names({"label": (0,), "hand": (0,)})
 
 
 @pytest.mark.parametrize(

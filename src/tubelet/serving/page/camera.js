@@ -1,6 +1,6 @@
 // The camera tab: pictures with their times go over a WebSocket, one for each credit; decisions come back.
 
-import { classBars, colourOf, make } from "./draw.js";
+import { classBars, colourOf, make, saidBy } from "./draw.js";
 import { address } from "./api.js";
 
 const $ = id => document.getElementById(id);
@@ -65,10 +65,10 @@ async function watch(model, classes, say) {
     } else if (message.type === "credit") {
       credits += message.count;
     } else if (message.type === "decision") {
-      const best = message.top ?? Object.values(message.heads)[0].top;
-      decisions.push({ start: message.start, end: message.end, label: best[0].label, probability: best[0].probability });
-      say(`${best[0].label}, ${(100 * best[0].probability).toFixed(0)} %`);
-      classBars($("camera-classes"), best, classes);
+      const head = message.top ? message : Object.values(message.heads)[0], said = saidBy(head);
+      decisions.push({ start: message.start, end: message.end, ...said });
+      say(`${said.label}, ${(100 * said.probability).toFixed(0)} %`);
+      classBars($("camera-classes"), head.labels ?? head.top, classes);
       $("camera-facts").textContent = `${decisions.length} decisions; ${sent} pictures sent, ${left} left out while the service was busy`;
       strip(decisions, classes);
     } else {

@@ -15,6 +15,13 @@ export function colourOf(classes, label) {
   return `hsl(${(Math.max(classes.indexOf(label), 0) * 137.5 + 210) % 360} 62% 66%)`;
 }
 
+/** What a head says, as one name: its class, or all labels of a multi-label head. */
+export function saidBy(head) {
+  if (!head.labels) return { label: head.label, probability: head.probability };
+  const label = head.labels.map(one => one.label).join(", ") || "none of the classes";
+  return { label, probability: (head.labels[0] ?? head.top[0]).probability };
+}
+
 /** Rows of a class, a bar and a percentage. */
 export function classBars(place, top, classes) {
   place.replaceChildren(...top.map(({ label, probability }) => {

@@ -51,7 +51,7 @@ async function open(file) {
     say(`Looking for events in ${file.name} …`);
     const found = await send("/v1/timeline", { ...how, top: 1 }, file, { wait: waiting, signal });
     for await (const [name, data] of events(found)) {
-      if (name === "decision") item.decisions.push(data.label ? data : { ...data, ...Object.values(data.heads)[0] });
+      if (name === "decision") item.decisions.push({ ...data, ...saidBy(data.heads ? Object.values(data.heads)[0] : data) });
       if (name === "event") item.events.push(data);
       if (name === "end") Object.assign(item, data, { events: data.timeline.events });
       if (name === "error") throw new Refused(data.detail);
@@ -75,7 +75,8 @@ function show(item) {
   const heads = item.result.heads ?? { "": item.result };
   $("classes").replaceChildren(...Object.entries(heads).flatMap(([name, head]) => {
     const place = make("div");
-    classBars(place, head.top, classes);
+    classBars(place, head.labels ?? head.top, classes);
+    if (head.labels?.length === 0) place.textContent = saidBy(head).label;
     return name ? [make("h3", { textContent: name }), place] : [place];
   }));
   const use = { learned: "The model learned from this video.", chose: "This video chose the weights.", held_out: "Held out of the training." };
@@ -96,7 +97,7 @@ function show(item) {
   redraw();
   $("before").hidden = history.length < 2;
   $("history").replaceChildren(...history.filter(one => one !== item).map(one => {
-    const first = one.result.label ?? Object.values(one.result.heads)[0].label;
+    const first = saidBy(one.result.heads ? Object.values(one.result.heads)[0] : one.result).label;
     const button = make("button", { textContent: `${one.file.name}: ${first}` });
     button.addEventListener("click", () => { say(""); show(one); });
     return make("li", {}, button);
