@@ -197,6 +197,11 @@ def tune(
     with FolderLock() as lock:
         lock.hold(folder.path)
         divided = divide(data if isinstance(data, Table) else read_configured(base.data), base)
+        if divided.train.multi_label:
+            raise ConfigError(
+                "a tuning compares how often labels are right, and these are multi-label heads: "
+                f"{', '.join(divided.train.multi_label)}; train with a recipe by its name"
+            )
         table = _with_held_out(divided.train, base.seed)
         folder.store_table(table)
         looks = _looked(folder, table, reporter)

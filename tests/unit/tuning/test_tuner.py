@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import tubelet
 from tubelet.config import TrainConfig, train_config
 from tubelet.data import read_table
 from tubelet.errors import ConfigError
+from tubelet.presets import preset
 from tubelet.studies import schedule
 from tubelet.training import SilentReporter, TrainingInterrupted
 from tubelet.tuning import TuneResult, tuner
@@ -94,7 +96,7 @@ def test_a_better_candidate_is_chosen_and_its_recipe_trains_it(
     assert slow.difference == pytest.approx(slow.accuracy - shipped.accuracy)
     again = train_config(result.recipe)
     assert again.optimisation.learning_rate == 3e-3
-    assert again.model == result.config.model
+    assert preset(tiny.PRESET, **again.model) == preset(tiny.PRESET, **result.config.model)
     assert again.augmentation == result.config.augmentation
     assert "Validation and test videos were not used" in " ".join(result.page.read_text().split())
     run = tmp_path / "run"
@@ -125,7 +127,7 @@ def test_a_tuning_that_was_stopped_goes_on(
         nonlocal count
         count += 1
         if count == 2:
-            raise TrainingInterrupted("stopped")
+            raise TrainingInterrupted("stopped", signal.SIGTERM)
         return real(*arguments)
 
     monkeypatch.setattr(schedule, "run_task", stops_at_the_second)
