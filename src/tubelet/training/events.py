@@ -128,6 +128,15 @@ def note_end(trainer: Trainer, reporter: Reporter, seconds: float) -> None:
         reporter.message(f"stopped in {planned}: the time is over (minutes={trainer.config.optimisation.minutes:g})")
 
 
+def unfrozen(trainer: Trainer) -> str:
+    """What changes with the epoch that begins."""
+    optimisation = trainer.config.optimisation
+    return (
+        f"from epoch {trainer.position.epoch + 1} on everything learns: {optimisation.freeze} was frozen for "
+        f"{count(trainer.position.epoch, 'epoch')}"
+    )
+
+
 def spike_line(trainer: Trainer) -> str:
     """All spikes of a training in one line: how many, the largest against what was usual, and where each is."""
     found = read_events(trainer.folder.metrics, "spike")

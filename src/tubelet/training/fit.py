@@ -120,6 +120,8 @@ def train_epoch(trainer: Trainer, reporter: Reporter, stop: StopRequest) -> Pace
     """Take the steps that are left of the epoch."""
     position, pace = trainer.position, Pace()
     position.begin_epoch()
+    if trainer.unfreeze():
+        reporter.message(events.unfrozen(trainer))
     for batch, info in synchronised_batches(trainer.batches(), trainer.world, stop, trainer.is_late):
         pace.data_came()
         try:
