@@ -54,8 +54,8 @@ def against_overfitting(settings: Settings) -> list[str]:
     value, found = settings.value, list[str]()
     if settings.from_scratch:
         found.append("--init with weights of similar videos")
-    elif value("freeze") == "none":
-        found.append("--freeze encoder")
+    elif value("freeze") == "none" and value("lora") is None:
+        found += ["--lora 8", "--freeze encoder"]
     if settings.is_off("label_smoothing"):
         found.append("--label-smoothing 0.1")
     if value("cache") != "features":
@@ -73,7 +73,9 @@ def against_underfitting(settings: Settings) -> list[str]:
     """More that learns, less that makes it hard, larger steps, more of the video."""
     value, found = settings.value, list[str]()
     if value("freeze") not in (None, "none"):
-        found.append("--freeze none")
+        found += ["--lora 8 --freeze none", "--freeze none"]
+    if value("lora") is not None:
+        found.append(f"--lora {2 * int(value('lora'))}")
     found += [f"--{name.replace('_', '-')} 0" for name in REGULARISERS if value(name)]
     found.append(f"--lr {2 * settings.learning_rate:g}")
     if settings.from_scratch and value("hidden_size"):

@@ -7,8 +7,7 @@ A and B; what is delivered is a plain model with SCALE * B A added to the layer'
 from __future__ import annotations
 
 import copy
-
-from torch import nn
+from typing import Any
 
 from tubelet.errors import ConfigError
 from tubelet.given_model import require_as_configured
@@ -63,12 +62,11 @@ def merged(model: ViViT) -> ViViT:
     from peft.tuners.lora import LoraLayer
 
     plain = copy.deepcopy(model)
-    for name, module in list(plain.named_modules()):
-        if isinstance(module, LoraLayer):
-            assert isinstance(module, nn.Module)
-            module.merge()
-            parent, _, child = name.rpartition(".")
-            setattr(plain.get_submodule(parent), child, module.get_base_layer())
+    layers: dict[str, Any] = {name: one for name, one in plain.named_modules() if isinstance(one, LoraLayer)}
+    for name, layer in layers.items():
+        layer.merge()
+        parent, _, child = name.rpartition(".")
+        setattr(plain.get_submodule(parent), child, layer.get_base_layer())
     plain.requires_grad_(True)
     plain.freeze("none")
     return plain
