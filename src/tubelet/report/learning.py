@@ -24,6 +24,7 @@ from tubelet.report.advice import (
     against_overfitting,
     against_underfitting,
 )
+from tubelet.report.state import is_number
 from tubelet.report.trend import Trend, second_half, trend
 
 Verdict = Literal["not begun", "ended too early", "underfitted", "overfitted", "fine", "cannot tell"]
@@ -150,7 +151,7 @@ class Curves:
     def of(cls, events: Sequence[Mapping[str, Any]]) -> Curves | None:
         """The curves in the events of a metrics.jsonl; None if not one step is in them."""
         steps = [event for event in events if event.get("event") == "train"]
-        validations = [event for event in events if event.get("event") == "validation"]
+        validations = [event for event in events if event.get("event") == "validation" and is_number(event.get("top1"))]
         ends = [event for event in events if event.get("event") == "end"]
         if not steps:
             return None
