@@ -289,7 +289,7 @@ def _overfitted(measured: Measured, settings: Settings) -> Found | None:
     validation = measured.validation
     if validation is None or not _is_apart(measured):
         return None
-    chance = ", which chance could give too," if validation.top1 <= measured.chance + 2 * validation.error else ""
+    chance = ", which chance could give too," if validation.top1 <= measured.chance + 2 * validation.error else ","
     return (
         "overfitted",
         f"The training overfitted: {measured.training.percent} of {_videos(measured.training, 'training')} are right "

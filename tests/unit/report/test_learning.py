@@ -73,7 +73,9 @@ def test_a_line_knows_its_own_error() -> None:
 
 def test_few_validation_videos_say_nothing_and_that_is_said() -> None:
     what = events(SETTLED, [0.5] * 8)
-    assert read(accuracy(1.0), accuracy(0.5, 40), what).verdict == "overfitted"
+    over = read(accuracy(1.0), accuracy(0.5, 40), what)
+    assert over.verdict == "overfitted"
+    assert "and 50 % of 40 validation videos, 50 points apart (± 16); try " in over.sentence
     unsure = read(accuracy(1.0), accuracy(0.8, 10), what)
     assert unsure.verdict == "cannot tell"
     assert "20 points apart (± 26)" in unsure.sentence
