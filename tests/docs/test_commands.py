@@ -78,7 +78,9 @@ def made_short(words: list[str]) -> list[str]:
         return words
     keeps_sizes = "--init" in words and "small-data" not in words
     sizes = ["--batch-size", "4"] if keeps_sizes else TINY[:-2] if "kinetics400" in words else TINY  # of model 1
-    return [*words, "--epochs", "1", "--warmup-epochs", "0", "--workers", "0", *sizes]
+    epochs = "2" if "--freeze-epochs" in words else "1"
+    words = ["1" if before == "--freeze-epochs" else word for before, word in pairwise(["", *words])]
+    return [*words, "--epochs", epochs, "--warmup-epochs", "0", "--workers", "0", *sizes]
 
 
 def write_clips(folder: Path, count: int, seed: int) -> None:

@@ -135,6 +135,7 @@ def _show(result: RunResult, output: Output) -> None:
     if not output.as_json:
         run = shlex.quote(str(result.folder))
         lines = [str(result.final)] if result.final is not None else []
+        lines += [result.learning.sentence] if result.learning is not None else []
         lines += [f"model   {result.folder}"]
         lines += [f"report  {result.report}"] if result.report is not None else []
         lines += [f"next    tubelet evaluate {run}; tubelet predict {run} VIDEO"]
@@ -150,6 +151,7 @@ def _show(result: RunResult, output: Output) -> None:
             "seconds": round(result.seconds, 3),
             "best": None if result.best is None else dataclasses.asdict(result.best),
             "evaluation": None if result.final is None else result.final.to_dict(),
+            "learning": None if result.learning is None else dataclasses.asdict(result.learning),
             "num_failures": result.num_failures,
             "report": result.report,
             "sample_clips": result.sample_clips,

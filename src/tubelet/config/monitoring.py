@@ -23,8 +23,8 @@ class MonitoringConfig:
         spike_deviations: a loss or a gradient norm is a spike if it is above twice its running median, and by more than
             so many standard deviations (of its logarithm, over the last 128 steps). Spikes are written down with the
             names of the videos. None looks for none.
-        on_spike: `log` writes it to metrics.jsonl, `warn` warns as well, `stop` ends the training with the checkpoint
-            from before.
+        on_spike: `log` writes it to metrics.jsonl, `warn` counts them in one line at the end as well, `stop` ends the
+            training with the checkpoint from before.
         sample_clips: keep up to 32 clips in the run folder, with the logits that the trained model gives for them:
             `tubelet doctor RUN` compares with these. They are real pictures of the videos.
     """

@@ -37,6 +37,8 @@ WITHOUT_LABELS: dict[str, dict[str, Any]] = {
         "layer_decay": None,
         "ema_decay": None,
         "freeze": "none",
+        "freeze_epochs": None,
+        "lora": None,
         "fit_memory": False,
         "min_steps": None,
     },

@@ -52,6 +52,11 @@ class OptimisationConfig:
             rate everywhere. 0.65 to 0.8 suits fine-tuning.
         freeze: what keeps the weights of `init` and is not trained: `embedding`; `spatial`, the spatial encoder of the
             factorised encoder too; `encoder`, everything but the head (a linear probe). See `tubelet.ViViT.freeze`.
+        freeze_epochs: what `freeze` names is trained too after so many epochs: first a head that fits, then everything.
+            None never trains it.
+        lora: rank of low-rank adapters (LoRA, Hu et al., 2022) beside all linear layers of the blocks. They and the
+            head are trained, adapters at ten times `learning_rate`; the weights of `init` stay, and what is delivered
+            has the adapters added to them. None for no adapters.
     """
 
     optimiser: Literal["adamw", "sgd"] = "adamw"
@@ -72,6 +77,8 @@ class OptimisationConfig:
     ema_decay: float | None = None
     layer_decay: float | None = None
     freeze: Literal["none", "embedding", "spatial", "encoder"] = "none"
+    freeze_epochs: int | None = None
+    lora: int | None = None
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -105,6 +112,33 @@ class OptimisationConfig:
             raise ConfigError(
                 f"layer_decay={self.layer_decay} must be above 0 and at most 1 (the same rate everywhere)"
             )
+        self._check_frozen()
+
+    def _check_frozen(self) -> None:
+        if self.freeze_epochs is not None:
+            _at_least(self, "freeze_epochs", 1)
+            if self.freeze == "none":
+                raise ConfigError(
+                    f"freeze_epochs={self.freeze_epochs} says how long something stays frozen, and freeze='none' "
+                    "freezes nothing; use freeze='encoder', for example"
+                )
+            if self.freeze_epochs >= self.epochs:
+                raise ConfigError(
+                    f"freeze_epochs={self.freeze_epochs} must be below epochs={self.epochs}; leave it out to keep "
+                    f"{self.freeze!r} frozen to the end"
+                )
+            if self.fit_memory:
+                raise ConfigError(
+                    "batch_size='auto' measures a training that stays as it begins, and freeze_epochs changes it; give "
+                    "accumulate_steps a number"
+                )
+        if self.lora is not None:
+            _at_least(self, "lora", 1)
+            if self.freeze != "none":
+                raise ConfigError(
+                    f"lora={self.lora} keeps all weights but the head as they are already, so freeze={self.freeze!r} "
+                    "must be left out"
+                )
 
     @property
     def warmup(self) -> float:

@@ -91,6 +91,7 @@ def render(files: RunFiles, title: str, extra: Sequence[Section] = ()) -> str:
         others=head.others(files),
         extra=[(section.title, Markup(section.html)) for section in extra],  # the caller's own HTML
         curves=sections.learning_curves(files),
+        learning="" if files.of_run else str(files.learning.get("sentence") or ""),
         spikes=sections.spikes(files),
         heads=[_head(files, name) for name in sections.heads(files)],
         temporal=measured.temporal(files),

@@ -18,6 +18,8 @@ T = TypeVar("T")
 EVALUATION_FILE = "evaluation.json"
 EXPLANATIONS_FILE = "explanations.jsonl"
 """What decided in the most confident mistakes, with a picture; `tubelet explain RUN --mistakes` writes it."""
+LEARNING_FILE = "learning.json"
+"""What became of the training; `tubelet train` writes it at the end."""
 OTHERS = "evaluations"
 """Folder in a run whose folders are other evaluations of it."""
 
@@ -42,6 +44,7 @@ class RunFiles:
         predictions: `predictions.jsonl`, one entry for each video.
         splits: `splits.csv`, one entry for each sample.
         failures: `failures.jsonl`: videos that training could not read.
+        learning: `learning.json`: what became of the training, and the figures that say so.
         explanations: `explanations.jsonl`, one entry for each mistake that was explained.
         others: by name, the `evaluation.json` of other evaluations in `evaluations/NAME`.
         of_run: where the folder is such an evaluation itself, the name of its run.
@@ -56,6 +59,7 @@ class RunFiles:
     predictions: list[Table] = field(default_factory=list)
     splits: list[Table] = field(default_factory=list)
     failures: list[Table] = field(default_factory=list)
+    learning: Table = field(default_factory=dict)
     explanations: list[Table] = field(default_factory=list)
     others: dict[str, Table] = field(default_factory=dict)
     of_run: str = ""
@@ -96,6 +100,7 @@ def read_run(folder: str | Path) -> RunFiles:
         predictions=read(folder / "predictions.jsonl", _predictions, []),
         splits=read(run / "splits.csv", _rows, []),
         failures=read(folder / "failures.jsonl", _lines, []),
+        learning=read(run / LEARNING_FILE, _table, {}),
         explanations=read(folder / EXPLANATIONS_FILE, _explanations, []),
         others={
             path.parent.name: read(path, _evaluation, {})

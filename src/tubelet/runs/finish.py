@@ -17,6 +17,8 @@ from tubelet.evaluation.keeping import keep_own
 from tubelet.evaluation.operating_points import fit_operating_points
 from tubelet.model import ViViT
 from tubelet.report import write_report
+from tubelet.report.learning import Reading
+from tubelet.runs.learning import read_learning
 from tubelet.runs.samples import make_sample_clips
 from tubelet.weights import load
 from tubelet.weights.native import keep_operating_points
@@ -32,12 +34,14 @@ class RunEnd:
         report: the page; None if it was left out.
         sample_clips: their file; None if there is none.
         notes: what was left out, and why.
+        learning: what became of the training; None if it was not read: without the page, or for another split.
     """
 
     evaluation: Evaluation | None
     report: Path | None
     sample_clips: Path | None
     notes: tuple[str, ...]
+    learning: Reading | None = None
 
 
 def finish_run(
@@ -56,6 +60,7 @@ def finish_run(
 
         run/evaluation.json, predictions.jsonl   the run's own result; one of earlier weights goes to run/evaluations
         run/sample_clips.safetensors             real clips with the logits of these weights
+        run/learning.json                        what became of the training, and what to try
         run/report.html                          the page
 
     Args:
@@ -82,7 +87,7 @@ def finish_run(
     try:
         table = run_table(run)
         samples = world.broadcast(lambda: _keep_samples(run, model, table, config, keeps, notes))
-        evaluation, watched = None, config.validation
+        evaluation, learning, watched = None, None, config.validation
         if report:
             evaluation = _evaluated(
                 run,
@@ -94,10 +99,12 @@ def finish_run(
                 notes,
                 world,
             )
+        if report and split is None:
+            learning = read_learning(run, model, table, config, evaluation, world)
     finally:
         model.to(before)
     page = world.broadcast(lambda: write_report(run, title=title)) if report else None
-    return RunEnd(evaluation, page, samples, tuple(notes))
+    return RunEnd(evaluation, page, samples, tuple(notes), learning)
 
 
 def stored_config(run: Path) -> TrainConfig:

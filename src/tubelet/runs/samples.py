@@ -122,12 +122,13 @@ def _readable(clips: ClipDataset, preprocessing: Preprocessing) -> Iterator[tupl
 def _spread_over_classes(table: Table) -> Table:
     """The table in the order in which its videos are taken: one of each class, then a second of each, and so on."""
     by_class: dict[tuple[tuple[int, ...], ...], list[Sample]] = defaultdict(list)
-    for sample in sorted(table.samples, key=lambda sample: _digest(table.key(sample))):
+    for sample in sorted(table.samples, key=lambda sample: digest(table.key(sample))):
         by_class[tuple(sample.shown.values())].append(sample)
     rounds = zip_longest(*(by_class[labels] for labels in sorted(by_class)))
     taken = [sample for members in rounds for sample in members if sample is not None]
     return replace(table, samples=tuple(taken), notes=())
 
 
-def _digest(name: str) -> bytes:
+def digest(name: str) -> bytes:
+    """What puts videos into an order that is random, and the same each time."""
     return hashlib.blake2b(os.fsencode(name), digest_size=16).digest()

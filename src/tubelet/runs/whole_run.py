@@ -17,8 +17,10 @@ from tubelet.data import Table
 from tubelet.distributed.world import joined
 from tubelet.evaluation import Evaluation
 from tubelet.evaluation.results import EVALUATION_FILE
+from tubelet.report.learning import Reading
 from tubelet.report.page import REPORT_FILE
 from tubelet.runs.finish import finish_run, stored_config
+from tubelet.runs.learning import stored_reading
 from tubelet.training import ConsoleReporter, Reporter, TrainResult
 from tubelet.weights.sample_clips import SAMPLES_FILE
 
@@ -33,12 +35,14 @@ class RunResult(TrainResult):
         report: the page; None if it was left out.
         sample_clips: file of the sample clips; None if they were left out.
         notes: what was left out at the end, and why.
+        learning: what became of the training in one sentence, and what to try; None where it was left out.
     """
 
     final: Evaluation | None = None
     report: Path | None = None
     sample_clips: Path | None = None
     notes: tuple[str, ...] = ()
+    learning: Reading | None = None
 
 
 def train(
@@ -61,10 +65,11 @@ def train(
         out/evaluation.json, predictions.jsonl   what the delivered weights do on the validation videos
         out/sample_clips.safetensors             real clips with the logits of these weights (`sample_clips=False`
                                                  keeps none): `tubelet doctor out` compares with them
+        out/learning.json                        whether it underfitted, overfitted or ended too early, and what to try
         out/report.html                          a page with all of it
 
     The same data, configuration and machine give the same weights, also if the training is killed at any moment and
-    resumed: on a CPU to the last bit. `tubelet.training.train` is the loop alone, without the last three lines.
+    resumed: on a CPU to the last bit. `tubelet.training.train` is the loop alone, without the last four lines.
 
     Args:
         data: a folder with a folder of videos for each class, a CSV (see `tubelet.data.read_table`), or a table.
@@ -90,7 +95,12 @@ def train(
         if resume and not result.steps_taken and (folder / EVALUATION_FILE).is_file():
             page, samples = (file if file.is_file() else None for file in (folder / REPORT_FILE, folder / SAMPLES_FILE))
             note = f"the run was complete: nothing was trained, and nothing evaluated again; tubelet evaluate {out}"
-            ended: dict[str, Any] = {"report": page, "sample_clips": samples, "notes": (note,)}
+            ended: dict[str, Any] = {
+                "report": page,
+                "sample_clips": samples,
+                "notes": (note,),
+                "learning": stored_reading(folder),
+            }
         else:
             changed: dict[str, Any] = {}
             if resume:  # run.json keeps the settings that the run began with
@@ -102,6 +112,7 @@ def train(
                 "report": end.report,
                 "sample_clips": end.sample_clips,
                 "notes": end.notes,
+                "learning": end.learning,
             }
         if world.first:
             for note in ended["notes"]:

@@ -8,8 +8,9 @@ from tubelet.config.run_state import EARLY, TIME
 from tubelet.data import Batch, Failure
 from tubelet.errors import DataError, UnreadableError
 from tubelet.evaluation import Evaluation
-from tubelet.text import listing
-from tubelet.training.monitor import SpikeError
+from tubelet.text import count, listing
+from tubelet.training.log import read_events
+from tubelet.training.monitor import Spike, SpikeError
 from tubelet.training.position import Best
 from tubelet.training.progress import Pace, Reporter
 from tubelet.training.step import DivergedError, StepResult
@@ -118,9 +119,8 @@ def note_end(trainer: Trainer, reporter: Reporter, seconds: float) -> None:
     trainer.log.write(
         "end", step=position.step, epoch=position.epoch, seconds=seconds, reason=position.ended, epochs=trainer.epochs
     )
-    spikes = trainer.monitor.spike_steps
-    if spikes > 1 and trainer.monitor.config.on_spike == "warn":
-        reporter.message(f"{spikes} of {position.step} steps had a spike; metrics.jsonl has each with its videos")
+    if trainer.monitor.spike_steps and trainer.world.first and trainer.monitor.config.on_spike == "warn":
+        reporter.message(spike_line(trainer))
     planned = f"epoch {position.epoch} of {trainer.config.optimisation.epochs}"
     if position.ended == EARLY:
         reporter.message(
@@ -129,6 +129,28 @@ def note_end(trainer: Trainer, reporter: Reporter, seconds: float) -> None:
         )
     elif position.ended == TIME:
         reporter.message(f"stopped in {planned}: the time is over (minutes={trainer.config.optimisation.minutes:g})")
+
+
+def unfrozen(trainer: Trainer) -> str:
+    """What changes with the epoch that begins."""
+    optimisation = trainer.config.optimisation
+    return (
+        f"from epoch {trainer.position.epoch + 1} on everything learns: {optimisation.freeze} was frozen for "
+        f"{count(trainer.position.epoch, 'epoch')}"
+    )
+
+
+def spike_line(trainer: Trainer) -> str:
+    """All spikes of a training in one line: how many, the largest against what was usual, and where each is."""
+    found = read_events(trainer.folder.metrics, "spike")
+    if not found:  # the file lost its lines
+        return f"{count(trainer.monitor.spike_steps, 'step')} of {trainer.position.step} had a spike"
+    largest = max(found, key=lambda event: event["value"] / event["usual"])
+    steps = len({event["step"] for event in found})
+    return (
+        f"{steps} of {trainer.position.step} steps had a spike, the largest at step {largest['step']}: "
+        f"{Spike(largest['what'], largest['value'], largest['usual'])}; metrics.jsonl has each with its videos"
+    )
 
 
 def diverged(trainer: Trainer, indices: list[int], error: DivergedError) -> DivergedError:
@@ -141,12 +163,11 @@ def diverged(trainer: Trainer, indices: list[int], error: DivergedError) -> Dive
     )
 
 
-def note_spikes(trainer: Trainer, reporter: Reporter, result: StepResult, indices: Callable[[], list[int]]) -> None:
-    """Log and report the spikes of a step, which is counted already, with the videos of the batch.
+def note_spikes(trainer: Trainer, result: StepResult, indices: Callable[[], list[int]]) -> None:
+    """Log the spikes of a step, which is counted already, with the videos of the batch; `note_end` counts them.
 
     Args:
         trainer: took the step.
-        reporter: of the first spike.
         result: of the step.
         indices: gives the samples of the batch, of all processes; called if they are needed.
 
@@ -161,14 +182,11 @@ def note_spikes(trainer: Trainer, reporter: Reporter, result: StepResult, indice
     for spike in spikes:
         trainer.log.write("spike", **where, what=spike.what, value=spike.value, usual=spike.usual, videos=paths)
     words = f"spike at step {position.step}: {' and '.join(map(str, spikes))}"
-    on_spike = trainer.monitor.config.on_spike
-    if on_spike == "stop":
+    if trainer.monitor.config.on_spike == "stop":
         raise SpikeError(
             f"{words}; {trainer.folder.last} is from before. Resume with on_spike='warn' to go through it, or start "
             f"anew with a smaller learning_rate, a longer warm-up or a clip_norm. The batch: {_listed(paths)}"
         )
-    if on_spike == "warn" and trainer.monitor.spike_steps == 1:
-        reporter.message(f"{words}. The batch: {_listed(paths)}. Further ones are counted (metrics.jsonl has each)")
 
 
 def _paths(trainer: Trainer, indices: list[int]) -> list[str]:

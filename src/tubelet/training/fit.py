@@ -120,6 +120,8 @@ def train_epoch(trainer: Trainer, reporter: Reporter, stop: StopRequest) -> Pace
     """Take the steps that are left of the epoch."""
     position, pace = trainer.position, Pace()
     position.begin_epoch()
+    if trainer.unfreeze():
+        reporter.message(events.unfrozen(trainer))
     for batch, info in synchronised_batches(trainer.batches(), trainer.world, stop, trainer.is_late):
         pace.data_came()
         try:
@@ -132,7 +134,7 @@ def train_epoch(trainer: Trainer, reporter: Reporter, stop: StopRequest) -> Pace
             pace.step_done(info.clips)
             events.note_step(trainer, reporter, result, pace)
             try:  # the figures are the same in all processes, so all find the same spikes
-                events.note_spikes(trainer, reporter, result, partial(_all_indices, trainer, batch))
+                events.note_spikes(trainer, result, partial(_all_indices, trainer, batch))
             except SpikeError as error:
                 raise trainer.world.on_all_ranks(error) from None
             if trainer.plan():

@@ -57,6 +57,11 @@ def build_model(config: TrainConfig, table: Table) -> tuple[ViViT, tuple[str, ..
                 f"freeze={config.optimisation.freeze!r} would keep random weights as they are; name what to start from "
                 "with init, or let everything learn with freeze='none'"
             )
+        if config.optimisation.lora is not None:
+            raise ConfigError(
+                f"lora={config.optimisation.lora} would keep random weights as they are; name what to start from with "
+                "init, or leave it out"
+            )
         model = create(
             config.preset, **{**config.model, "multi_label": table.multi_label}, num_classes=classes_of(table)
         )
@@ -104,15 +109,17 @@ def in_float32(model: ViViT) -> tuple[str, ...]:
 
 def _scale_branches(model: ViViT, config: TrainConfig, source: str) -> tuple[str, ...]:
     """Let the branches of the blocks start small where that is wanted (`AdaptationConfig.init_branches`)."""
-    factor, frozen = config.adaptation.init_branches, config.optimisation.freeze != "none"
+    factor, optimisation = config.adaptation.init_branches, config.optimisation
+    frozen = optimisation.freeze != "none" or optimisation.lora is not None
     if factor is None:
         factor = model.config.residual_init if RunFolder.of(source).is_pretraining() and not frozen else 1.0
     if factor == 1:
         return ()
     if frozen:
         raise ConfigError(
-            f"init_branches={factor} changes weights that freeze={config.optimisation.freeze!r} is to keep as they "
-            "are; leave out one of the two"
+            f"init_branches={factor} changes weights that "
+            f"{f'freeze={optimisation.freeze!r}' if optimisation.lora is None else f'lora={optimisation.lora}'} is to "
+            "keep as they are; leave out one of the two"
         )
     scale_residual_branches(model, factor)
     return (f"what attention and MLP add to the tokens starts at {factor:g} of what it was (init_branches)",)

@@ -10,6 +10,7 @@ from torch import nn
 
 from tubelet.config import OptimisationConfig
 from tubelet.model import ViViT
+from tubelet.training.adapters import RATE, is_adapter
 from tubelet.training.parallel import shard_like
 
 
@@ -39,6 +40,15 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate * group.get("rate_factor", 1.0)
 
 
+def add_new_parameters(optimiser: torch.optim.Optimizer, model: nn.Module, config: OptimisationConfig) -> None:
+    """Add the trainable parameters that the optimiser does not have yet, in groups of their own behind the others."""
+    known = {id(parameter) for group in optimiser.param_groups for parameter in group["params"]}
+    for group in parameter_groups(model, config.weight_decay, config.layer_decay, config.pooling_rate):
+        new = [parameter for parameter in group["params"] if id(parameter) not in known]
+        if new:
+            optimiser.add_param_group({**group, "params": new})
+
+
 def parameter_groups(
     model: nn.Module, weight_decay: float, layer_decay: float | None = None, pooling_rate: float = 1.0
 ) -> list[dict[str, Any]]:
@@ -47,7 +57,7 @@ def parameter_groups(
     No weight decay on biases, norms, positions, class tokens and weights of pooling. With `layer_decay` r, a parameter
     at depth k of n learns at r^(n - k) of the rate: embedding and positions are depth 0, blocks follow, the last norm,
     the weights of pooling and the heads are depth n (Clark et al., 2020; as in BEiT). The temporal encoder of model 2
-    follows on the spatial one.
+    follows on the spatial one. Adapters learn at `tubelet.training.adapters.RATE` times the rate, at any depth.
 
     Args:
         model: a ViViT; without `layer_decay`, any module.
@@ -66,6 +76,8 @@ def parameter_groups(
         if layer_decay is not None:
             assert isinstance(model, ViViT)
             factor *= layer_decay ** (_num_depths(model) - _depth(name, model))
+        if is_adapter(name):
+            factor = RATE
         decays = _decays(name, parameter)
         group = groups.setdefault(
             (factor, decays),

@@ -44,7 +44,8 @@ def _with_min_steps(task: SupervisedTask) -> tuple[SupervisedTask, list[str]]:
 def _with_parts_that_fit(task: SupervisedTask, world: World) -> tuple[SupervisedTask, list[str]]:
     """Batches in parts where they would not fit into main memory, of which a system runs out without a word."""
     optimisation, runtime, model = task.config.optimisation, task.config.runtime, task.model
-    frozen = optimisation.freeze in ("spatial", "encoder") or task.config.data.cache == "features"
+    stays = optimisation.freeze in ("spatial", "encoder") and optimisation.freeze_epochs is None
+    frozen = stays or task.config.data.cache == "features"
     if task.device.type != "cpu" or optimisation.accumulate_steps > 1 or frozen:
         return task, []
     clips = -(-optimisation.batch_size // world.local_size)

@@ -17,6 +17,7 @@ from tubelet.errors import ConfigError
 from tubelet.given_model import replaced_layers
 from tubelet.model import ViViT
 from tubelet.text import listing, moment
+from tubelet.training.adapters import is_adapter
 from tubelet.training.environment import describe_environment
 from tubelet.training.restore import restore
 from tubelet.training.run_folder import RunFolder, appearing
@@ -170,8 +171,8 @@ def _description(trainer: Trainer, table: Table, notes: Sequence[str]) -> dict[s
         "model": to_dict(model.config),
         "preprocessing": to_dict(model.preprocessing),
         "labels": model.labels,
-        "replaced_layers": replaced_layers(model),
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "replaced_layers": [] if task.config.optimisation.lora is not None else replaced_layers(model),
+        "parameters": sum(one.numel() for name, one in model.named_parameters() if not is_adapter(name)),
         "data": {"root": table.root, "description": table.describe(), "splits": table.splits, **task.data_fields()},
         "steps_per_epoch": task.steps_per_epoch,
         "total_steps": trainer.total_steps,

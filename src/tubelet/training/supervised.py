@@ -111,8 +111,16 @@ class SupervisedTask(Task):
     def size(self) -> str:
         parameters = sum(parameter.numel() for parameter in self.model.parameters())
         trained = sum(parameter.numel() for parameter in self.model.parameters() if parameter.requires_grad)
-        frozen = f" ({trained / 1e6:.2f} M are trained, freeze={self.model.frozen})" if trained < parameters else ""
+        frozen = f" ({trained / 1e6:.2f} M are trained, {self._kept()})" if trained < parameters else ""
         return f"{parameters / 1e6:.2f} M parameters{frozen}, {self.model.config.num_tokens} tokens a clip"
+
+    def _kept(self) -> str:
+        """The setting that keeps weights as they are."""
+        optimisation = self.config.optimisation
+        if optimisation.lora is not None:
+            return f"lora={optimisation.lora}"
+        epochs = "" if optimisation.freeze_epochs is None else f", freeze_epochs={optimisation.freeze_epochs}"
+        return f"freeze={self.model.frozen}{epochs}"
 
     def fill(self) -> Iterator[tuple[int, int]]:
         """Features that are not in the cache yet."""

@@ -26,6 +26,7 @@ from tubelet.distributed.world import ALONE, World
 from tubelet.errors import ConfigError
 from tubelet.evaluation import Evaluation
 from tubelet.model import ViViT
+from tubelet.training.adapters import add_adapters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,11 +130,28 @@ class Task(ABC):
         return {}
 
 
+def require_unfreezable(config: TrainConfig | PretrainConfig, world: World) -> None:
+    """Raise a ConfigError where something holds on to the parameters that learn at first, or keeps what is frozen."""
+    if config.optimisation.freeze_epochs is None:
+        return
+    for asked, name in (
+        (world.size > 1, f"{world.size} processes"),
+        (config.runtime.compile, "compile=True"),
+        (config.runtime.step_in_backward, "step_in_backward=True"),
+        (config.data.cache == "features", "cache='features'"),
+    ):
+        if asked:
+            raise ConfigError(
+                f"freeze_epochs={config.optimisation.freeze_epochs} cannot go with {name}; leave one of the two out"
+            )
+
+
 def require_shareable(config: TrainConfig | PretrainConfig, world: World) -> None:
     """Raise a ConfigError for what several processes cannot share, or if one would never have a clip (to mix with)."""
     if world.size == 1:
         return
     for name, asked in (
+        ("strategy='fsdp' with lora", config.optimisation.lora is not None and config.runtime.strategy == "fsdp"),
         ("cache='features'", config.data.cache == "features"),
         ("batch_size='auto'", config.optimisation.fit_memory),
     ):
@@ -156,10 +174,14 @@ def place_model(model: ViViT, config: TrainConfig | PretrainConfig, world: World
         ConfigError: what several processes cannot share, or a device that is not there.
     """
     require_shareable(config, world)
+    require_unfreezable(config, world)
     device = resolve_device(config.runtime.device, world)
     model.to(device).train()
     if config.optimisation.freeze != "none":
         model.freeze(config.optimisation.freeze)
+    if config.optimisation.lora is not None:
+        add_adapters(model, config.optimisation.lora)
+        model.to(device)
     model.set_checkpointing(config.runtime.activation_checkpointing)
     return device
 

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,14 @@ from tubelet.errors import WeightsError
 from tubelet.evaluation import Evaluation
 from tubelet.given_model import replaced_layers
 from tubelet.model import ViViT
+from tubelet.training.adapters import merged
 from tubelet.training.budget import TimeBudget
 from tubelet.training.checkpoint import STATE_FILE, Checkpoint, copy_checkpoint, save_checkpoint
 from tubelet.training.ema import WeightAverage
 from tubelet.training.log import EventLog
 from tubelet.training.loggers import require_installed
 from tubelet.training.monitor import StepMonitor
-from tubelet.training.optimiser import load_optimiser, make_optimiser
+from tubelet.training.optimiser import add_new_parameters, load_optimiser, make_optimiser
 from tubelet.training.optimiser_in_backward import optimiser_in_backward
 from tubelet.training.parallel import Parallel, load_whole
 from tubelet.training.parts import require_parts_are_exact
@@ -76,6 +77,8 @@ class Trainer:
         learner = task.learner(self.fast)
         if optimisation.accumulate_steps > 1:
             require_parts_are_exact(learner, compiled=runtime.compile, sharded=self.parallel.sharded)
+        self.unfrozen = False
+        """Whether what was frozen at first learns by now (`freeze_epochs`)."""
         self.optimiser = make_optimiser(task.module, optimisation)
         self.step = TrainingStep(
             self.parallel.forward(learner, compiled if runtime.compile else None),
@@ -137,6 +140,17 @@ class Trainer:
         self.save()
         return True
 
+    def unfreeze(self) -> bool:
+        """Train what was frozen too, if that is due; whether it was."""
+        epochs = self.config.optimisation.freeze_epochs
+        if epochs is None or self.unfrozen or self.position.epoch < epochs:
+            return False
+        self.unfrozen = True
+        self.task.model.freeze("none")
+        add_new_parameters(self.optimiser, self.task.module, self.config.optimisation)
+        self.step = replace(self.step, model=self.task.learner(self.fast))
+        return True
+
     @property
     def is_at_start(self) -> bool:
         """Whether no checkpoint was written but the one from before the first step."""
@@ -196,6 +210,7 @@ class Trainer:
             "run": self.run_id,
             "position": asdict(self.position),
             "watch": self.monitor.state_dict(),
+            "unfrozen": self.unfrozen,
         }
         if self.budget is not None:
             state["budget"] = self.budget.state_dict()
@@ -220,16 +235,18 @@ class Trainer:
         state, module = checkpoint.state, self.task.module
         if state.get("run") != self.run_id:
             raise WeightsError(f"{checkpoint.folder} was written by another run: {STATE_FILE} has its id")
+        best = state["position"].get("best")
+        self.position = Position(**{**state["position"], "best": Best(**best) if best else None})
         if checkpoint.sharded:
             average = None if self.average is None else self.average.model
             load_sharded(checkpoint.folder, module, average, self.optimiser)
         else:
             load_whole(module, checkpoint.weights)
+            if state.get("unfrozen"):
+                self.unfreeze()
             load_optimiser(self.optimiser, state["optimiser"])
             if self.average is not None:
                 self.average.load_state_dict(state["average"])
-        best = state["position"].get("best")
-        self.position = Position(**{**state["position"], "best": Best(**best) if best else None})
         if self.position.ended is None and not self.position.batch and self.position.step >= self.all_steps:
             self.position.ended = FINISHED  # a run from before this was written down
         if self.budget is None and self.position.ended is None:
@@ -260,12 +277,12 @@ class Trainer:
         """Make the present weights those of the run: what `tubelet.load(folder)` gives."""
         model = self.parallel.whole(self.eval_model)
         if self.world.first:
-            save_trained(model, self.folder.path)
+            save_trained(model if self.config.optimisation.lora is None else merged(model), self.folder.path)
 
     def exported_model(self) -> ViViT:
         """A model with the weights that were exported, in evaluation mode, on the CPU."""
         self.world.wait()
-        if not replaced_layers(self.task.model):
+        if self.config.optimisation.lora is not None or not replaced_layers(self.task.model):
             return load(self.folder.path)
         model = copy.deepcopy(self.task.model).cpu()
         model.load_state_dict(load_tensors(self.folder.path / WEIGHTS_FILE)[0])

@@ -15,7 +15,7 @@ from tubelet.runs import RunResult, finish_run
 from tubelet.training import SilentReporter
 
 SILENT = SilentReporter()
-AT_THE_END = ("evaluation.json", "predictions.jsonl", "report.html", "sample_clips.safetensors")
+AT_THE_END = ("evaluation.json", "predictions.jsonl", "report.html", "sample_clips.safetensors", "learning.json")
 
 
 def test_a_training_leaves_its_evaluation_predictions_clips_and_a_page(trained: RunResult) -> None:
@@ -51,7 +51,7 @@ def test_what_was_lacking_at_the_end_is_made_up_for_when_the_run_is_resumed(trai
 def test_evaluation_page_and_clips_can_be_left_out(clips: Path, config: TrainConfig, tmp_path: Path) -> None:
     without = dataclasses.replace(config, monitoring=MonitoringConfig(sample_clips=False))
     result = tubelet.train(clips, tmp_path / "run", config=without, report=False, reporter=SILENT)
-    assert (result.final, result.report, result.sample_clips) == (None, None, None)
+    assert (result.final, result.report, result.sample_clips, result.learning) == (None, None, None, None)
     names = {entry.name for entry in result.folder.iterdir()}
     assert not names & set(AT_THE_END)
 

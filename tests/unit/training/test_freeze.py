@@ -9,7 +9,7 @@ import torch
 
 import tiny
 import tubelet
-from reporters import StopsAt
+from reporters import StopsAt, Told
 from tubelet.config import TrainConfig, override
 from tubelet.errors import ConfigError
 from tubelet.training import SilentReporter, TrainingInterrupted, train
@@ -95,3 +95,47 @@ def test_a_model_that_comes_frozen_is_trained_and_resumed_so(clips: Path, tmp_pa
     assert torch.equal(result.model.embedding.weight, model.embedding.weight)
     again = train(out=tmp_path / "run", resume=True, reporter=SilentReporter())
     assert torch.equal(again.model.head.weight, result.model.head.weight)
+
+
+@pytest.mark.parametrize("stop", [2, 3, 5])
+def test_what_is_frozen_at_first_learns_later_and_resumes_in_both_stages(
+    clips: Path, tmp_path: Path, tiny: TrainConfig, stop: int
+) -> None:
+    """Epochs have three steps: stopped before the change, at it and after it."""
+    config = override(tiny, freeze="encoder", freeze_epochs=1, ema_decay=0.9, layer_decay=0.5, learning_rate=0.01)
+
+    def start() -> tubelet.ViViT:
+        torch.manual_seed(3)
+        return model_of("vivit_tiny_16x2_fe", drop_path=0.1, dropout=0.1)
+
+    told = Told()
+    with pytest.raises(TrainingInterrupted):
+        train(clips, tmp_path / "cut", config=config, model=start(), reporter=StopsAt(stop))
+    between = load_checkpoint(tmp_path / "cut" / "checkpoints" / "last").weights
+    kept = {name: value for name, value in start().state_dict().items() if not name.startswith("head")}
+    assert all(torch.equal(value, between[name]) == (stop <= 3) for name, value in kept.items() if value.ndim > 1)
+    resumed = train(out=tmp_path / "cut", resume=True, reporter=told)
+    whole = train(clips, tmp_path / "whole", config=config, model=start(), reporter=SilentReporter())
+    for one, other in zip(whole.model.state_dict().values(), resumed.model.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+    changes = [message for message in told.messages if "everything learns" in message]
+    assert changes == (["from epoch 2 on everything learns: encoder was frozen for 1 epoch"] if stop <= 3 else [])
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"freeze": "none"}, "freezes nothing"),
+        ({"freeze_epochs": 2}, "must be below epochs=2"),
+        ({"cache": "features"}, "cannot go with cache='features'"),
+        ({"step_in_backward": True, "clip_norm": None}, "cannot go with step_in_backward=True"),
+        ({"batch_size": "auto"}, "freeze_epochs changes it"),
+    ],
+)
+def test_what_holds_on_to_frozen_parts_is_refused(
+    clips: Path, tmp_path: Path, tiny: TrainConfig, fields: dict[str, object], words: str
+) -> None:
+    settings = {"freeze": "encoder", "freeze_epochs": 1, "mixup": 0.0, **fields}
+    model = model_of("vivit_tiny_16x2_fe")
+    with pytest.raises(ConfigError, match=words):
+        train(clips, tmp_path / "run", config=tiny, model=model, reporter=SilentReporter(), **settings)

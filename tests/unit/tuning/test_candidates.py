@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tubelet.config import train_config
-from tubelet.tuning.candidates import Candidate, candidates, rounds, shipped
+from tubelet.tuning.candidates import GROWTH, Candidate, candidates, rounds, shipped
 from tubelet.tuning.looks import Looks
 from tubelet.tuning.regions import LinearLook, Part
 
@@ -26,7 +26,7 @@ def test_the_smallest_part_that_decides_comes_first_with_every_frame() -> None:
     config = only.config
     assert config.model["num_frames"] == 66
     top, left, bottom, right = config.preprocessing["region"]
-    side = config.model["image_size"] / config.preprocessing["resize"] * (bottom - top)
+    side = config.model["image_size"] / config.preprocessing["resize"] * (bottom - top) / GROWTH
     assert abs(side - 1 / 3) < 0.02
     assert abs((top + bottom) / 2 - (left + right) / 2) < 0.01
     assert config.augmentation.warp == 0
