@@ -43,8 +43,7 @@ class Item(TypedDict):
 
     video: float32 [T, C, H, W], or views [V, T, C, H, W].
     frame_mask: bool [T] or [V, T], True where a frame is real; None if all are.
-    targets: by head, after a flip that changed the label: the class index; of a multi-label head float32 [K], 1 for
-        each class that is shown.
+    targets: by head, after a flip that changed the label: the class index; of a multi-label head float32 [K], 0 and 1.
     index: of the sample in its table.
     frames: evaluation: of each clip, the frames of the video that it holds; None in training.
     damaged: how many of its frames are known to be damaged; left out where that is not looked at.
