@@ -44,6 +44,9 @@ print(merged(torch.rand(1, 24, 3, 32, 32)).shape)
 run = tubelet.train(clips, "runs/new", init="demo", epochs=1, workers=0)
 print(run.folder, run.ended)
 
+fitted = tubelet.tune(clips, "runs/fitted", budget=30)  # minutes of trials; so few clips can tell nothing
+print(fitted.best.label, fitted.recipe)
+
 learned = tubelet.pretrain(
     clips,
     "runs/pretrained",

@@ -241,10 +241,10 @@ class _Search:
         self.best = shipped(base)
         self.right: list[float] = []
         self.notes: list[str] = []
-        held = self.table.split("val")
+        held = [sample for sample in self.table.samples if sample.split == "val"]
         self.held_out = len(held)
-        units = [independent_unit(sample) for sample in held.samples]
-        self.resampling = Resampling.over_units(units, any(s.group is not None for s in held.samples))
+        units = [independent_unit(sample) for sample in held]
+        self.resampling = Resampling.over_units(units, any(sample.group is not None for sample in held))
         self.steps_per_epoch = math.ceil(len(self.table.split("train")) / base.optimisation.batch_size)
         self.all_steps = max(
             base.optimisation.epochs * math.ceil(looks.videos / base.optimisation.batch_size),

@@ -167,9 +167,10 @@ def test_a_budget_ends_the_rounds_and_what_is_left_is_named(
     assert json.loads((tmp_path / "t" / "tune.json").read_text())["next"] == ["a wider MLP"]
 
 
-def test_too_few_videos_try_nothing_and_say_so(tmp_path: Path, plan: Callable[..., None]) -> None:
+@pytest.mark.parametrize("clips", [2, 4])
+def test_too_few_videos_try_nothing_and_say_so(clips: int, tmp_path: Path, plan: Callable[..., None]) -> None:
     plan([SLOW])
-    write_levels(tmp_path / "few", 4, seed=3)
+    write_levels(tmp_path / "few", clips, seed=3)
     result = start(tmp_path / "few", tmp_path / "t")
     assert not result.trials
     assert "cannot tell one recipe from another" in result.notes[0]
