@@ -2,7 +2,7 @@
 
 import { Refused, address, events, send } from "./api.js";
 import { watchCamera } from "./camera.js";
-import { Heat, TimeBar, classBars, colourOf, curve, make } from "./draw.js";
+import { Heat, TimeBar, classBars, colourOf, curve, make, saidBy } from "./draw.js";
 
 const $ = id => document.getElementById(id);
 const video = $("video");
