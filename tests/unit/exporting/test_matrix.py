@@ -29,8 +29,9 @@ SOME = [
     ("format", "cells"),
     [
         ("onnx", ALL),
-        ("openvino", ALL),
+        ("openvino", SOME),
         ("executorch", SOME),
+        pytest.param("openvino", ALL, marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
         pytest.param("executorch", ALL, marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
         pytest.param("pt2", ALL, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
     ],
