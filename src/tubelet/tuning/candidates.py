@@ -16,6 +16,9 @@ from tubelet.tuning.regions import Part, Region
 MOST_FRAMES = 75
 """Of a clip of a whole video; longer videos are sampled."""
 
+SHIPPED = "shipped"
+"""Name of the recipe as it is."""
+
 FINE_TUBELET, FINE_SIDE = (3, 8, 8), 32
 MARGIN = 1.2
 """The short side before the crop, in sides of the crop: how far a crop can move."""
@@ -88,9 +91,6 @@ class Move:
         )
 
 
-SHIPPED = "shipped"
-
-
 def shipped(config: TrainConfig) -> Candidate:
     """The recipe as it is."""
     return Candidate(
@@ -112,17 +112,6 @@ def _still(part: Part | None) -> Callable[[TrainConfig, Looks], Mapping[str, Any
         }
 
     return fields
-
-
-def _parts(looks: Looks) -> list[tuple[str, Part]]:
-    """The parts of the picture that say as much as all of it, smallest first."""
-    names = {2: "half", 3: "third", 1.5: "two thirds"}
-    found = []
-    for part in reversed(looks.linear.parts if looks.linear is not None else ()):
-        side = 1 / (part.region[2] - part.region[0])
-        name = min(names.items(), key=lambda entry: abs(entry[0] - side))[1]
-        found.append((name, part))
-    return found
 
 
 def _with_margin(region: Region) -> Region:
@@ -187,28 +176,30 @@ PIXELS = Move("pixels", "1.5 times the side", "Small things need pixels.", _more
 
 def rounds(looks: Looks) -> list[list[Move]]:
     """The moves of each round, the most telling ones first."""
-    parts = _parts(looks)
-    still = [
-        Move(
-            f"still-{name.replace(' ', '-')}",
-            f"every frame of a {name} of the picture, which stays in its place",
-            f"A linear classifier gets {part.accuracy:.1%} of the labels from that part alone.",
-            _still(part),
+    smallest, *larger = reversed(looks.linear.parts) if looks.linear is not None and looks.linear.parts else (None,)
+    if smallest is None:
+        first = Move(
+            "still",
+            "every frame, and the picture stays in its place",
+            "Where a moment or a place decides, few frames and moved crops hide it.",
+            _still(None),
         )
-        for name, part in parts
-    ]
-    whole = Move(
-        "still",
-        "every frame, and the picture stays in its place",
-        "Where a moment or a place decides, few frames and moved crops hide it.",
-        _still(None),
-    )
-    first = still[:1] or [whole]
+    else:
+        first = Move(
+            f"still-{_dashed(smallest)}",
+            f"every frame of a {smallest.name} of the picture, which stays in its place",
+            f"A linear classifier gets {smallest.accuracy:.1%} of the labels from that part alone.",
+            _still(smallest),
+        )
     others = [
-        Move(f"part-{name.replace(' ', '-')}", f"a {name} of the picture", "The next larger part.", _region(part))
-        for name, part in parts[1:2]
+        Move(f"part-{_dashed(part)}", f"a {part.name} of the picture", "The next larger part.", _region(part))
+        for part in larger[:1]
     ]
-    return [first, [*others, GENTLE], [MIRRORED, MIXED], [PIXELS, FRAMES]]
+    return [[first], [*others, GENTLE], [MIRRORED, MIXED], [PIXELS, FRAMES]]
+
+
+def _dashed(part: Part) -> str:
+    return part.name.replace(" ", "-")
 
 
 def candidates(moves: Sequence[Move], best: Candidate, looks: Looks, typed: Mapping[str, Any]) -> list[Candidate]:

@@ -6,7 +6,7 @@ from tubelet.evaluation.intervals import Interval
 from tubelet.report.page import environment, write_page
 from tubelet.text import count
 from tubelet.training.progress import format_seconds
-from tubelet.tuning.tuner import Trial, TuneResult
+from tubelet.tuning.result import Trial, TuneResult
 
 
 def write_tuning_page(result: TuneResult, command: str) -> None:

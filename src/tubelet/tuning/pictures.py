@@ -14,13 +14,12 @@ from tubelet.device import usable_cores
 from tubelet.errors import VideoError
 from tubelet.video import open_video
 from tubelet.video.decode import window_indices
+from tubelet.video.preprocessing import luma
 from tubelet.video.resize import resize_frames
 from tubelet.video.still import spread
 
 FRAMES, SIDE = 25, 72
 """Of each video, spread over all of it, and the side of a picture in pixels."""
-
-LUMA = (0.299, 0.587, 0.114)
 
 
 def small_pictures(
@@ -51,10 +50,8 @@ def _pictures(sample: Sample) -> UInt8[Tensor, "T S S"] | None:
     try:
         with open_video(sample.path, threads=1) as decoder:
             inside = window_indices(decoder, sample.start, sample.end)
-            chosen = spread(list(inside), FRAMES)
-            frames = decoder.frames_at(sorted(set(chosen))).frames
+            frames = decoder.frames_at(spread(list(inside), FRAMES)).frames
     except (VideoError, OSError):
         return None
-    small = resize_frames(frames, (SIDE, SIDE)).float()
-    grey = (small * torch.tensor(LUMA)[:, None, None]).sum(1).round().to(torch.uint8)
+    grey = luma(resize_frames(frames, (SIDE, SIDE)))[:, 0]
     return grey[[part * len(grey) // FRAMES for part in range(FRAMES)]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,15 @@ import tomli_w
 from tubelet.config import TrainConfig, to_dict
 from tubelet.files import write_text
 
-LEFT_OUT = {
-    "": ("seed", "recipe"),
-    "data": ("source", "labels", "format", "split_column", "group_column", "video_root"),
-    "runtime": None,
-}
-"""What belongs to a training and not to a recipe, by group; None is all of the group."""
+LEFT_OUT = frozenset(
+    {
+        *("seed", "recipe", "runtime", "data.source", "data.labels", "data.format"),
+        *("data.split_column", "data.group_column", "data.video_root"),
+    }
+)
+"""Settings, or whole groups of them, that belong to a training and not to a recipe."""
+
+GROUPS = tuple(name for name, value in to_dict(TrainConfig()).items() if isinstance(value, dict))
 
 
 def write_recipe(config: TrainConfig, file: Path, comment: str) -> None:
@@ -26,27 +30,18 @@ def write_recipe(config: TrainConfig, file: Path, comment: str) -> None:
         file: where.
         comment: its first line.
     """
-    table = _different(to_dict(config), to_dict(TrainConfig()))
+    values, defaults = to_dict(config), to_dict(TrainConfig())
+    table = _different({name: value for name, value in values.items() if name not in GROUPS}, defaults)
+    for group in GROUPS:
+        if group not in LEFT_OUT and (inner := _different(values[group], defaults[group], f"{group}.")):
+            table[group] = inner
     write_text(file, f"# {comment}\n\n{tomli_w.dumps(table)}")
 
 
-def _different(values: dict[str, Any], defaults: dict[str, Any], group: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        left_out = LEFT_OUT.get(group, ())
-        if value is None or left_out is None or name in left_out:
-            continue
-        if isinstance(value, dict) and isinstance(defaults.get(name), dict) and not group:
-            inner = _different(value, defaults[name], name) if LEFT_OUT.get(name, ()) is not None else {}
-            if inner:
-                found[name] = inner
-        elif value != defaults.get(name):
-            found[name] = _plain(value)
-    return found
-
-
-def _plain(value: Any) -> Any:
-    """Without entries that TOML has no word for."""
-    if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items() if inner is not None}
-    return value
+def _different(values: Mapping[str, Any], defaults: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    """The values that are not the defaults and not `LEFT_OUT`; TOML has no word for None, which is one."""
+    return {
+        name: value
+        for name, value in values.items()
+        if value is not None and value != defaults.get(name) and where + name not in LEFT_OUT
+    }

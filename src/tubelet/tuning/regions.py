@@ -18,8 +18,8 @@ from torch import Tensor
 GRID = 12
 """Parts are made of fields of the picture, so many in height and width."""
 
-SIZES = (8, 6, 4)
-"""Sides of the parts that are tried, in fields: two thirds, a half and a third of the picture."""
+SIZES = {"two thirds": 8, "half": 6, "third": 4}
+"""Sides of the parts that are tried, in fields, by what they are of the side of the picture."""
 
 CELLS = 2
 """A field is seen as so many cells in height and width."""
@@ -41,10 +41,12 @@ class Part:
     """A part of the picture.
 
     Attributes:
+        name: what its side is of that of the picture (`SIZES`).
         region: (top, left, bottom, right) as shares of the picture.
         accuracy: share of the labels (mean over heads) that a linear classifier gets right from it.
     """
 
+    name: str
     region: Region
     accuracy: float
 
@@ -83,7 +85,7 @@ def look_linearly(
     error = math.sqrt(max(whole * (1 - whole), 1e-9) / (len(pictures) * len(targets)))
     if whole < chance + ABOVE_CHANCE * error:
         return LinearLook(whole, chance, error)
-    best = [_best_part(kernels, targets, folds, size, error) for size in SIZES]
+    best = [_best_part(kernels, targets, folds, name, error) for name in SIZES]
     kept = tuple(part for part in best if part.accuracy >= whole - ALLOWANCE * error)
     return LinearLook(whole, chance, error, kept)
 
@@ -98,9 +100,10 @@ def _kernels(pictures: UInt8[Tensor, "N T S S"]) -> Float[Tensor, "G G N N"]:
 
 
 def _best_part(
-    kernels: Float[Tensor, "G G N N"], targets: Sequence[Tensor], folds: Tensor, size: int, error: float
+    kernels: Float[Tensor, "G G N N"], targets: Sequence[Tensor], folds: Tensor, name: str, error: float
 ) -> Part:
     """In the middle of all parts of this size that are within a standard error of the best."""
+    size = SIZES[name]
     starts = range(GRID - size + 1)
     scores = {
         (top, left): _score(kernels[top : top + size, left : left + size].sum((0, 1)), targets, folds)
@@ -111,7 +114,7 @@ def _best_part(
     near = [place for place, score in scores.items() if score >= best - error]
     top, left = (sum(place[axis] for place in near) / len(near) for axis in (0, 1))
     region = (top, left, top + size, left + size)
-    return Part(tuple(round(value / GRID, 3) for value in region), best)  # type: ignore[arg-type]
+    return Part(name, tuple(round(value / GRID, 3) for value in region), best)  # type: ignore[arg-type]
 
 
 def _score(kernel: Float[Tensor, "N N"], targets: Sequence[Tensor], folds: Float[Tensor, "N"]) -> float:

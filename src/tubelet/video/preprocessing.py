@@ -288,7 +288,7 @@ class Preprocessing:
         return Views(video.flatten(0, 1), frame_mask, chosen, damaged, resampled)
 
     def _channels_of_model(self, frames: Tensor) -> Tensor:
-        return _luma(frames) if frames.shape[-3] == 3 and len(self._scale) == 1 else frames
+        return luma(frames) if frames.shape[-3] == 3 and len(self._scale) == 1 else frames
 
     def _normalise_into(self, pixels: Tensor, out: Tensor) -> None:
         """One multiplication and one addition a pixel, written to `out`: on a CPU in the calling thread alone."""
@@ -300,7 +300,7 @@ class Preprocessing:
             out.add_(torch.from_numpy(self._shift).to(pixels.device))
 
 
-def _luma(frames: Tensor) -> Tensor:
+def luma(frames: Tensor) -> Tensor:
     """uint8 [..., 3, H, W] to uint8 [..., 1, H, W], rounded; a grey pixel keeps its value."""
     weights = torch.tensor([77, 150, 29], dtype=torch.int32, device=frames.device).view(3, 1, 1)
     return (((frames * weights).sum(-3, keepdim=True) + 128) >> 8).to(torch.uint8)

@@ -9,7 +9,7 @@ from tubelet.tuning.candidates import GROWTH, Candidate, candidates, rounds, shi
 from tubelet.tuning.looks import Looks
 from tubelet.tuning.regions import LinearLook, Part
 
-HALF, THIRD = Part((0.25, 0.25, 0.75, 0.75), 0.6), Part((0.3, 0.3, 0.633, 0.633), 0.58)
+HALF, THIRD = Part("half", (0.25, 0.25, 0.75, 0.75), 0.6), Part("third", (0.3, 0.3, 0.633, 0.633), 0.58)
 
 
 def looks(*parts: Part, classes: tuple[str, ...] = ("clap", "wave"), frames: int = 67) -> Looks:

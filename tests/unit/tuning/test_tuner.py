@@ -20,7 +20,7 @@ from tubelet.errors import ConfigError
 from tubelet.presets import preset
 from tubelet.studies import schedule
 from tubelet.training import SilentReporter, TrainingInterrupted
-from tubelet.tuning import TuneResult, tuner
+from tubelet.tuning import TuneResult, search
 from tubelet.tuning.candidates import Move
 
 CLIPS = 12
@@ -48,10 +48,10 @@ BROKEN = Move("broken", "mirrored", "To fail.", _broken)
 @pytest.fixture
 def plan(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def set_rounds(*moves: list[Move]) -> None:
-        monkeypatch.setattr(tuner, "rounds", lambda looks: list(moves))
+        monkeypatch.setattr(search, "rounds", lambda looks: list(moves))
 
-    monkeypatch.setattr(tuner, "FEWEST_STEPS", 40)
-    monkeypatch.setattr(tuner, "FEWEST_HELD_OUT", 5)
+    monkeypatch.setattr(search, "FEWEST_STEPS", 40)
+    monkeypatch.setattr(search, "FEWEST_HELD_OUT", 5)
     return set_rounds
 
 
