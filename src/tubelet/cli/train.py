@@ -17,7 +17,6 @@ import tyro
 from tubelet.cli import training_options as shared
 from tubelet.cli.arguments import CommonOptions, one_source
 from tubelet.cli.durations import minutes_of
-from tubelet.cli.flags import in_flags
 from tubelet.cli.output import Output
 from tubelet.errors import ConfigError
 
@@ -86,7 +85,7 @@ def run(options: Any, output: Output) -> int:
 
     out = options.out or shared.default_out(options)
     with shared.errors_in_flags():
-        reporter = console_reporter(output)
+        reporter = shared.console_reporter(output)
         if options.resume:
             changes = shared.changes_of(options)
         elif options.recipe == shared.AUTO:
@@ -103,32 +102,17 @@ def run(options: Any, output: Output) -> int:
 
 def _tuned(options: Any, out: Path, reporter: Reporter) -> TrainConfig:
     """The configuration that a tuning beside the run came to."""
-    from tubelet.config import override
     from tubelet.training.run_folder import RunFolder
     from tubelet.tuning import tune
 
     RunFolder(out).require_unused()
-    typed = shared.changes_of(options)
     folder = out.with_name(f"{out.name}-tuning")
     how = {"budget": minutes_of(options.budget), "reporter": reporter, "command": options.command}
-    result = tune(options.source or options.base.data.source, folder, config=shared.config_of(options), **how, **typed)
+    config, typed = shared.config_of(options), shared.changes_of(options)
+    result = tune(options.source or options.base.data.source, folder, config=config, **how, **typed)
     for note in (*result.notes, f"recipe: {result.best.label}; {result.page} says why"):
         reporter.message(note)
-    return override(dataclasses.replace(result.config, recipe=str(result.recipe)), **typed)
-
-
-def console_reporter(output: Output) -> Reporter:
-    """Says flags where the library says fields; nothing with `--quiet`."""
-    from tubelet.training import ConsoleReporter, SilentReporter
-
-    if output.quiet:
-        return SilentReporter()
-
-    class Flags(ConsoleReporter):
-        def message(self, text: str) -> None:
-            super().message(in_flags(text))
-
-    return Flags()
+    return dataclasses.replace(result.config, recipe=str(result.recipe))
 
 
 def _show(result: RunResult, output: Output) -> None:

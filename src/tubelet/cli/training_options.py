@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
@@ -21,6 +21,10 @@ from tubelet.config.recipes import recipes, train_config
 from tubelet.config.run_state import read_run_file
 from tubelet.errors import ConfigError, TubeletError
 from tubelet.paths import require_data, require_model
+
+if TYPE_CHECKING:
+    from tubelet.cli.output import Output
+    from tubelet.training import Reporter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +147,16 @@ def require_startable(options: Any, verb: str) -> None:
             if getattr(options, flag):
                 raise ConfigError(f"--resume goes on with the settings of the run; leave --{flag} out")
         return
+    require_sources(options, verb)
+
+
+def require_sources(options: Any, verb: str) -> None:
+    """Hold that the data, and what to start from, are there.
+
+    Raises:
+        ConfigError: no data was named.
+        DataError: one of the two is not there.
+    """
     source, init = options.source or options.base.data.source, options.init
     if source is None:
         raise ConfigError(f"no data was named: tubelet {verb} DATA, a folder or a table of videos")
@@ -155,6 +169,20 @@ def require_first_there(words: Sequence[str]) -> None:
     """The same for data that is the first of the words, before a flag is made for every setting."""
     if words and not words[0].startswith("-") and not {"-h", "--help"} & set(words):
         require_data(words[0])
+
+
+def console_reporter(output: Output) -> Reporter:
+    """Says flags where the library says fields; nothing with `--quiet`."""
+    from tubelet.training import ConsoleReporter, SilentReporter
+
+    if output.quiet:
+        return SilentReporter()
+
+    class Flags(ConsoleReporter):
+        def message(self, text: str) -> None:
+            super().message(in_flags(text))
+
+    return Flags()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +15,6 @@ from tubelet.cli import training_options as shared
 from tubelet.cli.arguments import CommonOptions, one_source
 from tubelet.cli.durations import minutes_of
 from tubelet.cli.output import Output
-from tubelet.cli.train import console_reporter
-from tubelet.errors import ConfigError
-from tubelet.paths import require_data
 
 if TYPE_CHECKING:
     from tubelet.tuning import TuneResult
@@ -65,10 +63,9 @@ def parse(words: Sequence[str], prog: str) -> Any:
 
 def run(options: Any, output: Output) -> int:
     """Tune, and name the command that trains."""
-    source = one_source(options.source, options.data_flag, "tune") or options.base.data.source
-    if source is None:
-        raise ConfigError("no data was named: tubelet tune DATA, a folder or a table of videos")
-    require_data(source)
+    options = dataclasses.replace(options, source=one_source(options.source, options.data_flag, "tune"))
+    shared.require_sources(options, "tune")
+    source = options.source or options.base.data.source
     budget = minutes_of(options.budget)
     from tubelet.tuning import tune
 
@@ -80,11 +77,11 @@ def run(options: Any, output: Output) -> int:
             config=shared.config_of(options),
             budget=budget,
             jobs=options.jobs,
-            reporter=console_reporter(output),
+            reporter=shared.console_reporter(output),
             command=options.command,
             **shared.changes_of(options),
         )
-    show(result, output)
+    _show(result, output)
     output.data(result.to_dict())
     output.next_command(f"tubelet train {shlex.quote(str(source))} --recipe {shlex.quote(str(result.recipe))}")
     if options.open:
@@ -92,7 +89,7 @@ def run(options: Any, output: Output) -> int:
     return 1 if any(trial.failure for trial in result.trials) else 0
 
 
-def show(result: TuneResult, output: Output) -> None:
+def _show(result: TuneResult, output: Output) -> None:
     """The trials as a table, and where the page is."""
     if output.as_json:
         return
