@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from tubelet.studies.videos import GeneratedClips, generated_config, study_table
 from tubelet.training import ConsoleReporter, Reporter, TrainingInterrupted
 from tubelet.training.environment import describe_environment
 from tubelet.training.progress import format_seconds
+from tubelet.training.setup import with_source
 
 
 @dataclass(frozen=True)
@@ -162,9 +163,7 @@ def _base(
         base = override(generated_config(study), **fields)
     else:
         base = train_config(**fields)
-    if data is not None:
-        base = replace(base, data=replace(base.data, source=os.path.abspath(data)))
-    return base
+    return with_source(base, data)
 
 
 def _bring_to_end(folder: StudyFolder, runs: list[Run], jobs: int, reporter: Reporter) -> None:
