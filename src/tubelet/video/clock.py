@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 
 JUMP = 1.0
@@ -15,6 +16,9 @@ LATE_FOR = 5.0
 
 FRAME_SECONDS = 0.04
 """Duration of a frame, until two with timestamps have arrived."""
+
+FLUSHED = 0.5
+"""Seconds before the end of a connection in which frames come early: parser and decoder give out what they hold."""
 
 SHORTEST_STEP = 0.001
 """Seconds from one frame to the next, at least."""
@@ -35,6 +39,7 @@ class LiveClock:
         self.jumps = 0
         self._offset = 0.0
         self._delay: float | None = None
+        self._delays: deque[tuple[float, float]] = deque()
         self._settled, self._is_live = False, True
         self._last: float | None = None
         self._step = FRAME_SECONDS
@@ -81,13 +86,20 @@ class LiveClock:
                 self._offset += local - time
                 time = local
             elif not self._settled:
-                self._delay = min(self._delay, arrival - time)
+                self._note_delay(arrival, arrival - time)
             self._before = timestamp, arrival
         if self._last is not None:
             time = max(time, self._last + SHORTEST_STEP)
             self._step = time - self._last
         self._last = time
         return time
+
+    def _note_delay(self, arrival: float, delay: float) -> None:
+        """Take over what came before the last `FLUSHED` seconds: whether these are the end is not known yet."""
+        assert self._delay is not None
+        self._delays.append((arrival, delay))
+        while arrival - self._delays[0][0] > FLUSHED:
+            self._delay = min(self._delay, self._delays.popleft()[1])
 
     def _jumps(self, timestamp: float, time: float, arrival: float) -> bool:
         assert self._delay is not None

@@ -55,3 +55,27 @@ def test_a_file_without_a_usable_clock_goes_on_frame_by_frame() -> None:
     timestamps = [5.0, 5.5, 6.0, 0.0, 0.5, None, 1.5, 7.0]
     times = [clock(timestamp, 100.0) for timestamp in timestamps]
     assert times == pytest.approx([5.0, 5.5, 6.0, 6.5, 7.0, 7.5, 8.0, 13.5])
+
+
+def test_frames_that_come_early_at_the_end_of_a_connection_do_not_make_the_next_one_late() -> None:
+    """Parser and decoder hold two frames, and give them out at once as the connection ends."""
+    clock = LiveClock()
+    late = [(number / 20, 100.1 + number / 20) for number in range(58)]
+    early = [(58 / 20, late[-1][1]), (59 / 20, late[-1][1])]
+    clock.connect(late[:8])
+    first = [clock(*both) for both in late + early]
+    assert first == pytest.approx([number / 20 for number in range(60)])
+    again = [(7000.0 + number / 20, 103.1 + number / 20) for number in range(40)]
+    clock.connect(again[:8])
+    assert [clock(*both) for both in again] == pytest.approx([3.0 + number / 20 for number in range(40)])
+
+
+def test_a_faster_frame_within_the_first_connection_sets_the_delay() -> None:
+    """The first frames come in a burst, late; the next connection is held against the fastest ones."""
+    clock = LiveClock()
+    frames = [(number / 20, 101.0 if number < 20 else 100.0 + number / 20) for number in range(80)]
+    clock.connect(frames[:15])
+    for both in frames:
+        clock(*both)
+    clock.connect([(50.0, 104.0)])
+    assert clock(50.0, 104.0) == pytest.approx(4.0)
