@@ -66,12 +66,13 @@ def _conv3d(
     groups: int = 1,
 ) -> Any:
     """A convolution of frames, each with its neighbours in time as more channels: there is none of three axes."""
-    taps = weight.shape[2]
-    if (stride[0], dilation[0], groups) != (1, 1, 1):
+    taps, step = weight.shape[2], stride[0]
+    if (dilation[0], groups) != (1, 1):
         return NotImplemented
     frames = F.pad(x, (0, 0, 0, 0, padding[0], padding[0])).transpose(1, 2)
-    count = frames.shape[1] - taps + 1
-    together = torch.cat([frames[:, tap : tap + count] for tap in range(taps)], dim=2).flatten(0, 1)
+    count = (frames.shape[1] - taps) // step + 1
+    last = (count - 1) * step + 1
+    together = torch.cat([frames[:, tap : tap + last : step] for tap in range(taps)], dim=2).flatten(0, 1)
     kernel = torch.cat([weight[:, :, tap] for tap in range(taps)], dim=1)
     found = F.conv2d(together, kernel, bias, stride[1:], padding[1:], dilation[1:])
     return found.unflatten(0, (-1, count)).transpose(1, 2)
