@@ -50,6 +50,8 @@ def test_what_the_user_set_is_never_changed() -> None:
 def test_clips_are_not_mirrored_where_a_class_would_become_another() -> None:
     assert "mirrored" in tried(looks(), 3)
     assert "mirrored" not in tried(looks(classes=("swipe left", "swipe right")), 3)
+    assert tried(looks(), 1)["still"].config.augmentation.flip == 0.5
+    assert tried(looks(classes=("swipe left", "swipe right")), 1)["still"].config.augmentation.flip == 0
 
 
 def test_twice_the_frames_need_as_many_in_the_videos() -> None:
@@ -61,5 +63,5 @@ def test_moves_are_put_on_the_best_so_far() -> None:
     seen = looks(HALF)
     best = tried(seen, 1)["still-half"]
     found = tried(seen, 3, best)
-    assert set(found) == {"still-half-mirrored", "still-half-mixed"}
+    assert set(found) == {"still-half-mixed"}
     assert all(one.config.preprocessing["region"] == best.config.preprocessing["region"] for one in found.values())
