@@ -24,8 +24,17 @@ OTHERS = "evaluations"
 """Folder in a run whose folders are other evaluations of it."""
 
 
-EVALUATION = {"classes": dict[str, list[str]], "metrics": dict[str, dict[str, Any]]}
+EVALUATION = {
+    "classes": dict[str, list[str]],
+    "metrics": dict[str, dict[str, Any]],
+    "multi_label": dict[str, dict[str, Any]] | None,
+}
 METRICS = {"per_class": list[dict[str, Any]], "confusion": list[list[int]] | None}
+PER_CLASS = {
+    "name": str,
+    "support": int,
+    **dict.fromkeys(("precision", "recall", "f1", "average_precision", "threshold"), float | None),
+}
 PREDICTION = {"path": str, "labels": dict[str, int], "logits": dict[str, list[float]] | None}
 EXPLAINED = {"path": str, "head": str, "logits": list[float], "method": str, "difference": float, "picture": str}
 """Types of what a page computes with."""
@@ -126,8 +135,10 @@ def _run_of(folder: Path) -> Path | None:
 
 def _evaluation(path: Path) -> Table:
     evaluation = _typed(_table(path), EVALUATION, str(path))
-    for head, metrics in evaluation.get("metrics", {}).items():
+    for head, metrics in (*evaluation.get("metrics", {}).items(), *(evaluation.get("multi_label") or {}).items()):
         _typed(metrics, METRICS, f"{path}: metrics of {head}")
+        for row in metrics.get("per_class", []):
+            _typed(row, PER_CLASS, f"{path}: a class of {head}")
     return evaluation
 
 

@@ -16,6 +16,16 @@ from tubelet.report.run_files import read_run
         ("predictions.jsonl", '{"path": "x"}\n3\n', "line 2: expected a JSON object, got int"),
         ("predictions.jsonl", '{"labels": {}}\n', "line 1: path: expected str, got None"),
         ("evaluation.json", '{"metrics": {"label": {"confusion": [true]}}}', "confusion: expected a list, got True"),
+        (
+            "evaluation.json",
+            '{"metrics": {"label": {"per_class": [{"name": "run", "support": 3, "recall": [1.0]}]}}}',
+            "a class of label: recall",
+        ),
+        (
+            "evaluation.json",
+            '{"multi_label": {"label": {"per_class": [{"name": "run", "average_precision": "high"}]}}}',
+            "a class of label: average_precision",
+        ),
         ("evaluation.json", "[" * 100_000, "nested too deeply"),
         ("metrics.jsonl", '{"event": "train"}\n{"ev\n', "metrics.jsonl line 2: not JSON"),
         ("run.json", '{"total_steps": ' + "9" * 10_000 + "}", "run.json: not JSON"),
