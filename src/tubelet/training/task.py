@@ -21,7 +21,7 @@ from tubelet.config import PretrainConfig, RuntimeConfig, TrainConfig
 from tubelet.config.training import ValidationConfig
 from tubelet.data import Batch, ClipDataset, FrameCache, Table, make_loader
 from tubelet.data.loader import ClipLoader
-from tubelet.device import resolve_device, usable_cores
+from tubelet.device import resolve_device, resolve_precision, usable_cores
 from tubelet.distributed.world import ALONE, World
 from tubelet.errors import ConfigError
 from tubelet.evaluation import Evaluation
@@ -189,6 +189,11 @@ def place_model(model: ViViT, config: TrainConfig | PretrainConfig, world: World
 def trains_in_fast_form(device: torch.device, runtime: RuntimeConfig) -> bool:
     """Whether `tubelet.fast.training_form` pays: on a CPU, unless a compiler sees the model."""
     return device.type == "cpu" and not runtime.compile
+
+
+def training_dtype(device: torch.device, runtime: RuntimeConfig) -> torch.dtype:
+    """The type of matrix products in a training."""
+    return resolve_precision(runtime.precision, device, training=trains_in_fast_form(device, runtime))
 
 
 def training_clips(

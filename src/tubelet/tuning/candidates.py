@@ -21,7 +21,8 @@ SHIPPED = "shipped"
 
 FINE_TUBELET = (3, 8, 8)
 FINE_SIDES = {"third": 32, "half": 40, "two thirds": 48}
-"""Pixels of a crop, by what the part is of the picture. Larger parts get fewer for the same place, as each costs time."""
+"""Pixels of a crop, by what the part is of the picture: the larger it is, the fewer for each place in it, as they cost
+time."""
 
 WHOLE_SIDE = 32
 """Of a crop of the whole picture."""
