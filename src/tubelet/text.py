@@ -13,10 +13,10 @@ _OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\
 LONGEST_MESSAGE = 4000
 """Characters of an error or a note."""
 
-_LONG_WORD = re.compile(r"\S{400,}")
+_LONG_WORD, _HUGE_WORD = re.compile(r"\S{400,}"), re.compile(r"\S{5000,}")
+"""The time of the pattern below grows with the square of a word's length, which a name in a file may make huge."""
 
-
-_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:/{1,2})(?:\S*@)?([^\s?#@]*)([?#]\S+?(?=[:;,)'\"]*(?:\s|$)))?")
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{1,30}:/{1,2})(?:\S*@)?([^\s?#@]*)([?#]\S+?(?=[:;,)'\"]*(?:\s|$)))?")
 """A network address: protocol, user and password, place, query."""
 
 
@@ -52,9 +52,15 @@ def shortened(text: str) -> str:
 
 def as_message(text: str) -> str:
     """`printable_lines` of a text that quotes names from files and addresses: without passwords, long ones cut."""
-    words = printable_lines(shortened(without_passwords(text)))
+    words = printable_lines(shortened(without_passwords(_HUGE_WORD.sub(_left_out, text))))
     half = LONGEST_MESSAGE // 2
     return words if len(words) <= LONGEST_MESSAGE else f"{words[:half]} … {words[-half:]}"
+
+
+def _left_out(word: re.Match[str]) -> str:
+    """The ends of a word; nothing of one that may be an address, which may hold a password."""
+    hidden = ":/" in word[0] or "@" in word[0]
+    return f"…({len(word[0]):,} characters)…" if hidden else shortened(word[0])
 
 
 def one_line(text: str) -> str:
