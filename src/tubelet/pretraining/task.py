@@ -54,7 +54,7 @@ class MaskedTask(Task):
             config=config,
             module=MaskedTubelets(model, config.masking).to(device).train(),
             device=device,
-            dtype=training_dtype(device, config.runtime),
+            dtype=training_dtype(device, config),
             clips=clips,
             loader=training_loader(clips, config, device, world),
         )

@@ -64,7 +64,7 @@ class SupervisedTask(Task):
                 "hold_out=0.1 makes that split"
             )
         device = place_model(model, config, world)
-        dtype = training_dtype(device, config.runtime)
+        dtype = training_dtype(device, config)
         clips: ClipDataset
         views: ClipDataset | None
         if config.data.cache == "features":

@@ -191,9 +191,10 @@ def trains_in_fast_form(device: torch.device, runtime: RuntimeConfig) -> bool:
     return device.type == "cpu" and not runtime.compile
 
 
-def training_dtype(device: torch.device, runtime: RuntimeConfig) -> torch.dtype:
-    """The type of matrix products in a training."""
-    return resolve_precision(runtime.precision, device, training=trains_in_fast_form(device, runtime))
+def training_dtype(device: torch.device, config: TrainConfig | PretrainConfig) -> torch.dtype:
+    """The type of matrix products in a training. Adapters keep blocks in their plain form."""
+    fast = trains_in_fast_form(device, config.runtime) and config.optimisation.lora is None
+    return resolve_precision(config.runtime.precision, device, training=fast)
 
 
 def training_clips(

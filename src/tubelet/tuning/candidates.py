@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from tubelet.config import TrainConfig, override
@@ -32,6 +33,10 @@ MARGIN = 1.2
 
 GROWTH = 1.05
 """Of a part: a linear classifier finds its place to about a twelfth of the picture."""
+
+LORA_RANK = 8
+FROZEN_SHARE = 1 / 6
+"""Of the epochs, in which the classifier learns alone."""
 
 STILL = {
     "coverage": (0.92, 1.0),
@@ -84,7 +89,8 @@ class Move:
             return None
         try:
             config = override(override(best.config, **fields), **typed)
-            preset(config.preset or "", **config.model)  # sizes that do not fit each other
+            if config.preset is not None:
+                preset(config.preset, **config.model)  # sizes that do not fit each other
         except ConfigError:
             return None
         if config == best.config:
@@ -174,6 +180,29 @@ def _more_pixels(config: TrainConfig, looks: Looks) -> Mapping[str, Any] | None:
     return {"model": {"image_size": side * 3 // 2}, "preprocessing": {"resize": resize * 3 // 2}}
 
 
+def _lora(config: TrainConfig, looks: Looks) -> Mapping[str, Any] | None:
+    return None if find_spec("peft") is None else {"lora": LORA_RANK}
+
+
+def _stages(config: TrainConfig, looks: Looks) -> Mapping[str, Any] | None:
+    epochs = round(FROZEN_SHARE * config.optimisation.epochs)
+    return None if epochs < 1 else {"freeze": "encoder", "freeze_epochs": epochs}
+
+
+def _decay(config: TrainConfig, looks: Looks) -> Mapping[str, Any] | None:
+    return {"layer_decay": 0.5}
+
+
+PROBE = Move(
+    "probe",
+    "the classifier alone",
+    "What the weights know may be enough, and few videos teach a classifier.",
+    lambda config, looks: {"freeze": "encoder"},
+)
+LORA = Move("lora", f"LoRA of rank {LORA_RANK}", "Small matrices beside the layers forget little.", _lora)
+STAGES = Move("stages", "the classifier first, then all", "A new classifier spoils good layers at first.", _stages)
+DECAY = Move("decay", "lower layers learn less", "What lower layers know is the most general.", _decay)
+
 GENTLE = Move("gentle", "half of the augmentation", "Few changes may already be too many.", _gentle)
 MIRRORED = Move(
     "mirrored", "mirrored clips", "A mirrored clip is another one, where no class is its mirror image.", _mirrored
@@ -183,8 +212,15 @@ FRAMES = Move("frames", "twice the frames", "Short events fall between frames.",
 PIXELS = Move("pixels", "1.5 times the side", "Small things need pixels.", _more_pixels)
 
 
-def rounds(looks: Looks) -> list[list[Move]]:
-    """The moves of each round, the most telling ones first."""
+def rounds(looks: Looks, *, adapts: bool = False) -> list[list[Move]]:
+    """The moves of each round, the most telling ones first.
+
+    Args:
+        looks: at the training videos.
+        adapts: whether the training starts from the weights of another one: how these are adapted comes first.
+    """
+    if adapts:
+        return [[PROBE, LORA, STAGES, DECAY], [GENTLE, MIRRORED], [MIXED, FRAMES]]
     smallest, *larger = reversed(looks.linear.parts) if looks.linear is not None and looks.linear.parts else (None,)
     if smallest is None:
         first = Move(

@@ -72,7 +72,7 @@ class Search:
 
     def run(self, budget: float | None) -> list[str]:
         """Round after round, while there is time; returns what is left to try, in words."""
-        plan = rounds(self.looks)
+        plan = rounds(self.looks, adapts=self.base.init is not None)
         if self.held_out < FEWEST_HELD_OUT:
             self.notes.append(
                 f"{self.held_out} held-out videos cannot tell one recipe from another (at least {FEWEST_HELD_OUT} "
@@ -158,7 +158,10 @@ class Search:
         )
 
     def _cell(self, candidate: Candidate) -> Cell:
-        config = override(candidate.config, epochs=self.epochs, minutes=None, warmup_epochs=None)
+        frozen = candidate.config.optimisation.freeze_epochs
+        if frozen is not None:  # as long a part of the trial as of the training
+            frozen = max(1, round(frozen * self.epochs / candidate.config.optimisation.epochs))
+        config = override(candidate.config, epochs=self.epochs, minutes=None, warmup_epochs=None, freeze_epochs=frozen)
         watched = replace(
             config.validation,
             validation_split="val",

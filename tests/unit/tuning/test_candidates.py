@@ -65,3 +65,15 @@ def test_moves_are_put_on_the_best_so_far() -> None:
     found = tried(seen, 3, best)
     assert set(found) == {"still-half-mixed"}
     assert all(one.config.preprocessing["region"] == best.config.preprocessing["region"] for one in found.values())
+
+
+def test_ways_to_adapt_come_first_where_weights_are_adapted() -> None:
+    base = shipped(train_config(init="runs/other"))
+    found = candidates(rounds(looks(), adapts=True)[0], base, looks(), {})
+    settings = {one.name: one.config.optimisation for one in found}
+    assert set(settings) >= {"probe", "stages", "decay"}
+    assert settings["probe"].freeze == "encoder"
+    assert settings["stages"].freeze_epochs == round(base.config.optimisation.epochs / 6)
+    typed = {"freeze": "spatial"}
+    kept = candidates(rounds(looks(), adapts=True)[0], shipped(train_config(init="a", **typed)), looks(), typed)
+    assert {one.config.optimisation.freeze for one in kept} == {"spatial"}

@@ -48,7 +48,7 @@ BROKEN = Move("broken", "mirrored", "To fail.", _broken)
 @pytest.fixture
 def plan(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def set_rounds(*moves: list[Move]) -> None:
-        monkeypatch.setattr(search, "rounds", lambda looks: list(moves))
+        monkeypatch.setattr(search, "rounds", lambda looks, adapts: list(moves))
 
     monkeypatch.setattr(search, "FEWEST_STEPS", 40)
     monkeypatch.setattr(search, "FEWEST_HELD_OUT", 5)
@@ -175,3 +175,29 @@ def test_too_few_videos_try_nothing_and_say_so(clips: int, tmp_path: Path, plan:
     assert not result.trials
     assert "cannot tell one recipe from another" in result.notes[0]
     assert replace(result.config, data=train_config().data).model == tiny.train_config().model
+
+
+def test_ways_to_adapt_weights_are_compared_in_one_tuning(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The classifier alone keeps every other weight; stages learn them in the later part of a trial too."""
+    monkeypatch.setattr(search, "FEWEST_STEPS", 40)
+    monkeypatch.setattr(search, "FEWEST_HELD_OUT", 5)
+    write_levels(tmp_path / "other" / "train", 4, seed=3)
+    config = tiny.train_config(epochs=2, learning_rate=3e-3)
+    first = tmp_path / "first"
+    tubelet.train(tmp_path / "other", first, config=config, reporter=SilentReporter())
+    result = tubelet.tune(
+        clips, tmp_path / "t", jobs=1, budget=0.01, reporter=SilentReporter(), init=str(first), epochs=12, workers=0
+    )
+    trials = {trial.candidate.name: trial for trial in result.trials}
+    assert list(trials) == ["shipped", "probe", "lora", "stages", "decay"]
+    assert not [trial.failure for trial in result.trials if trial.failure]
+    before = tubelet.load(first).state_dict()
+
+    def moved(name: str) -> bool:
+        after = tubelet.load(trials[name].folder).state_dict()
+        return any(not torch.equal(value, before[key]) for key, value in after.items() if "encoder.blocks" in key)
+
+    assert {name: moved(name) for name in trials} == {**dict.fromkeys(trials, True), "probe": False}
+    assert train_config(result.recipe).optimisation.freeze == result.best.config.optimisation.freeze
