@@ -106,11 +106,17 @@ class Search:
         self.reporter.message(f"round {number}: {', '.join(candidate.label for candidate in tried)}")
         run_all(self.folder, waiting, self.jobs, self._say)
         found = [self._trial(candidate, number, runs[candidate.name]) for candidate in tried]
-        better = [one for one in found if one.difference is not None and one.difference > (one.error or 0.0)]
+        better = [one for one in found if self._is_better(one)]
         if better:
             self.best = sorted(better, key=lambda one: one.accuracy or 0.0)[-1].candidate
             self.right = read_outcome(runs[self.best.name]).right["1x1"]
         self.trials += [replace(trial, chosen=trial.candidate is self.best) for trial in found]
+
+    def _is_better(self, trial: Trial) -> bool:
+        """Than the best so far, by more than a standard error. Where that failed, each that did not is."""
+        if not self.right:
+            return trial.accuracy is not None
+        return trial.difference is not None and trial.difference > (trial.error or 0.0)
 
     def _trial(self, candidate: Candidate, number: int, run: Run) -> Trial:
         outcome = read_outcome(run)

@@ -14,7 +14,7 @@ import torch
 
 import tiny
 import tubelet
-from tubelet.config import TrainConfig, train_config
+from tubelet.config import TrainConfig, override, train_config
 from tubelet.data import read_table
 from tubelet.errors import ConfigError
 from tubelet.presets import preset
@@ -42,6 +42,7 @@ WIDE, SLOW = (
     Move("wide", "a wider MLP", "It may learn more.", _wide),
     Move("slow", "hardly any steps", "To lose.", _slow),
 )
+UNBROKEN = Move("unbroken", "not mirrored", "To win.", lambda config, looks: {"flip": 0.0})
 BROKEN = Move("broken", "mirrored", "To fail.", _broken)
 
 
@@ -102,6 +103,17 @@ def test_a_better_candidate_is_chosen_and_its_recipe_trains_it(
     run = tmp_path / "run"
     tubelet.train(clips, run, config=again, epochs=1, reporter=SilentReporter())
     assert (run / "model.safetensors").is_file()
+
+
+def test_another_candidate_is_chosen_where_the_recipe_as_it_is_fails(
+    clips: Path, tmp_path: Path, plan: Callable[..., None]
+) -> None:
+    plan([UNBROKEN])
+    config = override(tiny.train_config(epochs=4, learning_rate=3e-3), flip=1.0)
+    result = tubelet.tune(clips, tmp_path / "t", config=config, jobs=1, reporter=SilentReporter())
+    assert [trial.chosen for trial in result.trials] == [False, True]
+    assert "mirror" in result.trials[0].failure
+    assert result.config.augmentation.flip == 0
 
 
 def test_trials_see_training_videos_alone(clips: Path, tmp_path: Path, plan: Callable[..., None]) -> None:
