@@ -53,7 +53,7 @@ def train_config(model: Mapping[str, Any] | None = None, **fields: Any) -> Train
         data=DataConfig(workers=0),
         augmentation=AugmentationConfig(coverage=(0.7, 1.0), flip=0.0),
         optimisation=OptimisationConfig(epochs=2, warmup_epochs=0.5, batch_size=3, learning_rate=1e-3),
-        runtime=RuntimeConfig(device="cpu", precision="float32"),
+        runtime=RuntimeConfig(device="cpu"),
     )
     return override(config, **fields)
 
@@ -68,7 +68,7 @@ def pretrain_config(**fields: Any) -> PretrainConfig:
         augmentation=AugmentationConfig(coverage=(0.7, 1.0), colour=0.0, grey=0.0),
         optimisation=OptimisationConfig(epochs=2, warmup_epochs=0.5, batch_size=3, learning_rate=1e-3),
         masking=MaskingConfig(mask_ratio=0.7, time_mask_ratio=0.5, decoder_layers=1, decoder_heads=2),
-        runtime=RuntimeConfig(device="cpu", precision="float32"),
+        runtime=RuntimeConfig(device="cpu"),
     )
     return override(config, **fields)
 

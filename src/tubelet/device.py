@@ -61,23 +61,11 @@ def _own_device(device: str | torch.device, among: ProcessInfo) -> torch.device:
     return torch.device("cuda", among.local_rank)
 
 
-def resolve_precision(precision: Precision, device: torch.device, *, training: bool = False) -> torch.dtype:
-    """The type of matrix products; `auto` is bfloat16 on a GPU with matrix units for it, float32 everywhere else.
-
-    Args:
-        precision: asked for.
-        device: that computes.
-        training: in the training form of `tubelet.fast`; `auto` is bfloat16 on a CPU with matrix units (AMX) as well.
-    """
+def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype:
+    """The type of matrix products; `auto` is bfloat16 on a GPU with matrix units for it, float32 everywhere else."""
     if precision == "auto":
-        fast = has_bfloat16_units(device) if device.type == "cuda" else training and has_matrix_units(device)
-        return torch.bfloat16 if fast else torch.float32
+        return torch.bfloat16 if device.type == "cuda" and has_bfloat16_units(device) else torch.float32
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
-
-
-def has_matrix_units(device: torch.device) -> bool:
-    """Whether a CPU has units for products of matrices in bfloat16 (AMX)."""
-    return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())
 
 
 def has_bfloat16_units(device: torch.device) -> bool:

@@ -218,7 +218,7 @@ MASKED = PretrainConfig(
     augmentation=PLAIN.augmentation,
     optimisation=OptimisationConfig(optimiser="sgd", epochs=3, batch_size=8, learning_rate=0.1, warmup_epochs=0.5),
     masking=MaskingConfig(mask_ratio=0.5, time_mask_ratio=0.5, decoder_layers=1, decoder_heads=2),
-    runtime=RuntimeConfig(device="cpu", precision="float32"),
+    runtime=RuntimeConfig(device="cpu"),
     seed=3,
 )
 

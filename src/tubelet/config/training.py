@@ -238,8 +238,7 @@ class RuntimeConfig:
 
     Attributes:
         device: `auto` (the first GPU, else the CPU), `cpu`, `cuda`, `cuda:1`, `mps`.
-        precision: of matrix products: `float32`, `bfloat16`, or `auto`: bfloat16 on GPUs, and on CPUs with matrix units
-            (AMX), which are made for it.
+        precision: of matrix products: `float32`, `bfloat16`, or `auto`: bfloat16 on GPUs that are made for it.
         strategy: how several processes (`torchrun`, `--devices`) share the model: `ddp`, a copy each; `fsdp`, a part
             each, for models whose weights, gradients and moments do not fit a GPU; `auto` is ddp. One process has all.
         compile: `torch.compile` the model: slow to start, then faster on a GPU.

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from tubelet.fast.hooks import has_no_hooks, no_global_hooks
+from tubelet.fast.short_sequences import without_bfloat16
 from tubelet.nn.attention import (
     AxisAttention,
     DotProduct,
@@ -89,9 +90,9 @@ class FastBlock(nn.Module, ABC):
         weight, bias = attention.qkv.weight.split((dim, 2 * dim)), attention.qkv.bias.split((dim, 2 * dim))
         query = F.linear(normed[:, :1], weight[0], bias[0])
         key, value = F.linear(normed, weight[1], bias[1]).chunk(2, dim=-1)
-        attended = attention.dot_product(
-            *(split_heads(part, attention.num_heads) for part in (query, key, value)), mask
-        )
+        heads = [split_heads(part, attention.num_heads) for part in (query, key, value)]
+        with without_bfloat16(heads, x.shape[1]) as exact:
+            attended = attention.dot_product(*exact, mask)
         first = x[:, :1] + block.drop_path(attention.dropout(attention.out(merge_heads(attended))))
         return first + block.drop_path(block.mlp(block.norm_mlp(first)))
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import TypeVar, cast
 
@@ -16,16 +15,13 @@ from tubelet.fast.blocks import BLOCKS, FastBlock, FastEncoder
 from tubelet.fast.gelu import DERIVATIVES
 from tubelet.fast.linear import activated_linear, heads_to_linear, normed_linear, plus
 from tubelet.fast.model import FastViViT
+from tubelet.fast.short_sequences import without_bfloat16
 from tubelet.model import ViViT
 from tubelet.nn.attention import AxisAttention, FactorisedDotProductAttention, SelfAttention
 from tubelet.nn.blocks import MLP
 from tubelet.nn.encoder import Encoder
 
 M = TypeVar("M", bound=nn.Module)
-
-LONG_IN_BFLOAT16 = 512
-"""Tokens of a sequence from which attention trains faster in bfloat16 than in float32, on a CPU with matrix units: at
-16 to 25 tokens it takes 10 to 20 times as long, at 197 as long, at 1,568 two thirds."""
 
 FORMS: dict[type[nn.Module], type[nn.Module]] = {Encoder: FastEncoder, ViViT: FastViViT}
 
@@ -113,29 +109,19 @@ def _attention(
     parts: tuple[Tensor, ...]
     if isinstance(attention, FactorisedDotProductAttention):
         halves = normed_linear(attention.qkv, x, norm, 6)
-        with _no_bfloat16(halves) as exact:
+        with without_bfloat16(halves) as exact:
             parts = attention.attend(exact, mask)
     elif isinstance(attention, AxisAttention):
         whole = normed_linear(attention.qkv, x, norm, 3)
-        with _no_bfloat16(whole) as exact:
+        with without_bfloat16(whole) as exact:
             parts = (attention.attend(exact, mask),)
     else:
         heads = normed_linear(attention.qkv, x, norm, 3, attention.num_heads)
-        with _no_bfloat16(heads, x.shape[1]) as exact:
+        with without_bfloat16(heads, x.shape[1]) as exact:
             parts = (attention.dot_product(*exact, mask),)
     if _drops(attention.dropout):
         return plus(residual, attention.dropout(heads_to_linear(attention.out, parts)))
     return heads_to_linear(attention.out, parts, residual)
-
-
-@contextmanager
-def _no_bfloat16(tensors: tuple[Tensor, ...], tokens: int = 0) -> Iterator[tuple[Tensor, ...]]:
-    """The tensors in float32, for attention in short sequences on a CPU: its backward pass is slow in bfloat16."""
-    if tensors[0].dtype != torch.bfloat16 or tensors[0].device.type != "cpu" or tokens >= LONG_IN_BFLOAT16:
-        yield tensors
-        return
-    with torch.autocast("cpu", enabled=False):
-        yield tuple(tensor.float() for tensor in tensors)
 
 
 def _mlp(mlp: MLP, norm: nn.LayerNorm, x: Float[Tensor, "*rest D"], residual: Tensor | None) -> Tensor:

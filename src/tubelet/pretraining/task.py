@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tubelet.config import PretrainConfig
 from tubelet.data import Batch, Table, split_name
 from tubelet.data.draws import generator_of
+from tubelet.device import resolve_precision
 from tubelet.distributed.world import ALONE, World
 from tubelet.errors import DataError
 from tubelet.fast import training_form
@@ -18,14 +19,7 @@ from tubelet.model import ViViT
 from tubelet.pretraining.masking import Visible
 from tubelet.pretraining.model import MaskedTubelets
 from tubelet.training.run_folder import PRETRAINING
-from tubelet.training.task import (
-    Task,
-    frame_cache,
-    place_model,
-    training_clips,
-    training_dtype,
-    training_loader,
-)
+from tubelet.training.task import Task, frame_cache, place_model, training_clips, training_loader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +48,7 @@ class MaskedTask(Task):
             config=config,
             module=MaskedTubelets(model, config.masking).to(device).train(),
             device=device,
-            dtype=training_dtype(device, config),
+            dtype=resolve_precision(config.runtime.precision, device),
             clips=clips,
             loader=training_loader(clips, config, device, world),
         )

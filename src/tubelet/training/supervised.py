@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from tubelet.config import TrainConfig
 from tubelet.config.training import ValidationConfig
 from tubelet.data import Batch, BatchMix, ClipDataset, Table, batch_generator
+from tubelet.device import resolve_precision
 from tubelet.distributed.world import ALONE, World
 from tubelet.errors import ConfigError
 from tubelet.evaluation import Evaluation, evaluate_clips, parse_views
@@ -22,14 +22,7 @@ from tubelet.training.feature_clips import feature_clips, learned_part
 from tubelet.training.imbalance import loss_weights
 from tubelet.training.losses import batch_losses
 from tubelet.training.parts import require_batches_for_norms
-from tubelet.training.task import (
-    Task,
-    frame_cache,
-    place_model,
-    training_clips,
-    training_dtype,
-    training_loader,
-)
+from tubelet.training.task import Task, frame_cache, place_model, training_clips, training_loader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +57,7 @@ class SupervisedTask(Task):
                 "hold_out=0.1 makes that split"
             )
         device = place_model(model, config, world)
-        dtype = training_dtype(device, config)
+        dtype = resolve_precision(config.runtime.precision, device)
         clips: ClipDataset
         views: ClipDataset | None
         if config.data.cache == "features":
@@ -142,7 +135,7 @@ class SupervisedTask(Task):
             learned_part(model, self.config),
             views,
             workers=self.loader.num_workers,
-            precision="bfloat16" if self.dtype == torch.bfloat16 else "float32",
+            precision=self.config.runtime.precision,
             progress=progress,
             world=world,
         )

@@ -21,7 +21,7 @@ from tubelet.config import PretrainConfig, RuntimeConfig, TrainConfig
 from tubelet.config.training import ValidationConfig
 from tubelet.data import Batch, ClipDataset, FrameCache, Table, make_loader
 from tubelet.data.loader import ClipLoader
-from tubelet.device import resolve_device, resolve_precision, usable_cores
+from tubelet.device import resolve_device, usable_cores
 from tubelet.distributed.world import ALONE, World
 from tubelet.errors import ConfigError
 from tubelet.evaluation import Evaluation
@@ -189,12 +189,6 @@ def place_model(model: ViViT, config: TrainConfig | PretrainConfig, world: World
 def trains_in_fast_form(device: torch.device, runtime: RuntimeConfig) -> bool:
     """Whether `tubelet.fast.training_form` pays: on a CPU, unless a compiler sees the model."""
     return device.type == "cpu" and not runtime.compile
-
-
-def training_dtype(device: torch.device, config: TrainConfig | PretrainConfig) -> torch.dtype:
-    """The type of matrix products in a training. Adapters keep blocks in their plain form."""
-    fast = trains_in_fast_form(device, config.runtime) and config.optimisation.lora is None
-    return resolve_precision(config.runtime.precision, device, training=fast)
 
 
 def training_clips(

@@ -27,7 +27,7 @@ CONFIG = TrainConfig(
     preprocessing={"frame_stride": 1, "resize": 16, "short_clips": "mask"},
     data=DataConfig(workers=0),
     optimisation=OptimisationConfig(epochs=1, warmup_epochs=0, batch_size=4, learning_rate=3e-3),
-    runtime=RuntimeConfig(device="cpu", precision="float32"),
+    runtime=RuntimeConfig(device="cpu"),
 )
 
 

@@ -88,7 +88,7 @@ def test_a_short_training_takes_the_steps_it_always_took(
             batch_size=3,
             **OPTIMISERS[optimiser],
         ),
-        runtime=RuntimeConfig(device="cpu", precision="float32"),
+        runtime=RuntimeConfig(device="cpu"),
         seed=7,
     )
     train(pictures, tmp_path / "run", config=config, reporter=SilentReporter())
