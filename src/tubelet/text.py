@@ -13,7 +13,9 @@ _OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\
 LONGEST_MESSAGE = 4000
 """Characters of an error or a note."""
 
-_LONG_WORD, _HUGE_WORD = re.compile(r"\S{400,}"), re.compile(r"\S{5000,}")
+_LONG_WORD = re.compile(r"\S{400,}")
+
+_HUGE_WORD = re.compile(r"\S{5000,}")
 """The time of the pattern below grows with the square of a word's length, which a name in a file may make huge."""
 
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{1,30}:/{1,2})(?:\S*@)?([^\s?#@]*)([?#]\S+?(?=[:;,)'\"]*(?:\s|$)))?")
@@ -31,8 +33,9 @@ def address_without_password(address: str) -> str:
 
 
 def without_passwords(text: str) -> str:
-    """A sentence with its addresses as `address_without_password` shows them."""
-    return _ADDRESS.sub(lambda found: f"{found[1]}{found[2]}{'?...' if found[3] else ''}", text)
+    """A sentence with its addresses as `address_without_password` shows them, and huge words left out."""
+    bounded = _HUGE_WORD.sub(_left_out, text)
+    return _ADDRESS.sub(lambda found: f"{found[1]}{found[2]}{'?...' if found[3] else ''}", bounded)
 
 
 def printable(text: str) -> str:
@@ -52,7 +55,7 @@ def shortened(text: str) -> str:
 
 def as_message(text: str) -> str:
     """`printable_lines` of a text that quotes names from files and addresses: without passwords, long ones cut."""
-    words = printable_lines(shortened(without_passwords(_HUGE_WORD.sub(_left_out, text))))
+    words = printable_lines(shortened(without_passwords(text)))
     half = LONGEST_MESSAGE // 2
     return words if len(words) <= LONGEST_MESSAGE else f"{words[:half]} … {words[-half:]}"
 

@@ -107,18 +107,16 @@ def _attention(
 ) -> Tensor:
     """`residual + attention(norm(x), mask)`."""
     parts: tuple[Tensor, ...]
-    if isinstance(attention, FactorisedDotProductAttention):
-        halves = normed_linear(attention.qkv, x, norm, 6)
-        with without_bfloat16(halves) as exact:
-            parts = attention.attend(exact, mask)
-    elif isinstance(attention, AxisAttention):
-        whole = normed_linear(attention.qkv, x, norm, 3)
-        with without_bfloat16(whole) as exact:
-            parts = (attention.attend(exact, mask),)
-    else:
-        heads = normed_linear(attention.qkv, x, norm, 3, attention.num_heads)
-        with without_bfloat16(heads, x.shape[1]) as exact:
-            parts = (attention.dot_product(*exact, mask),)
+    along_axes = isinstance(attention, AxisAttention | FactorisedDotProductAttention)
+    count = 6 if isinstance(attention, FactorisedDotProductAttention) else 3
+    qkv = normed_linear(attention.qkv, x, norm, count, None if along_axes else attention.num_heads)
+    with without_bfloat16(qkv, 0 if along_axes else x.shape[1]) as qkv:
+        if isinstance(attention, FactorisedDotProductAttention):
+            parts = attention.attend(qkv, mask)
+        elif isinstance(attention, AxisAttention):
+            parts = (attention.attend(qkv, mask),)
+        else:
+            parts = (attention.dot_product(*qkv, mask),)
     if _drops(attention.dropout):
         return plus(residual, attention.dropout(heads_to_linear(attention.out, parts)))
     return heads_to_linear(attention.out, parts, residual)

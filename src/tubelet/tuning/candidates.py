@@ -189,10 +189,6 @@ def _stages(config: TrainConfig, looks: Looks) -> Mapping[str, Any] | None:
     return None if epochs < 1 else {"freeze": "encoder", "freeze_epochs": epochs}
 
 
-def _decay(config: TrainConfig, looks: Looks) -> Mapping[str, Any] | None:
-    return {"layer_decay": 0.5}
-
-
 PROBE = Move(
     "probe",
     "the classifier alone",
@@ -201,7 +197,12 @@ PROBE = Move(
 )
 LORA = Move("lora", f"LoRA of rank {LORA_RANK}", "Small matrices beside the layers forget little.", _lora)
 STAGES = Move("stages", "the classifier first, then all", "A new classifier spoils good layers at first.", _stages)
-DECAY = Move("decay", "lower layers learn less", "What lower layers know is the most general.", _decay)
+DECAY = Move(
+    "decay",
+    "lower layers learn less",
+    "What lower layers know is the most general.",
+    lambda config, looks: {"layer_decay": 0.5},
+)
 
 GENTLE = Move("gentle", "half of the augmentation", "Few changes may already be too many.", _gentle)
 MIRRORED = Move(

@@ -91,7 +91,7 @@ class Search:
 
     def _has_time(self, count: int, budget: float | None) -> bool:
         longest = max(trial.seconds for trial in self.trials)
-        first = next(trial.seconds for trial in self.trials)
+        first = self.trials[0].seconds
         if budget is None:
             pace = first / (self.epochs * self.steps_per_epoch)
             allowed = BUDGET_SHARE * pace * self.all_steps

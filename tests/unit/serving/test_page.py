@@ -109,9 +109,8 @@ def browser(served: Running, *, width: int = 1280, dark: bool = False, camera: P
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("request", lambda request: wrong.append(request.url) if strange(request.url) else None)
         page.goto(served.address)
-        page.evaluate(
-            "new Promise(shown => requestAnimationFrame(() => requestAnimationFrame(shown)))"
-        )  # keys count now
+        # a browser drops keys that come before its first frame
+        page.evaluate("new Promise(shown => requestAnimationFrame(() => requestAnimationFrame(shown)))")
         yield page
         opened.close()
     assert wrong == []
