@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -36,11 +37,12 @@ def watched(workers: Sequence[Any], patience: float) -> Iterator[None]:
         yield
     except Exception as error:
         if hangs.is_set():
+            _one_ended(workers, 1.0)
             raise WorkerError(
                 f"the processes that read videos gave no batch in {patience:g} seconds: they hang, most often on a "
                 "network disk that does not answer. See that the videos can be read; a training goes on with --resume"
             ) from error
-        if any(not worker.is_alive() for worker in workers):
+        if _one_ended(workers, 1.0 if isinstance(error, OSError | EOFError) else 0.0):
             raise WorkerError(
                 "a process that reads videos was ended from outside, most often by the system for want of memory; use "
                 "fewer --workers or a smaller --batch-size; a training goes on with --resume"
@@ -48,3 +50,20 @@ def watched(workers: Sequence[Any], patience: float) -> Iterator[None]:
         raise
     finally:
         timer.cancel()
+
+
+def _one_ended(workers: Sequence[Any], seconds: float) -> bool:
+    """Whether a worker has ended, or does within some seconds.
+
+    A process that is killed closes its sockets first. A batch that is being received then fails a little before the
+    end can be seen; torch's handler of SIGCHLD raises at the end, here rather than somewhere in a training step.
+    """
+    until = time.monotonic() + seconds
+    try:
+        while all(worker.is_alive() for worker in workers):
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.01)
+    except RuntimeError:  # of torch's handler
+        pass
+    return True

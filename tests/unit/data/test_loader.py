@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -25,6 +26,8 @@ from tubelet.data import (
     read_table,
     timed,
 )
+from tubelet.data.items import Draw, Item
+from tubelet.data.worker_watch import watched
 from tubelet.errors import ConfigError, DataError, WorkerError
 
 MakeTable = Callable[..., Table]
@@ -137,21 +140,52 @@ def test_waiting_is_measured(folder: Path, small: PreprocessingConfig) -> None:
     assert all(seconds > 0 for _, seconds in pairs)
 
 
+class EndsItself(ClipDataset):
+    """Sends its worker a signal instead of the fourth clip, when the loader waits for that one."""
+
+    number = signal.SIGKILL
+
+    def __getitem__(self, wanted: int | Draw) -> Item | Failure:
+        assert isinstance(wanted, Draw)
+        if wanted.index == 3:
+            time.sleep(0.5)
+            os.kill(os.getpid(), self.number)
+        return super().__getitem__(wanted)
+
+
 @pytest.mark.parametrize(
     ("number", "reason"), [(signal.SIGSTOP, "gave no batch in 1 seconds: they hang"), (signal.SIGKILL, "was ended")]
 )
 def test_a_worker_that_hangs_or_was_ended_is_an_error_that_says_so(
     folder: Path, small: PreprocessingConfig, number: signal.Signals, reason: str
 ) -> None:
-    loader = make_loader(ClipDataset(read_table(folder), small), 1, workers=1, patience=1.0, pin_memory=False)
-    batches = iter(loader)
-    next(batches)
-    (worker,) = loader._iterator._workers
-    os.kill(worker.pid, number)
+    dataset = EndsItself(read_table(folder), small, mode="evaluate")
+    dataset.number = number
+    loader = make_loader(dataset, 1, workers=1, patience=1.0, pin_memory=False)
     with pytest.raises(WorkerError, match=reason) as raised:
-        list(batches)
+        list(loader)
     assert "--resume" in str(raised.value)
-    until = time.monotonic() + 10
-    while worker.is_alive() and time.monotonic() < until:
-        time.sleep(0.01)
+    (worker,) = loader._iterator._workers
+    worker.join(10)
     assert not worker.is_alive(), "a halted process would outlive the training"
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.3])
+def test_a_batch_that_fails_a_little_before_its_worker_ends(seconds: float) -> None:
+    ends = time.monotonic() + seconds
+    worker = SimpleNamespace(is_alive=lambda: time.monotonic() < ends)
+    with pytest.raises(WorkerError, match="was ended from outside"), watched([worker], 60.0):
+        raise ConnectionResetError
+    with pytest.raises(DataError, match="of its own"), watched([SimpleNamespace(is_alive=lambda: True)], 60.0):
+        raise DataError("of its own")
+
+
+def test_what_torch_says_of_the_end_of_a_worker_is_not_raised_later() -> None:
+    def is_alive() -> bool:
+        raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed.")
+
+    with (
+        pytest.raises(WorkerError, match="was ended from outside"),
+        watched([SimpleNamespace(is_alive=is_alive)], 60.0),
+    ):
+        raise EOFError
