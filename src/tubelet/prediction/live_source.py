@@ -19,7 +19,7 @@ from tubelet.errors import VideoError
 from tubelet.prediction.interruptions import Interruptions
 from tubelet.prediction.stream_source import Frame, TimedPixels, samples
 from tubelet.video import Preprocessing
-from tubelet.video.clock import LiveClock
+from tubelet.video.clock import FRAME_SECONDS, LiveClock
 from tubelet.video.live import LiveFrame, LiveVideo, name_of
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 8.0
@@ -221,6 +221,7 @@ class _Reader:
         except VideoError as error:
             broken = error
         if begun:
+            begun = _timed_from_the_start(begun)
             self.waits = not is_new and _is_quicker(_seconds(begun), opened)
             timed = [(frame.timestamp, frame.arrival) for frame in begun]
             self.clock.connect(timed, is_live=not self.waits)
@@ -260,10 +261,21 @@ class _Reader:
         )
 
 
+def _timed_from_the_start(frames: list[LiveFrame]) -> list[LiveFrame]:
+    """Frames before the first one with a timestamp get theirs from it: FFmpeg gives the first one of RTSP none."""
+    known = [(number, frame.timestamp) for number, frame in enumerate(frames) if frame.timestamp is not None]
+    if not known:
+        return frames
+    (first, start), (last, end) = known[0], known[-1]
+    step = (end - start) / (last - first) if last > first and end > start else FRAME_SECONDS
+    early = [frame._replace(timestamp=start - (first - number) * step) for number, frame in enumerate(frames[:first])]
+    return early + frames[first:]
+
+
 def _seconds(frames: Sequence[LiveFrame]) -> float:
-    """From the first timestamp to the last; without timestamps, at 25 frames a second."""
+    """From the first timestamp to the last; without timestamps, at `FRAME_SECONDS` each."""
     first, last = frames[0].timestamp, frames[-1].timestamp
-    return (len(frames) - 1) / 25 if first is None or last is None else last - first
+    return (len(frames) - 1) * FRAME_SECONDS if first is None or last is None else last - first
 
 
 def _is_quicker(seconds: float, opened: float) -> bool:

@@ -79,11 +79,10 @@ class Camera:
         return f"http://127.0.0.1:{self._server.server_port}/door"
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
-        number = len(self.begun)
-        if number >= self.connections:
+        if len(self.begun) >= self.connections:
             handler.send_error(503)
             return
-        self.begun.append(time.monotonic())
+        number = self.begin()
         handler.send_response(200)
         handler.send_header("Content-Type", "video/mp2t")
         handler.end_headers()
@@ -92,6 +91,11 @@ class Camera:
                 self._film(_Socket(handler), clock, moments)
         except (OSError, av.FFmpegError):
             pass
+
+    def begin(self) -> int:
+        """The number of a connection that begins now."""
+        self.begun.append(time.monotonic())
+        return len(self.begun) - 1
 
     def _parts(self, number: int) -> Iterator[tuple[float, Iterator[float]]]:
         lasts, jump = self.lasts(number), self.jump_after

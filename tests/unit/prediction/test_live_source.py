@@ -20,6 +20,7 @@ from tubelet.errors import VideoError
 from tubelet.model import ViViT
 from tubelet.prediction import Decision, Timeline, stream
 from unit.prediction.camera import Camera
+from unit.prediction.rtsp_camera import RtspCamera
 
 RATE = 20
 BRIGHT, DARK = 250, 5
@@ -60,13 +61,13 @@ def hold_events(timeline: Timeline, times: list[tuple[float, float]], hop: float
     return max(errors)
 
 
-def breaking(seconds: float, model: ViViT, gap: float) -> tuple[Timeline, float, Camera]:
+def breaking(seconds: float, model: ViViT, gap: float, kind: type[Camera] = Camera) -> tuple[Timeline, float, Camera]:
     """A camera that breaks off every few seconds, and begins anew with another clock each time. `gap` as above."""
     draws = random.Random(0)
     lasts = [draws.uniform(3.5, 5.5) for _ in range(1000)]
     clocks = [draws.uniform(0.0, 90_000.0) for _ in range(1000)]
     times = [(start + 0.7, start + 1.9) for start in range(1, round(seconds) - 3, 3)]
-    with Camera(days(times), rate=RATE, lasts=lasts.__getitem__, clocks=clocks.__getitem__) as camera:
+    with kind(days(times), rate=RATE, lasts=lasts.__getitem__, clocks=clocks.__getitem__) as camera:
         timeline = watched(model, camera, seconds)
     print(timeline.interruptions)
     if timeline.interruptions.dropped:
@@ -74,8 +75,9 @@ def breaking(seconds: float, model: ViViT, gap: float) -> tuple[Timeline, float,
     return timeline, hold_events(timeline, times, hop=2 / RATE, gap=gap), camera
 
 
-def test_a_camera_that_breaks_off_has_one_timeline_with_every_event(day_and_night: ViViT) -> None:
-    timeline, _, camera = breaking(12.0, day_and_night, gap=0.05)
+@pytest.mark.parametrize("kind", [Camera, RtspCamera])
+def test_a_camera_that_breaks_off_has_one_timeline_with_every_event(day_and_night: ViViT, kind: type[Camera]) -> None:
+    timeline, _, camera = breaking(12.0, day_and_night, gap=0.05, kind=kind)
     assert timeline.error is None
     assert len(camera.begun) >= 3
     assert timeline.interruptions.breaks >= 2
@@ -85,7 +87,8 @@ def test_a_camera_that_breaks_off_has_one_timeline_with_every_event(day_and_nigh
 
 @pytest.mark.slow
 @pytest.mark.timeout(500)
-def test_a_camera_that_breaks_off_for_five_minutes(day_and_night: ViViT) -> None:
+@pytest.mark.parametrize("kind", [Camera, RtspCamera])
+def test_a_camera_that_breaks_off_for_five_minutes(day_and_night: ViViT, kind: type[Camera]) -> None:
     """Memory does not grow either; it is read every second."""
     sizes: list[int] = []
     done = threading.Event()
@@ -95,7 +98,7 @@ def test_a_camera_that_breaks_off_for_five_minutes(day_and_night: ViViT) -> None
             sizes.append(int(Path("/proc/self/statm").read_text().split()[1]) * 4096)
 
     threading.Thread(target=measure, daemon=True).start()
-    timeline, error, camera = breaking(300.0, day_and_night, gap=0.0)
+    timeline, error, camera = breaking(300.0, day_and_night, gap=0.0, kind=kind)
     done.set()
     print(f"{len(timeline.events)} events, {len(camera.begun)} connections, largest error {error:.3f} s")
     print(f"memory after 30 s {sizes[30] / 2**20:.1f} MiB, at the end {sizes[-1] / 2**20:.1f} MiB")
