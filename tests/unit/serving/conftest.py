@@ -10,7 +10,7 @@ import pytest
 from serving_help import Running, running, write_day
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def served() -> Iterator[Running]:
     with running(upload_bytes=2**20, deadline=20) as service:
         yield service
