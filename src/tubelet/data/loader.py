@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import time
 from collections.abc import Iterator
@@ -31,6 +32,8 @@ class ClipLoader(DataLoader[Batch]):
     patience = PATIENCE
 
     def __iter__(self) -> Any:  # torch's type is that of its own iterator
+        if self.num_workers and self._iterator is None:
+            gc.collect()  # a worker that collects a decoder of this process waits for threads that it does not have
         with watched(getattr(self._iterator, "_workers", ()), self.patience):  # those of the epoch before answer
             batches = super().__iter__()
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import shutil
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import av
 import pytest
 import torch
 
@@ -168,6 +170,28 @@ def test_a_worker_that_hangs_or_was_ended_is_an_error_that_says_so(
     (worker,) = loader._iterator._workers
     worker.join(10)
     assert not worker.is_alive(), "a halted process would outlive the training"
+
+
+class Collects(ClipDataset):
+    """Collects garbage before each clip, as Python does now and then."""
+
+    def __getitem__(self, wanted: int | Draw) -> Item | Failure:
+        gc.collect()
+        return super().__getitem__(wanted)
+
+
+def test_a_decoder_that_is_garbage_does_not_hang_the_workers(folder: Path, small: PreprocessingConfig) -> None:
+    """FFmpeg ends its decoder's threads when it is closed; a forked process has none, and would wait for them."""
+    table = read_table(folder)
+    container = av.open(str(table.samples[0].path))
+    container.streams.video[0].codec_context.thread_type = "AUTO"
+    container.streams.video[0].codec_context.thread_count = 4
+    next(container.decode(video=0))
+    cycle = [container]
+    cycle.append(cycle)  # type: ignore[arg-type]
+    del container, cycle
+    loader = make_loader(Collects(table, small, mode="evaluate"), 4, workers=1, patience=20.0, pin_memory=False)
+    assert [batch.indices.tolist() for batch in loader] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.3])
