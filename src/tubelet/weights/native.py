@@ -83,10 +83,10 @@ def _write(model: ViViT, folder: Path, described: dict[str, Any]) -> None:
         "tubelet": dump_json(described),
         "tubelet_fingerprint": fingerprint,
     }
-    save_provenance(model, folder)
     with replacing(folder / CONFIG_FILE) as config_file, replacing(folder / WEIGHTS_FILE) as weights_file:
         config_file.write_text(text, encoding="utf-8")
         save_tensors(tensors, weights_file, metadata)
+        save_provenance(model, folder)  # once there is room for the weights
     save_sample_clips(model, folder)
 
 

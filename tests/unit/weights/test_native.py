@@ -16,6 +16,8 @@ from safetensors.torch import load_file, save_file
 import tubelet
 from tubelet import PreprocessingConfig, WeightsError, files
 from tubelet.model import ViViT
+from tubelet.provenance import Provenance
+from tubelet.weights import native
 from unit.weights.kinds import KINDS, tiny
 
 LABELS = {"label": ["jump", "spring – été", "run"]}
@@ -166,6 +168,12 @@ def test_a_disk_that_fills_up_leaves_the_old_model(folder: Path, model: ViViT, m
         with pytest.raises(OSError, match="No space left"):
             tubelet.save(tiny(num_classes=9), folder, overwrite=True)
     assert same_weights(tubelet.load(folder), model)
+    learned = tiny(num_classes=9)
+    learned.provenance = Provenance(unknown=("elsewhere",))
+    with monkeypatch.context() as patched:
+        patched.setattr(native, "save_tensors", lambda *_: full(folder))
+        with pytest.raises(OSError, match="No space left"):
+            tubelet.save(learned, folder, overwrite=True)
     assert sorted(file.name for file in folder.iterdir()) == ["config.json", "model.safetensors"]
 
 
