@@ -16,7 +16,7 @@ SAYS = {
     "fine_tune": "left",
     "multi_label": "average precision",
     "stream": "left-slow-rgb",
-    "explain": "map (12,",
+    "explain": "explained/clip.html",
     "export": "left-slow-rgb",
     "serve": '"label": "left-slow-rgb"',
     "corpus": "left-slow-rgb",

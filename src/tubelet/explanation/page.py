@@ -32,8 +32,8 @@ ABOUT = {
 
 
 @dataclass(frozen=True)
-class Files:
-    """What was written.
+class ExplanationFiles:
+    """The files of one explanation.
 
     Attributes:
         film: MP4: the video with the map over it.
@@ -48,9 +48,9 @@ class Files:
     numbers: Path
 
 
-def files_of(folder: str | os.PathLike[str], name: str) -> Files:
+def files_of(folder: str | os.PathLike[str], name: str) -> ExplanationFiles:
     """The files that `write_files` writes."""
-    return Files(*(Path(folder) / f"{name}{suffix}" for suffix in (".mp4", ".png", ".html", ".json")))
+    return ExplanationFiles(*(Path(folder) / f"{name}{suffix}" for suffix in (".mp4", ".png", ".html", ".json")))
 
 
 def write_files(
@@ -59,7 +59,7 @@ def write_files(
     folder: str | os.PathLike[str],
     name: str,
     progress: Progress | None = None,
-) -> Files:
+) -> ExplanationFiles:
     """Write `name.mp4`, `name.png`, `name.html` and `name.json` to a folder.
 
     Args:

@@ -6,17 +6,22 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tubelet.errors import ConfigError
 from tubelet.explanation.sanity import Sanity
 from tubelet.explanation.score import Score
 from tubelet.explanation.target import Target
 from tubelet.files import write_text
 from tubelet.json_files import dump_json
+
+if TYPE_CHECKING:
+    from tubelet.explanation.page import ExplanationFiles
+    from tubelet.prediction.sources import Source
 
 FORMAT = 1
 
@@ -147,3 +152,43 @@ class Explanation:
         file = Path(path)
         write_text(file, dump_json(self.to_dict()) + "\n")
         return file
+
+    def save(
+        self,
+        folder: str | os.PathLike[str],
+        source: Source | None = None,
+        *,
+        name: str | None = None,
+        overwrite: bool = False,
+    ) -> ExplanationFiles:
+        """Write `name.mp4`, `name.png`, `name.html` and `name.json`, as `tubelet explain --out` does.
+
+        Args:
+            folder: made if it is not there.
+            source: the video again; may be left out where `path` names it.
+            name: of the files, without a suffix; that of the video if left out.
+            overwrite: replace files of these names.
+
+        Raises:
+            ConfigError: there are files of these names and `overwrite` is False; or there is no video to draw on, as of
+                a preprocessed tensor.
+            VideoError: the video cannot be read.
+            StorageError: the folder cannot be written.
+        """
+        from tubelet.explanation.page import files_of, write_files
+
+        source = self.path if source is None else source
+        if not self.timestamps:
+            raise ConfigError("an explanation of a preprocessed tensor has no video to draw on; use save_json")
+        if source is None:
+            raise ConfigError("this explanation is of frames in memory; give them again: save(folder, frames)")
+        name = name or (Path(self.path).stem if self.path else "explanation")
+        there = [str(file) for file in vars(files_of(folder, name)).values() if file.exists()]
+        if there and not overwrite:
+            raise ConfigError(f"{there[0]} exists and is not overwritten; use overwrite=True, or another name")
+        return write_files(self, source, folder, name)
+
+    def _repr_html_(self) -> str:
+        from tubelet.explanation.notebook import explanation_html
+
+        return explanation_html(self)

@@ -16,7 +16,7 @@ from tubelet.cli.main import main
 from tubelet.errors import ConfigError
 from tubelet.explanation.overlay import Overlay
 from tubelet.explanation.page import write_files
-from tubelet.video import write_video
+from tubelet.video import read_video, write_video
 
 
 def video_with_a_square(path: Path, top: int, left: int, *, height: int = 32, width: int = 32) -> Path:
@@ -49,6 +49,38 @@ def test_the_film_has_the_length_and_times_of_the_video(tmp_path: Path) -> None:
     numbers = json.loads(files.numbers.read_text())
     assert numbers["curve"] == pytest.approx(found.curve.tolist())
     assert numbers["score"]["gain"] == found.score.gain
+
+
+def test_an_explanation_saves_itself_and_replaces_nothing(tmp_path: Path) -> None:
+    model, video = model_of_a_corner(1, 2), video_with_a_square(tmp_path / "a.mp4", 8, 16)
+    found = tubelet.explain(model, video, method="balanced")
+    files = found.save(tmp_path / "out")
+    assert [file.name for file in vars(files).values()] == ["a.mp4", "a.png", "a.html", "a.json"]
+    with pytest.raises(ConfigError, match=r"a\.mp4 exists and is not overwritten"):
+        found.save(tmp_path / "out")
+    found.save(tmp_path / "out", overwrite=True)
+    frames = read_video(video).frames
+    in_memory = tubelet.explain(model, frames, method="balanced")
+    with pytest.raises(ConfigError, match="give them again"):
+        in_memory.save(tmp_path / "out")
+    assert in_memory.save(tmp_path / "out", frames, name="b").film.stat().st_size > 0
+    tensor = tubelet.explain(model, torch.zeros(1, 8, 3, 32, 32), method="balanced")
+    with pytest.raises(ConfigError, match="no video to draw on"):
+        tensor.save(tmp_path / "out")
+
+
+def test_a_notebook_shows_the_frames_and_the_curve(tmp_path: Path) -> None:
+    model, video = model_of_a_corner(1, 2), video_with_a_square(tmp_path / "<b>.mp4", 8, 16)
+    found = tubelet.explain(model, video, method="balanced")
+    shown = found._repr_html_()
+    assert shown.count("data:image/png;base64,") == 2
+    assert "&lt;b&gt;.mp4" in shown
+    video.unlink()
+    moved = found._repr_html_()
+    assert moved.count("data:image/png;base64,") == 1
+    assert "does not exist" in moved
+    tensor = tubelet.explain(model, torch.zeros(1, 8, 3, 32, 32), method="balanced")
+    assert tensor._repr_html_().count("data:image/png;base64,") == 1
 
 
 def test_areas_that_the_crop_never_saw_are_dark(tmp_path: Path) -> None:
