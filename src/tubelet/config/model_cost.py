@@ -70,7 +70,7 @@ def _embedding(config: ModelConfig) -> tuple[int, int]:
     if config.embedding != "conv_stem":
         kernel = channels * frames * height * width * dim
         return kernel + dim, config.num_tokens * kernel
-    first, second = max(dim // 8, 8), max(dim // 4, 16)
+    first, second = stem_channels(dim)
     half_height, half_width = math.ceil(config.image_size[0] / 2), math.ceil(config.image_size[1] / 2)
     cells = config.num_frames * math.ceil(half_height / 2) * math.ceil(half_width / 2)
     kernel1, kernel2 = 27 * 2 * channels * first, 27 * first * second
@@ -102,3 +102,8 @@ def _projections(config: ModelConfig, tokens: int) -> int:
 
 def _mlp(config: ModelConfig, tokens: int) -> int:
     return 2 * tokens * config.hidden_size * config.mlp_dim
+
+
+def stem_channels(hidden_size: int) -> tuple[int, int]:
+    """Channels of the two convolutions of a stem that makes tokens of this width."""
+    return max(hidden_size // 8, 8), max(hidden_size // 4, 16)

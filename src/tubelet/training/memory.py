@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from tubelet.config import ModelConfig
+from tubelet.config.model_cost import stem_channels
 from tubelet.errors import ConfigError
 
 
@@ -61,8 +62,8 @@ KEPT_FLOATS = {
 }
 """Activations of a block for each token, as multiples of its width (measured)."""
 
-STEM_FLOATS = 17
-"""The same of the convolutional stem, for each value of a clip."""
+STEM_INPUT, STEM_MAPS = 3.2, 2.8
+"""The same of the convolutional stem, for each value of a clip and for each value of its two feature maps."""
 
 
 def expected_memory(config: ModelConfig, clips: int, bytes_each: int = 4, checkpointing: bool = False) -> int:
@@ -76,10 +77,12 @@ def expected_memory(config: ModelConfig, clips: int, bytes_each: int = 4, checkp
     """
     a_token = config.hidden_size * KEPT_FLOATS[config.variant]
     layers = config.num_layers * config.hidden_size + a_token if checkpointing else config.num_layers * a_token
-    floats = config.num_tokens * layers
+    floats = float(config.num_tokens * layers)
     if config.embedding == "conv_stem":
-        floats += STEM_FLOATS * config.num_frames * math.prod(config.image_size) * config.in_channels
-    return clips * floats * bytes_each
+        first, second = stem_channels(config.hidden_size)
+        pixels = config.num_frames * math.prod(config.image_size)
+        floats += pixels * (STEM_INPUT * config.in_channels + STEM_MAPS * (first / 4 + second / 16))
+    return round(clips * floats * bytes_each)
 
 
 def available_memory() -> int:

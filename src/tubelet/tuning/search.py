@@ -28,7 +28,7 @@ TRIAL_SHARE, FEWEST_STEPS, MOST_STEPS = 1 / 7, 250, 1500
 """Steps of a trial as a share of those of the training, and their bounds."""
 
 BUDGET_SHARE = 0.4
-"""Of the time that the whole training takes at the pace of the first trial, where no budget is given."""
+"""Of the time that the whole training takes at the pace of the first finished trial, where no budget is given."""
 
 
 class Search:
@@ -91,9 +91,9 @@ class Search:
 
     def _has_time(self, count: int, budget: float | None) -> bool:
         longest = max(trial.seconds for trial in self.trials)
-        first = self.trials[0].seconds
         if budget is None:
-            pace = first / (self.epochs * self.steps_per_epoch)
+            finished = [trial.seconds for trial in self.trials if trial.accuracy is not None] or [longest]
+            pace = finished[0] / (self.epochs * self.steps_per_epoch)
             allowed = BUDGET_SHARE * pace * self.all_steps
         else:
             allowed = 60 * budget

@@ -17,10 +17,14 @@ from tubelet.training.fitting import Fit
 from tubelet.training.memory import expected_memory, peak_memory
 
 
-@pytest.mark.parametrize("variant", ["", "_fe", "_fsa", "_fdp"])
-def test_what_a_batch_takes_is_expected_to_a_quarter(variant: str) -> None:
+@pytest.mark.parametrize(
+    ("variant", "embedding"),
+    [("", "tubelet"), ("_fe", "tubelet"), ("_fsa", "tubelet"), ("_fdp", "tubelet"), ("_fe", "conv_stem")],
+)
+def test_what_a_batch_takes_is_expected_to_a_quarter(variant: str, embedding: str) -> None:
     """In the form that a training on a CPU takes."""
-    plain = create(f"vivit_small_16x2{variant}", num_classes=2, num_frames=4, image_size=64, num_layers=3).train()
+    changes = {"num_frames": 4, "image_size": 64, "num_layers": 3, "embedding": embedding}
+    plain = create(f"vivit_small_16x2{variant}", num_classes=2, **changes).train()
     model = optimise(plain, training=True)
 
     def step(clips: int) -> None:
