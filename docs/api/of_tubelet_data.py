@@ -15,7 +15,7 @@ folder = write_clips("clips", {"train": 2, "test": 1})  # 16 videos to learn fro
 table: data.Table = data.read_table(folder)
 print(table.describe(), table.heads, table.splits)
 
-print(data.read_configured(DataConfig(source="clips")).notes)
+print(data.read_configured(DataConfig(source=str(folder))).notes)
 
 first: data.Sample = table.samples[0]
 print(table.key(first), first.labels, first.split, table.class_names(first))

@@ -37,7 +37,7 @@ unreadable.write_bytes(b"no video")
 failed: evaluation.VideoFailure = evaluation.evaluate(model, "damaged", workers=0).failures[0]
 print(failed.path, failed.reason)
 
-measured.save("evaluated")
+evaluated = measured.save("evaluated")
 print(len(evaluation.load_predictions("evaluated")), "predictions")
 
 print(evaluation.evaluate_stored("evaluated").top1)

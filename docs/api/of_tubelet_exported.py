@@ -11,9 +11,9 @@ from tubelet.paths import packaged_model
 
 clip = packaged_model("demo") / "clip.mp4"
 
-tubelet.export("demo", "folder", data=[clip], input="float")
+packed = tubelet.export("demo", "packed", data=[clip], input="float")
 
-onnx: exported.ExportedViViT = exported.load_exported("folder", threads=1)
+onnx: exported.ExportedViViT = exported.load_exported("packed", threads=1)
 print(onnx(torch.rand(2, 24, 3, 32, 32)).shape, onnx.session.provider)  # [B, T, C, H, W] -> [B, K]
 
 print(tubelet.predict(onnx, clip).label)  # whatever takes a model takes it
@@ -21,4 +21,4 @@ print(tubelet.predict(onnx, clip).label)  # whatever takes a model takes it
 contract: exported.Contract = onnx.contract
 print(contract.format, contract.labels, contract.inputs, contract.parity)
 
-print(list(json.loads((Path("folder") / exported.CONTRACT_FILE).read_text())))
+print(list(json.loads((Path("packed") / exported.CONTRACT_FILE).read_text())))
