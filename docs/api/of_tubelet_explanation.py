@@ -29,8 +29,7 @@ print(list(explanation.METHODS))
 
 print(explanation.methods_for(model))
 
-tubelet.save(model, "saved")  # with its sample clips, on which methods are scored once
-chosen, reason = explanation.auto_method(tubelet.load("saved"))
+chosen, reason = explanation.auto_method(tubelet.create(model.config))  # sample clips of a run decide, if there are
 print(chosen, reason)
 
 seen = views_of_video(clip, model.preprocessing, clips=2, crops=1)  # decoded once, for several questions

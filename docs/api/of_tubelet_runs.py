@@ -23,10 +23,11 @@ trained: runs.RunResult = runs.train(
     learning_rate=0.05,
     batch_size=4,
     warmup_epochs=0,
+    report=False,
 )
-print(trained.folder, trained.report, trained.notes)
+print(trained.folder, trained.ended, trained.steps)
 
-left: runs.RunEnd = runs.finish_run(trained.folder)  # once more: evaluation, clips and page
+left: runs.RunEnd = runs.finish_run(trained.folder)  # evaluation, sample clips and page
 print(left.evaluation, left.report)
 
 kept: runs.KeptEvaluation = runs.evaluate_and_keep(
