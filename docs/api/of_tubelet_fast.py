@@ -18,6 +18,7 @@ print((compiled(video) - model(video)).abs().max())
 trainable: fast.TrainingViViT = fast.optimise(model, training=True)
 trainable.train()(video).sum().backward()  # the gradients are those of the model
 print(model.head.weight.grad.shape)
+trainable.eval()  # and with it the model
 
 merged = fast.merge_tokens(model, 0.5)
 print((merged(video) - model(video)).abs().max())  # faster, less exact
