@@ -64,6 +64,10 @@ def evaluate_frame_orders(
 
     Returns:
         the ordinary evaluation, with `probe`.
+
+    Raises:
+        ConfigError: a head whose videos may show several classes, which has no top-1.
+        DataError, WeightsError: as `tubelet.evaluate`.
     """
     options = EvaluationOptions(
         split=split,

@@ -112,7 +112,7 @@ def frame_order_metrics(
 
     Args:
         ordinary: predictions with the frames in order.
-        changed: each of `ORDERS` to the predictions for the same videos with it.
+        changed: `shuffled`, `reversed` and `single_frame` to the predictions for the same videos, in the same order.
         classes: head to class names.
         seed: that the orders were drawn with.
     """

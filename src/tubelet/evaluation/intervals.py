@@ -198,7 +198,7 @@ class Resampling:
     def mean(self, values: Float[Tensor, "N"]) -> Interval | None:
         """The interval of a mean over the videos that have a value, the others being no number."""
         there = values.isfinite()
-        known = values.nan_to_num()
+        known = values.nan_to_num().double()
         return self.interval(lambda weights: weights @ known / (weights @ there.double()))
 
 

@@ -51,7 +51,13 @@ class Difference:
 def paired_difference(
     first: Float[Tensor, "N"], second: Float[Tensor, "N"], resampling: Resampling | None = None
 ) -> Difference:
-    """Compare two lists of hits, 1 for right and 0 for wrong, video for video."""
+    """Compare two lists of hits, video for video.
+
+    Args:
+        first: 1 where the first is right, 0 where it is wrong.
+        second: the same of the second, for the same videos in the same order.
+        resampling: draws over these videos, for the interval; none without.
+    """
     only_first, only_second = int((first > second).sum()), int((second > first).sum())
     both, total = int((first * second).sum()), len(first)
     change = second - first
@@ -76,7 +82,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 
 def holm(p_values: list[float]) -> list[float]:
-    """p-values adjusted for their number (Holm, 1979), which SciPy does not have."""
+    """p-values adjusted for their number (Holm, 1979), in the same order. SciPy does not have it."""
     order = sorted(range(len(p_values)), key=p_values.__getitem__)
     adjusted, largest = [0.0] * len(p_values), 0.0
     for rank, index in enumerate(order):

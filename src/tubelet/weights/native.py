@@ -20,7 +20,7 @@ import torch
 
 from tubelet.config import ModelConfig, OperatingPoint, PreprocessingConfig, from_dict, to_dict
 from tubelet.errors import ConfigError, WeightsError
-from tubelet.files import replacing
+from tubelet.files import replacing, storage_errors
 from tubelet.given_model import replaced_layers
 from tubelet.json_files import dump_json
 from tubelet.model import ViViT
@@ -54,10 +54,12 @@ def save(model: ViViT, folder: str | Path, *, overwrite: bool = False) -> None:
         WeightsError: there is a model already and `overwrite` is False; or something that is not ours; or
             `model.labels` does not fit.
         ConfigError: a layer of the model is not as its configuration says.
+        StorageError: the folder cannot be made or written to.
     """
     folder, model = Path(folder), saveable(model)
     _refuse_to_overwrite(folder, overwrite)
-    folder.mkdir(parents=True, exist_ok=True)
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     _write(model, folder, describe(model))
 
 

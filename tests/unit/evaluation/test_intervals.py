@@ -151,3 +151,11 @@ def test_the_interval_of_every_figure_is_that_of_figures_computed_draw_by_draw()
         values = torch.tensor([getattr(one, figure) for one in drawn], dtype=torch.float64)
         expected = torch.quantile(values, torch.tensor([0.025, 0.975], dtype=torch.float64))
         assert intervals[figure] == pytest.approx(expected.tolist(), abs=1e-9)
+
+
+def test_the_interval_of_a_mean_takes_values_in_single_precision() -> None:
+    draws = Resampling.over(videos([True] * 40))
+    values = [float(number % 5) for number in range(40)]
+    single, double = draws.mean(torch.tensor(values)), draws.mean(torch.tensor(values, dtype=torch.float64))
+    assert single is not None
+    assert single == double

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 import tubelet
 from tubelet import PreprocessingConfig, WeightsError, files
+from tubelet.errors import StorageError
 from tubelet.model import ViViT
 from tubelet.provenance import Provenance
 from tubelet.weights import native
@@ -109,6 +110,12 @@ def test_what_is_not_ours_is_never_replaced(name: str, tmp_path: Path) -> None:
         tubelet.save(tiny(), tmp_path, overwrite=True)
     assert (tmp_path / name).read_bytes() == before
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_path_that_no_folder_can_have_is_an_error_of_ours(model: ViViT, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(StorageError, match="a part of the path is a file"):
+        tubelet.save(model, tmp_path / "notes.txt" / "model")
 
 
 def test_a_file_in_the_place_of_the_folder_is_left_alone(tmp_path: Path) -> None:
