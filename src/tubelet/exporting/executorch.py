@@ -96,12 +96,19 @@ def _unsqueeze(x: Tensor, dim: int) -> Tensor:
 
 
 def _batch_norm(
-    x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, momentum: float, eps: float
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    mean: Tensor,
+    variance: Tensor,
+    momentum: float,
+    eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    scale = weight * (variance + eps).rsqrt()
+    scale = (variance + eps).rsqrt() * (1 if weight is None else weight)
+    shift = (0 if bias is None else bias) - mean * scale
     size = (-1, *[1] * (x.dim() - 2))
     none = x.new_empty(0)
-    return x * scale.view(size) + (bias - mean * scale).view(size), none, none
+    return x * scale.view(size) + shift.view(size), none, none
 
 
 _WORDS = {

@@ -30,6 +30,8 @@ def cell(variant: str, embedding: str, format: str, folder: Path) -> dict[str, o
     sizes = {**SIZES, "tubelet_size": (1, 8, 8)} if embedding == "uniform_frames" else SIZES
     if variant == "factorised_encoder":
         sizes = {**sizes, "temporal_layers": 1}
+    if embedding == "conv_stem":  # with the rest of what the recipe small-data has
+        sizes = {**sizes, "pool": "weighted", "head_norm": "batch"}
     torch.manual_seed(0)
     model = tubelet.ViViT(tubelet.ModelConfig(variant=variant, embedding=embedding, **sizes)).eval()
     with torch.no_grad():
