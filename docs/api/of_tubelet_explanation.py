@@ -13,6 +13,9 @@ model = tubelet.load("demo")
 found: explanation.Explanation = explanation.explain(model, clip, method="balanced", score=True, sanity=True)
 print(found.top, found.curve, found.unattributed)
 
+files: explanation.ExplanationFiles = found.save("explained")
+print(files.film, files.page)
+
 goal: explanation.Target = found.target
 print(goal.head, goal.label, goal.index)
 

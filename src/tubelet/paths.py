@@ -28,6 +28,10 @@ def is_camera(video: str) -> bool:
     return kind == "camera" and number.isdigit() and not os.path.exists(video)
 
 
+PACKAGED_MODEL = Path(__file__).parent / "demo" / "sample"
+"""Folder of the small model that comes with tubelet. Nothing is written to it."""
+
+
 def packaged_model(source: str | os.PathLike[str]) -> Path | None:
     """The folder of the small model that comes with tubelet, if `demo` is meant: a model that lies here comes first.
 
@@ -35,7 +39,7 @@ def packaged_model(source: str | os.PathLike[str]) -> Path | None:
     """
     if os.fspath(source) != DEMO or Path(DEMO).is_file() or (Path(DEMO) / "config.json").exists():
         return None
-    return Path(__file__).parent / "demo" / "sample"
+    return PACKAGED_MODEL
 
 
 def require_free(path: str | os.PathLike[str], *, overwrite: bool = False, inputs: Iterable[str | Path] = ()) -> None:
@@ -105,6 +109,8 @@ def require_folder(source: str | Path, what: str) -> None:
 def beside(missing: str | Path) -> str:
     """The end of an error about a path that does not exist: what there is instead, names like it first."""
     path = Path(missing)
+    if path.is_symlink():
+        return f"; it is a link to {os.readlink(path)}, which is not there"
     try:
         names = sorted(entry for entry in os.listdir(path.parent) if not entry.startswith("."))
     except OSError:

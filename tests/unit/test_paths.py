@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tubelet.errors import ConfigError, DataError, WeightsError
-from tubelet.paths import require_data, require_folder, require_free, require_model
+from tubelet.paths import beside, require_data, require_folder, require_free, require_model
 
 
 def test_nothing_that_exists_is_replaced_unasked_and_inputs_never(tmp_path: Path) -> None:
@@ -46,3 +46,10 @@ def test_missing_data_and_folders_are_named_with_the_nearest(tmp_path: Path) -> 
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="is no folder; name the folder of a run"):
         require_folder(tmp_path / "file", "a run")
+
+
+def test_a_link_to_nothing_is_named_as_one(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").symlink_to("gone.mp4")
+    (tmp_path / "b.mp4").symlink_to("b.mp4")
+    assert beside(tmp_path / "a.mp4") == "; it is a link to gone.mp4, which is not there"
+    assert beside(tmp_path / "b.mp4") == "; it is a link to b.mp4, which is not there"

@@ -16,6 +16,7 @@ from tubelet.explanation.methods import DEFAULT, SLOW, methods_for
 from tubelet.files import write_text
 from tubelet.json_files import dump_json, read_json_object
 from tubelet.model import ViViT
+from tubelet.paths import PACKAGED_MODEL
 from tubelet.video import Preprocessing
 from tubelet.weights.sample_clips import SampleClips, weights_checksum
 
@@ -53,6 +54,8 @@ def auto_method(model: ViViT, progress: Progress | None = None) -> tuple[str, st
     if not found.clips:
         return DEFAULT, f"method {DEFAULT}: no sample clip changes its logit when it is hidden"
     about = f"method {found.best}: relevance gain {found.scores[0].gain:.2f} on {found.clips} sample clips"
+    if folder == PACKAGED_MODEL:
+        return found.best, about
     try:
         _remember(folder, checksum, found)
     except TubeletError:  # a folder that cannot be written, the Hub's cache for instance

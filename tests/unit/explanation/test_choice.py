@@ -14,12 +14,13 @@ import tubelet
 from tubelet.cli.main import main
 from tubelet.config import ModelConfig
 from tubelet.errors import ConfigError
-from tubelet.explanation import auto_method, compare_methods, compare_on_data, explain
+from tubelet.explanation import auto_method, choice, compare_methods, compare_on_data, explain
 from tubelet.explanation.choice import FILE
 from tubelet.explanation.comparison import RANDOM
 from tubelet.explanation.methods import DEFAULT
 from tubelet.json_files import read_json_object
 from tubelet.model import ViViT
+from tubelet.paths import packaged_model
 
 
 @pytest.fixture
@@ -44,6 +45,16 @@ def test_the_method_with_the_best_score_on_sample_clips_is_taken_remembered_and_
     assert again == method
     assert not passes
     assert f"the best on the run's sample clips ({FILE})" in why
+
+
+def test_nothing_is_written_to_the_model_that_comes_with_the_package(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert packaged_model("demo") == choice.PACKAGED_MODEL
+    monkeypatch.setattr(choice, "PACKAGED_MODEL", run)
+    method, why = auto_method(tubelet.load(run))
+    assert f"method {method}: relevance gain" in why
+    assert not (run / FILE).exists()
 
 
 def test_what_was_remembered_is_taken_and_other_weights_are_scored_anew(run: Path) -> None:
