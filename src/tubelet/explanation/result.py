@@ -18,6 +18,7 @@ from tubelet.explanation.score import Score
 from tubelet.explanation.target import Target
 from tubelet.files import write_text
 from tubelet.json_files import dump_json
+from tubelet.paths import require_free
 
 if TYPE_CHECKING:
     from tubelet.explanation.page import ExplanationFiles
@@ -170,8 +171,8 @@ class Explanation:
             overwrite: replace files of these names.
 
         Raises:
-            ConfigError: there are files of these names and `overwrite` is False; or there is no video to draw on, as of
-                a preprocessed tensor.
+            ConfigError: there are files of these names and `overwrite` is False; or one of them is the video itself; or
+                there is no video to draw on, as of a preprocessed tensor.
             VideoError: the video cannot be read.
             StorageError: the folder cannot be written.
         """
@@ -183,9 +184,9 @@ class Explanation:
         if source is None:
             raise ConfigError("this explanation is of frames in memory; give them again: save(folder, frames)")
         name = name or (Path(self.path).stem if self.path else "explanation")
-        there = [str(file) for file in vars(files_of(folder, name)).values() if file.exists()]
-        if there and not overwrite:
-            raise ConfigError(f"{there[0]} exists and is not overwritten; use overwrite=True, or another name")
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for file in vars(files_of(folder, name)).values():
+            require_free(file, overwrite=overwrite, inputs=[source] if isinstance(source, str | Path) else ())
         return write_files(self, source, folder, name)
 
     def _repr_html_(self) -> str:

@@ -59,6 +59,8 @@ def test_an_explanation_saves_itself_and_replaces_nothing(tmp_path: Path) -> Non
     with pytest.raises(ConfigError, match=r"a\.mp4 exists and is not overwritten"):
         found.save(tmp_path / "out")
     found.save(tmp_path / "out", overwrite=True)
+    with pytest.raises(ConfigError, match="one of the files to be read"):
+        found.save(tmp_path, overwrite=True)
     frames = read_video(video).frames
     in_memory = tubelet.explain(model, frames, method="balanced")
     with pytest.raises(ConfigError, match="give them again"):
