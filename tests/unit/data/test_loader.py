@@ -156,14 +156,15 @@ class EndsItself(ClipDataset):
 
 
 @pytest.mark.parametrize(
-    ("number", "reason"), [(signal.SIGSTOP, "gave no batch in 1 seconds: they hang"), (signal.SIGKILL, "was ended")]
+    ("number", "patience", "reason"),
+    [(signal.SIGSTOP, 1.0, "gave no batch in 1 seconds: they hang"), (signal.SIGKILL, 60.0, "was ended")],
 )
 def test_a_worker_that_hangs_or_was_ended_is_an_error_that_says_so(
-    folder: Path, small: PreprocessingConfig, number: signal.Signals, reason: str
+    folder: Path, small: PreprocessingConfig, number: signal.Signals, patience: float, reason: str
 ) -> None:
     dataset = EndsItself(read_table(folder), small, mode="evaluate")
     dataset.number = number
-    loader = make_loader(dataset, 1, workers=1, patience=1.0, pin_memory=False)
+    loader = make_loader(dataset, 1, workers=1, patience=patience, pin_memory=False)
     with pytest.raises(WorkerError, match=reason) as raised:
         list(loader)
     assert "--resume" in str(raised.value)
