@@ -36,13 +36,14 @@ def watched(workers: Sequence[Any], patience: float) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        ends = hangs.is_set() or isinstance(error, OSError | EOFError)
+        ended = _one_ended(workers, 1.0 if ends else 0.0)
         if hangs.is_set():
-            _one_ended(workers, 1.0)
             raise WorkerError(
                 f"the processes that read videos gave no batch in {patience:g} seconds: they hang, most often on a "
                 "network disk that does not answer. See that the videos can be read; a training goes on with --resume"
             ) from error
-        if _one_ended(workers, 1.0 if isinstance(error, OSError | EOFError) else 0.0):
+        if ended:
             raise WorkerError(
                 "a process that reads videos was ended from outside, most often by the system for want of memory; use "
                 "fewer --workers or a smaller --batch-size; a training goes on with --resume"
