@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from tubelet.config import uniform_frame_indices
+from tubelet.config.model_cost import stem_channels
 from tubelet.nn.batch_norm import BatchNorm
 
 
@@ -107,7 +108,7 @@ class ConvStemEmbedding(nn.Module):
     def __init__(self, in_channels: int, dim: int, tubelet_size: tuple[int, int, int]) -> None:
         super().__init__()
         frames, height, width = tubelet_size
-        first, second = max(dim // 8, 8), max(dim // 4, 16)
+        first, second = stem_channels(dim)
         self.conv1 = nn.Conv3d(2 * in_channels, first, 3, stride=(1, 2, 2), padding=1, bias=False)
         self.norm1 = BatchNorm(first)
         self.conv2 = nn.Conv3d(first, second, 3, stride=(1, 2, 2), padding=1, bias=False)
