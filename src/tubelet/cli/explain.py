@@ -12,7 +12,6 @@ import tyro
 from tubelet.cli.arguments import TableOptions, load_model, require_source
 from tubelet.cli.output import Output
 from tubelet.errors import ConfigError, VideoError
-from tubelet.paths import require_free
 from tubelet.text import printable
 
 if TYPE_CHECKING:
@@ -91,16 +90,14 @@ def run(options: Options, output: Output) -> int:
         raise ConfigError("--data is scored without videos: tubelet explain MODEL --data DATA --score")
     from tubelet.explanation import auto_method, explain
     from tubelet.explanation.methods import method_of
-    from tubelet.explanation.page import files_of, write_files
+    from tubelet.explanation.page import require_free_files, write_files
     from tubelet.prediction import find_videos
 
     if options.method != "auto":
         method_of(options.method)
     videos = [video for name in options.videos for video in find_videos(name) or [name]]
     names = _names(videos)
-    for name in names if options.out.exists() else ():
-        for file in vars(files_of(options.out, name)).values():
-            require_free(file, overwrite=options.overwrite, inputs=videos)
+    require_free_files(options.out, names, overwrite=options.overwrite, inputs=videos)
     model, method = load_model(options.model, output), options.method
     if method == "auto":
         with output.progress("scoring methods") as progress:

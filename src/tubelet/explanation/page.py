@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from tubelet.explanation.attribution import Progress, no_progress
 from tubelet.explanation.film import contact_sheet, write_film
 from tubelet.explanation.overlay import AGAINST, FOR
 from tubelet.explanation.result import Explanation
-from tubelet.files import replacing, write_text
+from tubelet.files import replacing, storage_errors, write_text
+from tubelet.paths import require_free
 from tubelet.prediction.sources import Source
 from tubelet.report.page import environment
 from tubelet.text import printable, printable_lines
@@ -53,6 +55,16 @@ def files_of(folder: str | os.PathLike[str], name: str) -> ExplanationFiles:
     return ExplanationFiles(*(Path(folder) / f"{name}{suffix}" for suffix in (".mp4", ".png", ".html", ".json")))
 
 
+def require_free_files(
+    folder: str | os.PathLike[str], names: Iterable[str], *, overwrite: bool, inputs: Sequence[str | Path]
+) -> None:
+    """Hold that `write_files` may write explanations of these names: `require_free` for each of their files."""
+    if Path(folder).exists():
+        for name in names:
+            for file in vars(files_of(folder, name)).values():
+                require_free(file, overwrite=overwrite, inputs=inputs)
+
+
 def write_files(
     explanation: Explanation,
     source: Source,
@@ -74,7 +86,8 @@ def write_files(
         StorageError: the folder cannot be written.
     """
     files = files_of(folder, name)
-    files.page.parent.mkdir(parents=True, exist_ok=True)
+    with storage_errors(files.page.parent):
+        files.page.parent.mkdir(parents=True, exist_ok=True)
     write_film(explanation, source, files.film, progress or no_progress)
     with replacing(files.sheet) as partial:
         contact_sheet(explanation, source).save(partial, "png")

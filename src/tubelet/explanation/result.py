@@ -18,7 +18,6 @@ from tubelet.explanation.score import Score
 from tubelet.explanation.target import Target
 from tubelet.files import write_text
 from tubelet.json_files import dump_json
-from tubelet.paths import require_free
 
 if TYPE_CHECKING:
     from tubelet.explanation.page import ExplanationFiles
@@ -176,7 +175,7 @@ class Explanation:
             VideoError: the video cannot be read.
             StorageError: the folder cannot be written.
         """
-        from tubelet.explanation.page import files_of, write_files
+        from tubelet.explanation.page import require_free_files, write_files
 
         source = self.path if source is None else source
         if not self.timestamps:
@@ -184,9 +183,8 @@ class Explanation:
         if source is None:
             raise ConfigError("this explanation is of frames in memory; give them again: save(folder, frames)")
         name = name or (Path(self.path).stem if self.path else "explanation")
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        for file in vars(files_of(folder, name)).values():
-            require_free(file, overwrite=overwrite, inputs=[source] if isinstance(source, str | Path) else ())
+        inputs = [source] if isinstance(source, str | Path) else []
+        require_free_files(folder, [name], overwrite=overwrite, inputs=inputs)
         return write_files(self, source, folder, name)
 
     def _repr_html_(self) -> str:
