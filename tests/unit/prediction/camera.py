@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import ThreadingTCPServer
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import av
 import numpy
@@ -47,20 +48,10 @@ class Camera:
         self.sent = 0
         self.stopped = threading.Event()
 
-    def __enter__(self) -> Camera:
-        camera = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                camera.answer(self)
-
-            def log_message(self, *words: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    def __enter__(self) -> Self:
+        self._server = self._serving()
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 
     def __exit__(
@@ -70,13 +61,25 @@ class Camera:
         self._server.shutdown()
         self._server.server_close()
 
+    def _serving(self) -> ThreadingTCPServer | ThreadingHTTPServer:
+        camera = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                camera.answer(self)
+
+            def log_message(self, *words: object) -> None:
+                pass
+
+        return ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
     @property
     def address(self) -> str:
-        return f"http://user:word@127.0.0.1:{self._server.server_port}/door?token=secret"
+        return f"http://user:word@127.0.0.1:{self._server.server_address[1]}/door?token=secret"
 
     @property
     def plain_address(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/door"
+        return f"http://127.0.0.1:{self._server.server_address[1]}/door"
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         if len(self.begun) >= self.connections:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 import struct
-import threading
 from collections.abc import Iterator
 from fractions import Fraction
 from socketserver import StreamRequestHandler, ThreadingTCPServer
@@ -32,7 +31,7 @@ a=control:track1
 class RtspCamera(Camera):
     """As `Camera`, over RTSP (RFC 2326), with H.264 in RTP (RFC 6184): one unit of H.264 in each packet."""
 
-    def __enter__(self) -> RtspCamera:
+    def _serving(self) -> ThreadingTCPServer:
         camera = self
 
         class Handler(StreamRequestHandler):
@@ -40,21 +39,11 @@ class RtspCamera(Camera):
                 with contextlib.suppress(OSError):
                     camera.talk(self)
 
-        class Server(ThreadingTCPServer):
-            allow_reuse_address = daemon_threads = True
-
-        self._rtsp = Server(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._rtsp.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stopped.set()
-        self._rtsp.shutdown()
-        self._rtsp.server_close()
+        return ThreadingTCPServer(("127.0.0.1", 0), Handler)
 
     @property
     def plain_address(self) -> str:
-        return f"rtsp://127.0.0.1:{self._rtsp.server_address[1]}/door"
+        return f"rtsp://127.0.0.1:{self._server.server_address[1]}/door"
 
     def talk(self, handler: StreamRequestHandler) -> None:
         """Answer a client until it has asked for the pictures, and send them."""
